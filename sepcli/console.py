@@ -1,0 +1,1 @@
+"""The only module that prints: results to stdout; progress, warnings, errors and hints to stderr."""

@@ -1,0 +1,44 @@
+"""The errors a user can cause, each with a hint that says what to do next."""
+
+
+class SepcliError(Exception):
+    """A failure that has a known cause; shown as one line and a hint, never as a traceback.
+
+    Attributes:
+        message: What went wrong: one line, no full stop, the offending value after a colon.
+        hint: What to do next, preferably a command to run; empty where there is nothing to say.
+        exit_code: The process exit code when this error ends the run.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SepcliError):
+    """The command line or an option makes no sense; nothing was computed."""
+
+    exit_code = 2
+
+
+class ModelError(SepcliError):
+    """A model is unknown, or its entry or configuration is wrong."""
+
+
+class WeightsError(SepcliError):
+    """Weights cannot be fetched, are unsafe, or do not fit their network."""
+
+
+class AudioError(SepcliError):
+    """A recording cannot be read."""
+
+
+class OutputError(SepcliError):
+    """An output cannot be written: no space, no permission, already there."""
+
+
+class DeviceError(SepcliError):
+    """The device that was asked for is missing or out of memory."""

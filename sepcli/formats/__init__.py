@@ -1,0 +1,1 @@
+"""Published checkpoint formats, one file a format; each turns weight files into a state dict."""

@@ -1,0 +1,1 @@
+"""Training of separators: data, loss, loop; nothing on the separation path imports it."""
