@@ -1,1 +1,170 @@
-"""The only module that prints: results to stdout; progress, warnings, errors and hints to stderr."""
+"""The only module that prints: results to stdout, everything else to stderr."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from sepcli.errors import SepcliError
+
+BAR_DELAY_SECONDS = 2.0  # what is over before this is not worth a bar
+
+
+@dataclass
+class _Verbosity:
+    """How much is said; one per process, set once by the command line."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+_verbosity = _Verbosity()
+
+
+def configure(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Set how much is said from here on: quiet keeps errors only, verbose adds causes."""
+    _verbosity.quiet = quiet
+    _verbosity.verbose = verbose
+
+
+def result(line: str) -> None:
+    """Write one result line to stdout; bytes of a file name that are not UTF-8 survive."""
+    sys.stdout.flush()
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(line + "\n")
+    else:
+        stream.write(os.fsencode(line) + b"\n")
+    sys.stdout.flush()
+
+
+def result_json(record: Mapping[str, Any]) -> None:
+    """Write one result as a JSON object on one line to stdout."""
+    result(json.dumps(record, ensure_ascii=True, default=str))
+
+
+def show(renderable: RenderableType) -> None:
+    """Write a table or another rich object to stdout."""
+    out = Console(file=sys.stdout, highlight=False)
+    if not out.is_terminal:  # a pipe has no width: never cut a table short
+        out = Console(file=sys.stdout, highlight=False, width=200)
+    out.print(renderable)
+
+
+def note(message: str) -> None:
+    """Say something worth knowing on stderr; silent with `--quiet`."""
+    if not _verbosity.quiet:
+        _say(message, "")
+
+
+def detail(message: str) -> None:
+    """Say something on stderr that only `--verbose` wants."""
+    if _verbosity.verbose:
+        _say(message, "dim")
+
+
+def warn(message: str, hint: str = "") -> None:
+    """Say on stderr that something is not as the user may expect; silent with `--quiet`."""
+    if not _verbosity.quiet:
+        _say(f"warning: {message}", "yellow")
+        if hint:
+            _say(f"hint: {hint}", "")
+
+
+def error(failure: SepcliError) -> None:
+    """Say a known failure on stderr: one line, then its hint; `--verbose` adds the cause."""
+    _say(f"error: {failure.message}", "red")
+    if failure.hint:
+        _say(f"hint: {failure.hint}", "")
+    cause = failure.__cause__
+    if _verbosity.verbose and cause is not None:
+        _say(f"cause: {type(cause).__name__}: {cause}", "dim")
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line: control characters and undecodable bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Bar:
+    """A progress bar on stderr that shows itself only when the work takes long."""
+
+    def __init__(self, progress: Progress | None, total: float | None, description: str) -> None:
+        self._progress = progress
+        self._task = None
+        if progress is not None:
+            self._task = progress.add_task(printable(description), total=total)
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Count `amount` more units of the total as done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, amount)
+
+    def update(
+        self, *, completed: float | None = None, total: float | None = None, description: str = ""
+    ) -> None:
+        """Set how much is done, how much there is, or what the bar says."""
+        if self._progress is None or self._task is None:
+            return
+        self._progress.update(self._task, completed=completed, total=total)
+        if description:
+            self._progress.update(self._task, description=printable(description))
+
+
+class _AudioSpeed(ProgressColumn):
+    """Seconds of audio done per second, as a factor of real time."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f}x real time" if speed else "")
+
+
+@contextmanager
+def progress(description: str, total: float | None = None, *, unit: str = "audio") -> Iterator[Bar]:
+    """Yield a bar over `total` seconds of audio (`unit="audio"`), bytes, or items.
+
+    Nothing is shown with `--quiet`, when stderr is no terminal, or in the first two seconds.
+    """
+    screen = Console(stderr=True)
+    if _verbosity.quiet or not screen.is_terminal:
+        yield Bar(None, total, description)
+        return
+    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    if unit == "bytes":
+        columns += [DownloadColumn(), TransferSpeedColumn()]
+    else:
+        columns += [TextColumn("{task.percentage:>3.0f}%")]
+        columns += [_AudioSpeed()] if unit == "audio" else []
+    columns += [TimeRemainingColumn()]
+    bars = Progress(*columns, console=screen, transient=True)
+    timer = threading.Timer(BAR_DELAY_SECONDS, bars.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield Bar(bars, total, description)
+    finally:
+        timer.cancel()
+        bars.stop()
+
+
+def _say(message: str, style: str) -> None:
+    Console(stderr=True, highlight=False).print(
+        Text(printable(message), style=style), soft_wrap=True
+    )
