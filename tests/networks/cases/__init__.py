@@ -1,0 +1,1 @@
+"""One file a network: how the tests build it (see tests/networks/golden.py)."""

@@ -1,0 +1,104 @@
+"""What every network promises: any length, independent rows, no memory of earlier calls."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from . import golden
+
+CONFIGS = golden.contract_configs()
+# Around one frame of every network here, around a segment, and odd ones.
+LENGTHS = [1, 2, 3, 7, 8, 15, 16, 17, 24, 31, 160, 321, 1000, 2411]
+
+
+@pytest.mark.parametrize("network", golden.network_names())
+def test_every_network_has_a_case(network: str) -> None:
+    case = golden.cases().get(network)
+    assert case is not None, f"add tests/networks/cases/{network}.py"
+    assert case.goldens or case.extras
+
+
+@pytest.fixture(params=CONFIGS, ids="-".join)
+def built(request: pytest.FixtureRequest) -> nn.Module:
+    network, name = request.param
+    return golden.build(network, golden.narrow_config(network, name))
+
+
+def noise(batch: int, time: int) -> Tensor:
+    return 0.3 * torch.randn(batch, time, generator=torch.Generator().manual_seed(time))
+
+
+def largest(estimates: Tensor) -> float:
+    return float(estimates.abs().max()) or 1.0
+
+
+@torch.inference_mode()
+def test_takes_any_length(built: nn.Module) -> None:
+    for time in LENGTHS:
+        mixture = noise(1, time)
+        before = mixture.clone()
+        estimates = built(mixture)
+        assert estimates.shape == (1, built.config.num_speakers, time), time
+        assert estimates.isfinite().all(), time
+        assert torch.equal(mixture, before), f"changed its argument at {time}"
+
+
+@torch.inference_mode()
+def test_rows_do_not_see_each_other(built: nn.Module) -> None:
+    mixture = noise(3, 1777) * torch.tensor([[1.0], [0.0], [0.03]])  # the second row is silent
+    together = built(mixture)
+    for row in range(3):
+        alone = built(mixture[row : row + 1])[0]
+        # float32 sums run in another order in another batch
+        assert (together[row] - alone).abs().max() < 2e-5 * largest(alone), row
+
+
+@torch.inference_mode()
+def test_silence_is_finite(built: nn.Module) -> None:
+    for time in (5, 1500):
+        assert built(torch.zeros(2, time)).isfinite().all()
+
+
+@torch.inference_mode()
+def test_nothing_is_left_between_calls(built: nn.Module) -> None:
+    state = copy.deepcopy(built.state_dict())
+    first = built(noise(1, 900))
+    built(noise(2, 3000))
+    built(noise(1, 40))
+    assert torch.equal(built(noise(1, 900)), first)
+    for key, value in built.state_dict().items():
+        assert torch.equal(value, state[key]), key
+
+
+@torch.inference_mode()
+def test_single_precision_is_enough(built: nn.Module) -> None:
+    mixture = noise(1, 1200)
+    single = built(mixture)
+    double = built.double()(mixture.double())
+    assert double.dtype == torch.float64
+    # rounding of float32 grows through the layers; a wrong constant shows at 1e-2
+    assert (single - double).abs().max() < 2e-4 * largest(double)
+
+
+def test_can_be_trained(built: nn.Module) -> None:
+    built.train()
+    built(noise(2, 700)).square().mean().backward()
+    gradients = [p.grad for p in built.parameters() if p.grad is not None]
+    assert gradients
+    assert all(g.isfinite().all() for g in gradients)
+    assert math.fsum(float(g.abs().sum()) for g in gradients) > 0
+
+
+@pytest.mark.parametrize(("network", "name"), CONFIGS)
+def test_is_built_without_memory(network: str, name: str) -> None:
+    config = golden.narrow_config(network, name)
+    with torch.device("meta"):
+        empty = golden.build(network, config).state_dict()
+    real = golden.build(network, config).state_dict()
+    assert {k: (v.shape, v.dtype) for k, v in empty.items()} == {
+        k: (v.shape, v.dtype) for k, v in real.items()
+    }
+    assert all(value.is_meta for value in empty.values())

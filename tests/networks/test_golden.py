@@ -1,0 +1,27 @@
+"""Every network gives the recorded numbers of the published one."""
+
+import pytest
+import torch
+
+from . import golden
+
+RECORDED = [(network, name) for network, case in golden.cases().items() for name in case.goldens]
+
+
+@pytest.mark.parametrize(("network", "name"), RECORDED)
+def test_gives_the_published_numbers(network: str, name: str) -> None:
+    recorded = golden.load_golden(name)
+    built = golden.build(network, golden.narrow_config(network, name))
+    golden.load_state(built, recorded)
+    for which, mixture in recorded.inputs.items():
+        with torch.inference_mode():
+            estimates = built(mixture)
+        assert estimates.shape == recorded.outputs[which].shape
+        assert golden.relative_error(estimates, recorded.outputs[which]) < golden.TOLERANCE, which
+
+
+@pytest.mark.parametrize(("network", "name"), RECORDED)
+def test_has_the_published_keys(network: str, name: str) -> None:
+    built = golden.build(network, golden.narrow_config(network, name))
+    ours = {key: list(value.shape) for key, value in built.state_dict().items()}
+    assert ours == dict(golden.load_golden(name).shapes)
