@@ -1,0 +1,134 @@
+"""Finding recordings: the files that a name on the command line stands for."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sepcli.audio.names import TEMPORARY_PREFIX, printable
+from sepcli.audio.sources import check_regular
+from sepcli.errors import AudioError
+
+# what libsndfile reads, and what people have that ffmpeg reads
+# fmt: off
+EXTENSIONS = frozenset(
+    (
+        ".aif", ".aifc", ".aiff", ".au", ".avr", ".caf", ".flac", ".htk", ".iff", ".mat",
+        ".mp1", ".mp2", ".mp3", ".mpc2k", ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf",
+        ".rf64", ".sd2", ".sds", ".sf", ".snd", ".sph", ".svx", ".voc", ".w64", ".wav", ".wave",
+        ".wve", ".xi", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mkv",
+        ".mov", ".mp4", ".spx", ".tta", ".webm", ".wma", ".wv",
+    )
+)
+# fmt: on
+
+SkipNote = Callable[[Path, str], None]
+
+
+def find_audio_files(
+    path: Path, recursive: bool = False, on_skip: SkipNote | None = None
+) -> list[Path]:
+    """Return the recordings that `path` stands for, sorted.
+
+    A file that is named is returned whatever its ending: the reader looks at its content. In a
+    folder, files are chosen by their ending; hidden files and folders, and temporaries of this
+    program, are passed over. Links are followed, folders reached twice are entered once.
+
+    Args:
+        path: A file or a folder.
+        recursive: Whether sub-folders are searched.
+        on_skip: Called with each entry of a folder that looks like a recording but cannot be
+            one (a link that leads nowhere, a pipe, a folder that may not be listed) and why.
+
+    Raises:
+        AudioError: It does not exist or cannot be a recording, or the folder holds none.
+    """
+    if not path.is_dir():
+        check_regular(path)
+        return [path]
+    found: list[Path] = []
+    others: Counter[str] = Counter()
+    num_folders = 0
+    for entry_path, kind in _walk(path, recursive, on_skip or (lambda path, reason: None)):
+        if kind == "folder":
+            num_folders += 1
+        elif kind == "audio":
+            found.append(entry_path)
+        else:
+            others[_ending(entry_path.name) or "without an ending"] += 1
+    if not found:
+        raise _nothing_found(path, recursive, others, num_folders)
+    return sorted(found, key=os.fsencode)
+
+
+def _ending(name: str) -> str:
+    """Return a name's ending in small letters, with its dot; empty where there is none."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a name, not a path)
+
+
+def _walk(root: Path, recursive: bool, skip: SkipNote) -> Iterator[tuple[Path, str]]:
+    """Yield every visible entry below `root` with its kind: `audio`, `other` or `folder`.
+
+    Without recursion of its own, so that no depth of folders is too deep.
+    """
+    waiting = [root]
+    entered: set[tuple[int, int]] = set()
+    while waiting:
+        folder = waiting.pop()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as scan:
+                names = [entry.name for entry in scan]
+        except OSError as error:
+            if folder == root:
+                raise AudioError(
+                    f"folder cannot be listed: {printable(folder)}",
+                    "check its permissions with ls -ld",
+                ) from error
+            skip(folder, f"cannot be listed ({(error.strerror or 'unknown').lower()})")
+            continue
+        for name in names:
+            if name.startswith((".", TEMPORARY_PREFIX)):
+                continue
+            entry = folder / name
+            kind = _kind(entry, skip)
+            if kind == "folder" and recursive:
+                waiting.append(entry)
+            if kind:
+                yield entry, kind
+
+
+def _kind(entry: Path, skip: SkipNote) -> str:
+    """Return `audio`, `other` or `folder`; empty for what was skipped with a note."""
+    is_candidate = _ending(entry.name) in EXTENSIONS
+    try:
+        mode = entry.stat().st_mode
+    except OSError:
+        if is_candidate:
+            skip(entry, "a link that leads nowhere" if entry.is_symlink() else "cannot be reached")
+        return ""
+    if stat.S_ISDIR(mode):
+        return "folder"
+    if not is_candidate:
+        return "other"
+    if not stat.S_ISREG(mode):
+        skip(entry, "not a regular file")
+        return ""
+    return "audio"
+
+
+def _nothing_found(
+    path: Path, recursive: bool, others: Counter[str], num_folders: int
+) -> AudioError:
+    """Return the error for a folder without recordings, saying what is there instead."""
+    parts = [f"{count} {printable(ending)}" for ending, count in others.most_common(4)]
+    if num_folders:
+        parts.append(f"{num_folders} sub-folder{'s' if num_folders > 1 else ''}")
+    hint = f"found there: {', '.join(parts)}" if parts else "the folder is empty"
+    if num_folders and not recursive:
+        hint += "; use --recursive to search sub-folders"
+    return AudioError(f"no recordings in the folder: {printable(path)}", hint)

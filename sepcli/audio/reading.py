@@ -1,0 +1,291 @@
+"""Streamed reading of recordings in any format.
+
+What is promised about the samples: they are finite and at most 2³¹ in magnitude. Samples that are
+not numbers or infinite become 0. The bound is the full scale of 32-bit integers, which some
+programs store as floats unscaled; sums of squares over hours stay far inside float32 with it.
+Both are counted. A recording that ends before its header says is read as far as it goes, and the
+shortfall is counted too: it is the caller's to report.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from sepcli.audio.ffmpeg import FfmpegDecoder
+from sepcli.audio.sources import Source, open_source, source_name
+from sepcli.errors import AudioError
+
+Samples = npt.NDArray[np.float32]
+
+BLOCK_SAMPLES = 65_536
+MAX_BLOCK_VALUES = 1 << 22  # samples x channels of a block: 16 MiB
+MIN_SAMPLE_RATE = 1
+MAX_SAMPLE_RATE = 768_000
+MAX_MAGNITUDE = float(1 << 31)
+STEP_SAMPLES = 4096  # read at once: a decoder error loses no more than this
+UNKNOWN_NUM_SAMPLES = 1 << 48  # more than this is a header that does not know (2**63 - 1)
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a recording's header says.
+
+    Attributes:
+        path: The file; None for standard input and other streams.
+        sample_rate: In Hz.
+        num_channels: Channels per sample.
+        num_samples: Samples per channel by the header; None when it does not say. A damaged file
+            may hold fewer: see `AudioReader.num_missing`.
+        format: libsndfile's name of the container (`WAV`, `FLAC` …), or `FFMPEG`.
+        subtype: libsndfile's name of the encoding (`PCM_16` …).
+    """
+
+    path: Path | None
+    sample_rate: int
+    num_channels: int
+    num_samples: int | None
+    format: str
+    subtype: str
+
+
+class AudioReader:
+    """An open recording, read once from `start` to `stop`; a context manager.
+
+    Attributes:
+        info: What the header says about the whole recording.
+        num_read: Samples per channel given out so far.
+        num_replaced: Values that were not finite and became 0.
+        num_limited: Values beyond ±2³¹ that were set to that bound.
+        num_missing: Samples that the header promised and the file does not hold; right once all
+            blocks were read.
+        problem: What the decoder complained about; empty when nothing.
+    """
+
+    def __init__(self, source: Source, start: int | None = None, stop: int | None = None) -> None:
+        """Open a recording.
+
+        Args:
+            source: A path, `"-"` for standard input, or a binary stream (need not be seekable).
+            start: First sample to read; None or 0 is the beginning.
+            stop: Sample to stop before; None is the end.
+
+        Raises:
+            AudioError: It cannot be opened, or no decoder reads it.
+        """
+        self._start = start or 0
+        self._stop = stop
+        if self._start < 0 or (stop is not None and stop < self._start):
+            raise ValueError(f"not a range of samples: {start} to {stop}")
+        self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
+        self.problem = ""
+        self._name = source_name(source)
+        self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
+        self._sound: soundfile.SoundFile | None = None
+        self._ffmpeg: FfmpegDecoder | None = None
+        self._file = open_source(source)
+        try:
+            self.info = self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> AudioInfo:
+        """Return the header, from libsndfile or else from ffmpeg."""
+        try:
+            self._sound = soundfile.SoundFile(self._file.fileno(), closefd=False)
+        except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+            if self._file.seek(0, 2) == 0:
+                raise AudioError(f"empty file: {self._name}", "record or copy it again") from error
+            self._ffmpeg = FfmpegDecoder(self._file, self._name)
+            rate, channels = self._ffmpeg.sample_rate, self._ffmpeg.num_channels
+            num_samples, kind, subtype = None, "FFMPEG", "FLOAT"
+        else:
+            rate, channels = self._sound.samplerate, self._sound.channels
+            frames, kind, subtype = self._sound.frames, self._sound.format, self._sound.subtype
+            num_samples = frames if 0 <= frames < UNKNOWN_NUM_SAMPLES else None
+        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE or channels < 1:
+            raise AudioError(
+                f"sample rate outside {MIN_SAMPLE_RATE} Hz to {MAX_SAMPLE_RATE} Hz "
+                f"in the header of {self._name}: {rate}",
+                "the header is damaged; export the recording again",
+            )
+        return AudioInfo(self._path, rate, channels, num_samples, kind, subtype)
+
+    @property
+    def num_expected(self) -> int | None:
+        """Samples per channel between start and stop by the header; None when it does not say."""
+        if self.info.num_samples is None:
+            return None
+        stop = self.info.num_samples
+        stop = stop if self._stop is None else min(stop, self._stop)
+        return max(0, stop - self._start)
+
+    def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
+        """Yield the samples in order, `[samples, channels]`, at most `block_samples` at a time.
+
+        Recordings with very many channels come in shorter blocks, so that memory stays bounded.
+
+        Raises:
+            AudioError: The header promises samples and not one can be read.
+        """
+        step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))
+        position = self._skip_to_start(step)
+        while self._stop is None or position < self._stop:
+            want = step if self._stop is None else min(step, self._stop - position)
+            block = self._read(want)
+            if len(block) == 0:
+                break
+            position += len(block)
+            self.num_read += len(block)
+            yield self._sanitized(block)
+        self._account(position)
+
+    def _skip_to_start(self, step: int) -> int:
+        """Return the position of the first sample to give out."""
+        if self._start == 0:
+            return 0
+        position = 0
+        while position < self._start:
+            skipped = len(self._read(min(step, self._start - position)))
+            if skipped == 0:
+                break
+            position += skipped
+        return position
+
+    def _read(self, num_samples: int) -> Samples:
+        """Return the next samples; fewer than asked only where the decoder has no more."""
+        if self._ffmpeg is not None:
+            return self._ffmpeg.read(num_samples)
+        assert self._sound is not None
+        pieces: list[Samples] = []
+        got = 0
+        while got < num_samples and not self.problem:
+            want = min(STEP_SAMPLES, num_samples - got)
+            try:
+                piece = self._sound.read(want, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                self.problem = " ".join(error.error_string.split())
+                break
+            if len(piece) == 0:
+                break
+            pieces.append(piece)
+            got += len(piece)
+        if not pieces:
+            return np.zeros((0, self.info.num_channels), np.float32)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _sanitized(self, block: Samples) -> Samples:
+        """Return `block` with every value finite and bounded."""
+        # one pass for the usual case: a comparison with NaN is false as well
+        if bool((np.abs(block) <= MAX_MAGNITUDE).all()):
+            return block
+        finite = np.isfinite(block)
+        block = np.where(finite, block, np.float32(0))
+        self.num_replaced += int(block.size - np.count_nonzero(finite))
+        self.num_limited += int(np.count_nonzero(np.abs(block) > MAX_MAGNITUDE))
+        return np.clip(block, np.float32(-MAX_MAGNITUDE), np.float32(MAX_MAGNITUDE))
+
+    def _account(self, position: int) -> None:
+        """Note what is missing, now that the decoder has no more."""
+        if self._ffmpeg is not None and (self._stop is None or position < self._stop):
+            self.problem = self._ffmpeg.finish()
+        expected = self.num_expected
+        if expected is not None:
+            self.num_missing = expected - self.num_read
+        if self.num_read == 0 and (self.num_missing > 0 or self.problem):
+            raise AudioError(
+                f"no sample can be read: {self._name}",
+                self.problem or "the file is cut off or damaged; copy or export it again",
+            )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the samples, a line each; complete after reading."""
+        found = []
+        if self.num_missing > 0:
+            found.append(
+                f"{self.num_missing} of {self.num_expected} samples are missing: {self._name}"
+            )
+        elif self.problem:
+            found.append(f"read up to a fault ({self.problem}): {self._name}")
+        if self.num_replaced:
+            found.append(
+                f"{self.num_replaced} values were not finite and were set to 0: {self._name}"
+            )
+        if self.num_limited:
+            found.append(f"{self.num_limited} values were beyond ±2^31 and limited: {self._name}")
+        return tuple(found)
+
+    def close(self) -> None:
+        """Close the file and end a decoder that still runs; may be called twice."""
+        if self._sound is not None:
+            self._sound.close()
+        if self._ffmpeg is not None:
+            self._ffmpeg.close()
+            self._ffmpeg = None
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def read_info(source: Source) -> AudioInfo:
+    """Return what a recording's header says.
+
+    Raises:
+        AudioError: It cannot be opened, or no decoder reads it.
+    """
+    with AudioReader(source) as reader:
+        return reader.info
+
+
+def read_blocks(
+    source: Source,
+    block_samples: int = BLOCK_SAMPLES,
+    start: int | None = None,
+    stop: int | None = None,
+) -> tuple[AudioInfo, Iterator[Samples]]:
+    """Return the header and the blocks `[samples, channels]`; the file closes after the last.
+
+    For counts of missing and replaced samples use `AudioReader`.
+
+    Raises:
+        AudioError: It cannot be opened, or no decoder reads it.
+    """
+    reader = AudioReader(source, start, stop)
+
+    def blocks() -> Iterator[Samples]:
+        with reader:
+            yield from reader.blocks(block_samples)
+
+    return reader.info, blocks()
+
+
+def downmix(block: Samples) -> Samples:
+    """Return the mean over channels, `[samples, channels] → [samples]`.
+
+    The mean keeps a voice that is in one channel only, at half its level for stereo, and cannot
+    clip.
+    """
+    if block.ndim == 1:
+        return block
+    if block.shape[1] == 1:
+        return block[:, 0]
+    mean: Samples = block.mean(axis=1, dtype=np.float32)
+    return mean
