@@ -57,7 +57,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Golden:
-    """One narrow recording: `inputs[n]` `[batch, time]` → `outputs[n]` `[batch, speakers, time]`."""
+    """One narrow recording: `inputs[n]` [batch, time] → `outputs[n]` [batch, speakers, time]."""
 
     config: Mapping[str, Any]
     shapes: Mapping[str, list[int]]
