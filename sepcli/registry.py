@@ -1,70 +1,139 @@
 """The table of models: models.toml files read into frozen entries; no torch import.
 
-Built-in entries come from `models.toml` beside the package, a user's own from the platform's
-configuration folder, a folder's from the `model.toml` inside it.
+Built-in entries come from `models.toml` beside the package, weights that ship inside the package
+from `builtin/NAME/model.toml`, a user's own from the platform's configuration folder, a folder's
+from the `model.toml` inside it. Later sources win where two name the same model.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+import tomllib
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
+from sepcli.entry import ModelEntry, did_you_mean, make_entry
+from sepcli.errors import ModelError
+
+__all__ = [
+    "HUB_PREFIX",
+    "MODEL_FILE",
+    "ModelEntry",
+    "complete_model",
+    "entry_from_folder",
+    "find_entry",
+    "list_models",
+    "load_entries",
+    "user_table_path",
+]
+
+MODEL_FILE = "model.toml"  # describes the weights of the folder it lies in
+LISTING = "run `sepcli info` for the known models"
+HUB_PREFIX = "hf:"  # what a model name starts with that is a hub repository
+
+_PACKAGE = Path(__file__).parent
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelEntry:
-    """One model: which architecture, which weights, and all that is known about them.
+def load_entries() -> dict[str, ModelEntry]:
+    """Return every known entry by name: the table's, those inside the package, the user's own.
 
-    Attributes:
-        name: Name on the command line.
-        architecture: Module under `sepcli.networks`.
-        format: Module under `sepcli.formats` that reads the weight files.
-        files: Weight files, relative to the repository or folder.
-        speakers: Number of estimates the network gives.
-        sample_rate: The network's rate [Hz].
-        config: Passed to the architecture's `Config`; an unknown key is an error.
-        repo: Repository on the Hugging Face hub; empty for folders and built-in weights.
-        revision: Branch, tag or 40-hex commit of `repo`.
-        fallback: Entry used, and said, where the repository does not hold the files any more.
-        folder: Folder that holds the weight files; None for hub repositories.
-        builtin: Whether the weights come inside the package.
-        chunk_seconds: Length of a chunk [s].
-        overlap_seconds: Overlap of neighbouring chunks [s].
-        level: `"fit"` scales estimates to best explain the mixture; `"as-is"` leaves them.
-        license: SPDX identifier of the weights' licence.
-        paper: Address of the paper.
-        trained_on: Training data.
-        scores: Scores by name, e.g. `{"WSJ0-2mix SI-SDRi": 22.1}` [dB].
-        parameters: Number of trainable parameters.
-        macs_per_second: Multiply-accumulates per second of audio, measured on 4 s.
-        download_bytes: Sum of the sizes of `files`.
-        sha256: Hex digest by file, where known.
-        note: One line worth knowing, shown by `sepcli info NAME`.
+    Raises:
+        ModelError: A file cannot be parsed or an entry in it is wrong.
     """
+    entries = _read_table(_table_path())
+    for file in sorted((_PACKAGE / "builtin").glob(f"*/{MODEL_FILE}")):
+        entry = entry_from_folder(file.parent, builtin=True)
+        entries[entry.name] = entry
+    user_file = user_table_path()
+    if user_file.is_file():
+        entries.update(_read_table(user_file))
+    for entry in entries.values():
+        if entry.fallback and entry.fallback not in entries:
+            raise ModelError(
+                f"fallback of model {entry.name} is unknown: {entry.fallback}",
+                did_you_mean(entry.fallback, entries),
+            )
+    return entries
 
-    name: str
-    architecture: str
-    format: str
-    files: tuple[str, ...]
-    speakers: int
-    sample_rate: int
-    config: Mapping[str, Any] = _EMPTY
-    repo: str = ""
-    revision: str = "main"
-    fallback: str = ""
-    folder: Path | None = None
-    builtin: bool = False
-    chunk_seconds: float = 8.0
-    overlap_seconds: float = 2.0
-    level: Literal["fit", "as-is"] = "fit"
-    license: str = ""
-    paper: str = ""
-    trained_on: str = ""
-    scores: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
-    parameters: int = 0
-    macs_per_second: int = 0
-    download_bytes: int = 0
-    sha256: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    note: str = ""
+
+def list_models() -> list[str]:
+    """Return the names that `--model` takes, in the order of the table."""
+    return list(load_entries())
+
+
+def find_entry(name: str) -> ModelEntry:
+    """Return the entry called `name`.
+
+    Raises:
+        ModelError: There is none; the hint names the closest ones.
+    """
+    entries = load_entries()
+    if name in entries:
+        return entries[name]
+    raise ModelError(f"unknown model: {name}", did_you_mean(name, entries, LISTING))
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Return the model names that start with `incomplete`, for the shell's completion."""
+    try:
+        return [name for name in list_models() if name.startswith(incomplete)]
+    except ModelError:  # a shell has no place to show it; the command itself will
+        return []
+
+
+def entry_from_folder(folder: Path, *, builtin: bool = False) -> ModelEntry:
+    """Return the entry of a folder that holds `model.toml` beside its weight files.
+
+    Raises:
+        ModelError: There is no `model.toml`, or it is wrong.
+    """
+    file = folder / MODEL_FILE
+    if not folder.is_dir():
+        raise ModelError(
+            f"no such model folder: {folder}", "run `sepcli info` for the known models"
+        )
+    if not file.is_file():
+        raise ModelError(
+            f"no {MODEL_FILE} in model folder: {folder}",
+            f"write {MODEL_FILE} beside the weights as the README describes",
+        )
+    body = _read_toml(file)
+    if "repo" in body:
+        raise ModelError(f"a model folder's {MODEL_FILE} may not have the key repo: {file}")
+    name = folder.name if builtin else str(folder)
+    return make_entry(name, body, source=str(file), folder=folder, builtin=builtin)
+
+
+def user_table_path() -> Path:
+    """Return where the user's own entries are read from."""
+    import platformdirs  # here: nothing but this needs it
+
+    return platformdirs.user_config_path("sepcli") / "models.toml"
+
+
+def _table_path() -> Path:
+    """Return the built-in table: inside a wheel, or at the top of a checkout."""
+    inside = _PACKAGE / "models.toml"
+    return inside if inside.is_file() else _PACKAGE.parent / "models.toml"
+
+
+def _read_table(file: Path) -> dict[str, ModelEntry]:
+    entries = {}
+    for name, body in _read_toml(file).items():
+        if not isinstance(body, dict):
+            raise ModelError(f"key outside of a model entry in {file}: {name}")
+        if not _NAME.fullmatch(name):
+            raise ModelError(
+                f"bad model name in {file}: {name!r}",
+                "use letters, digits, dots, dashes and underscores",
+            )
+        entries[name] = make_entry(name, body, source=str(file))
+    return entries
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise ModelError(f"cannot read {file}: {cause.strerror}") from cause
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise ModelError(f"not valid TOML: {file}: {cause}", "correct the file") from cause
