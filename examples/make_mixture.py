@@ -1,0 +1,34 @@
+"""Make the example mixture and its references from two telephone prompts of Debian's packages.
+
+The two recordings are named in examples/LICENSE.md. Usage:
+
+    python examples/make_mixture.py ENGLISH.wav ITALIAN.wav
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+SECONDS = 8.0
+OFFSET_SECONDS = 1.0  # past the first words, so that both talk all the time
+RMS = 0.06  # leaves head-room for the sum of two voices
+
+
+def main() -> None:
+    folder = Path(__file__).parent
+    references = []
+    for path in sys.argv[1:3]:
+        waveform, sample_rate = soundfile.read(path, dtype="float64")
+        start = int(OFFSET_SECONDS * sample_rate)
+        piece = waveform[start : start + int(SECONDS * sample_rate)]
+        references.append(piece * RMS / np.sqrt(np.mean(piece**2)))
+    (folder / "references").mkdir(exist_ok=True)
+    for number, reference in enumerate(references, start=1):
+        soundfile.write(folder / "references" / f"s{number}.flac", reference, sample_rate)
+    soundfile.write(folder / "mixture.flac", sum(references), sample_rate)
+
+
+if __name__ == "__main__":
+    main()
