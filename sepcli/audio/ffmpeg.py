@@ -25,6 +25,7 @@ AU_FLOAT32 = 6
 AU_HEADER = struct.Struct(">4s5I")  # magic, data offset, size, encoding, rate, channels
 MAX_AU_OFFSET = 1 << 16
 STOP_SECONDS = 5.0
+SKIP_SAMPLES = 4096
 
 # fmt: off
 ARGUMENTS = (
@@ -42,7 +43,17 @@ class FfmpegDecoder:
     Attributes:
         sample_rate: In Hz.
         num_channels: Channels per sample.
+        num_samples: None: a stream does not say.
+        num_absent: 0: what is missing is not known.
+        num_silenced: 0: ffmpeg conceals damage in its own way.
+        format: `FFMPEG`.
+        subtype: `FLOAT`.
+        problem: What ffmpeg complained about when it failed at the end; else empty.
     """
+
+    num_samples: int | None = None
+    num_absent = num_silenced = 0
+    format, subtype = "FFMPEG", "FLOAT"
 
     def __init__(self, source: IO[bytes], name: str) -> None:
         """Start ffmpeg on an open, seekable file and read the header of what it decodes.
@@ -58,6 +69,7 @@ class FfmpegDecoder:
                 "or convert the file to WAV or FLAC",
             )
         self._name = name
+        self.problem = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         source.seek(0)
         try:
@@ -103,6 +115,9 @@ class FfmpegDecoder:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
         data = self._read_exactly(num_samples * self.num_channels * 4)
         whole = len(data) // (4 * self.num_channels)
+        if whole < num_samples and not self.problem:
+            self._process.wait()  # it closed its output: it is ending
+            self.problem = self.error_line() if self._process.returncode else ""
         samples = np.frombuffer(data, ">f4", whole * self.num_channels)
         return samples.astype(np.float32).reshape(whole, self.num_channels)
 
@@ -116,10 +131,15 @@ class FfmpegDecoder:
             return lines[-1][:200]
         return f"exit code {self._process.returncode}" if self._process.returncode else ""
 
-    def finish(self) -> str:
-        """Return ffmpeg's complaint after its last sample was read; empty when all went well."""
-        self._process.wait()
-        return self.error_line() if self._process.returncode else ""
+    def skip(self, num_samples: int) -> int:
+        """Return how many samples were passed over; fewer than asked only at the end."""
+        skipped = 0
+        while skipped < num_samples:
+            piece = len(self.read(min(SKIP_SAMPLES, num_samples - skipped)))
+            if piece == 0:
+                break
+            skipped += piece
+        return skipped
 
     def close(self) -> None:
         """End the process, if it still runs, and reap it."""

@@ -7,17 +7,18 @@ Both are counted. A recording that ends before its header says is read as far as
 shortfall is counted too: it is the caller's to report.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from sepcli.audio.ffmpeg import FfmpegDecoder
+from sepcli.audio.sndfile import NOT_RECOGNISED, SndfileDecoder
 from sepcli.audio.sources import Source, open_source, source_name
 from sepcli.errors import AudioError
 
@@ -28,8 +29,6 @@ MAX_BLOCK_VALUES = 1 << 22  # samples x channels of a block: 16 MiB
 MIN_SAMPLE_RATE = 1
 MAX_SAMPLE_RATE = 768_000
 MAX_MAGNITUDE = float(1 << 31)
-STEP_SAMPLES = 4096  # read at once: a decoder error loses no more than this
-UNKNOWN_NUM_SAMPLES = 1 << 48  # more than this is a header that does not know (2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,8 @@ class AudioReader:
         num_read: Samples per channel given out so far.
         num_replaced: Values that were not finite and became 0.
         num_limited: Values beyond ±2³¹ that were set to that bound.
-        num_missing: Samples that the header promised and the file does not hold; right once all
-            blocks were read.
-        problem: What the decoder complained about; empty when nothing.
+        num_missing: Samples that the header promised and that could not be read, those that
+            became silence in the middle included; right once all blocks were read.
     """
 
     def __init__(self, source: Source, start: int | None = None, stop: int | None = None) -> None:
@@ -83,39 +81,43 @@ class AudioReader:
         if self._start < 0 or (stop is not None and stop < self._start):
             raise ValueError(f"not a range of samples: {start} to {stop}")
         self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
-        self.problem = ""
+        self._problem = ""
         self._name = source_name(source)
         self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
-        self._sound: soundfile.SoundFile | None = None
-        self._ffmpeg: FfmpegDecoder | None = None
+        self._decoder: SndfileDecoder | FfmpegDecoder | None = None
         self._file = open_source(source)
         try:
-            self.info = self._open()
+            self._decoder = _decoder(self._file, self._name)
+            self.info = self._header()
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> AudioInfo:
-        """Return the header, from libsndfile or else from ffmpeg."""
-        try:
-            self._sound = soundfile.SoundFile(self._file.fileno(), closefd=False)
-        except (soundfile.LibsndfileError, TypeError, ValueError) as error:
-            if self._file.seek(0, 2) == 0:
-                raise AudioError(f"empty file: {self._name}", "record or copy it again") from error
-            self._ffmpeg = FfmpegDecoder(self._file, self._name)
-            rate, channels = self._ffmpeg.sample_rate, self._ffmpeg.num_channels
-            num_samples, kind, subtype = None, "FFMPEG", "FLOAT"
-        else:
-            rate, channels = self._sound.samplerate, self._sound.channels
-            frames, kind, subtype = self._sound.frames, self._sound.format, self._sound.subtype
-            num_samples = frames if 0 <= frames < UNKNOWN_NUM_SAMPLES else None
-        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE or channels < 1:
+    def _header(self) -> AudioInfo:
+        """Return what the decoder says, checked."""
+        decoder = self._open_decoder
+        rate = decoder.sample_rate
+        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE or decoder.num_channels < 1:
             raise AudioError(
                 f"sample rate outside {MIN_SAMPLE_RATE} Hz to {MAX_SAMPLE_RATE} Hz "
                 f"in the header of {self._name}: {rate}",
                 "the header is damaged; export the recording again",
             )
-        return AudioInfo(self._path, rate, channels, num_samples, kind, subtype)
+        return AudioInfo(
+            self._path,
+            rate,
+            decoder.num_channels,
+            decoder.num_samples,
+            decoder.format,
+            decoder.subtype,
+        )
+
+    @property
+    def _open_decoder(self) -> SndfileDecoder | FfmpegDecoder:
+        """The decoder, while there is one."""
+        if self._decoder is None:
+            raise ValueError(f"reading after close: {self._name}")
+        return self._decoder
 
     @property
     def num_expected(self) -> int | None:
@@ -126,6 +128,20 @@ class AudioReader:
         stop = stop if self._stop is None else min(stop, self._stop)
         return max(0, stop - self._start)
 
+    def select(self, start_seconds: float | None, stop_seconds: float | None) -> None:
+        """Read only from `start_seconds` to `stop_seconds`; None is the beginning or the end.
+
+        Raises:
+            AudioError: The recording ends before that part begins.
+        """
+        rate = self.info.sample_rate
+        self._start = round((start_seconds or 0.0) * rate)
+        self._stop = None if stop_seconds is None else round(stop_seconds * rate)
+        if self._start > 0 and self.num_expected == 0:
+            raise AudioError(
+                f"recording ends before {start_seconds:g} s: {self._name}", "use an earlier --start"
+            )
+
     def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
         """Yield the samples in order, `[samples, channels]`, at most `block_samples` at a time.
 
@@ -134,51 +150,23 @@ class AudioReader:
         Raises:
             AudioError: The header promises samples and not one can be read.
         """
+        decoder = self._open_decoder
         step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))
-        position = self._skip_to_start(step)
+        position = decoder.skip(self._start) if self._start else 0
+        if position < self._start:
+            raise AudioError(
+                f"the recording ends before the start that was asked for: {self._name}",
+                f"it holds {position / self.info.sample_rate:.3f} seconds",
+            )
         while self._stop is None or position < self._stop:
             want = step if self._stop is None else min(step, self._stop - position)
-            block = self._read(want)
+            block = decoder.read(want)
             if len(block) == 0:
                 break
             position += len(block)
             self.num_read += len(block)
             yield self._sanitized(block)
-        self._account(position)
-
-    def _skip_to_start(self, step: int) -> int:
-        """Return the position of the first sample to give out."""
-        if self._start == 0:
-            return 0
-        position = 0
-        while position < self._start:
-            skipped = len(self._read(min(step, self._start - position)))
-            if skipped == 0:
-                break
-            position += skipped
-        return position
-
-    def _read(self, num_samples: int) -> Samples:
-        """Return the next samples; fewer than asked only where the decoder has no more."""
-        if self._ffmpeg is not None:
-            return self._ffmpeg.read(num_samples)
-        assert self._sound is not None
-        pieces: list[Samples] = []
-        got = 0
-        while got < num_samples and not self.problem:
-            want = min(STEP_SAMPLES, num_samples - got)
-            try:
-                piece = self._sound.read(want, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                self.problem = " ".join(error.error_string.split())
-                break
-            if len(piece) == 0:
-                break
-            pieces.append(piece)
-            got += len(piece)
-        if not pieces:
-            return np.zeros((0, self.info.num_channels), np.float32)
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        self._account(decoder)
 
     def _sanitized(self, block: Samples) -> Samples:
         """Return `block` with every value finite and bounded."""
@@ -191,44 +179,40 @@ class AudioReader:
         self.num_limited += int(np.count_nonzero(np.abs(block) > MAX_MAGNITUDE))
         return np.clip(block, np.float32(-MAX_MAGNITUDE), np.float32(MAX_MAGNITUDE))
 
-    def _account(self, position: int) -> None:
+    def _account(self, decoder: SndfileDecoder | FfmpegDecoder) -> None:
         """Note what is missing, now that the decoder has no more."""
-        if self._ffmpeg is not None and (self._stop is None or position < self._stop):
-            self.problem = self._ffmpeg.finish()
-        expected = self.num_expected
-        if expected is not None:
-            self.num_missing = expected - self.num_read
-        if self.num_read == 0 and (self.num_missing > 0 or self.problem):
+        self.num_missing = decoder.num_silenced
+        if self.num_expected is not None:
+            self.num_missing += max(0, self.num_expected - self.num_read)
+        if self._stop is None:
+            self.num_missing += decoder.num_absent
+        self._problem = decoder.problem
+        if self.num_read == decoder.num_silenced and (self.num_missing or self._problem):
             raise AudioError(
                 f"no sample can be read: {self._name}",
-                self.problem or "the file is cut off or damaged; copy or export it again",
+                self._problem or "the file is cut off or damaged; copy or export it again",
             )
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the samples, a line each; complete after reading."""
-        found = []
-        if self.num_missing > 0:
-            found.append(
-                f"{self.num_missing} of {self.num_expected} samples are missing: {self._name}"
-            )
-        elif self.problem:
-            found.append(f"read up to a fault ({self.problem}): {self._name}")
+        name, found = self._name, []
+        if self.num_missing:
+            why = f" ({self._problem})" if self._problem else ""
+            found.append(f"{self.num_missing} samples could not be read{why}: {name}")
+        elif self._problem:
+            found.append(f"read up to a fault ({self._problem}): {name}")
         if self.num_replaced:
-            found.append(
-                f"{self.num_replaced} values were not finite and were set to 0: {self._name}"
-            )
+            found.append(f"{self.num_replaced} values were not finite and became 0: {name}")
         if self.num_limited:
-            found.append(f"{self.num_limited} values were beyond ±2^31 and limited: {self._name}")
+            found.append(f"{self.num_limited} values were beyond ±2^31 and limited: {name}")
         return tuple(found)
 
     def close(self) -> None:
         """Close the file and end a decoder that still runs; may be called twice."""
-        if self._sound is not None:
-            self._sound.close()
-        if self._ffmpeg is not None:
-            self._ffmpeg.close()
-            self._ffmpeg = None
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -243,6 +227,20 @@ class AudioReader:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _decoder(file: IO[bytes], name: str) -> SndfileDecoder | FfmpegDecoder:
+    """Return libsndfile's decoder, or else ffmpeg's.
+
+    Raises:
+        AudioError: Neither reads the file.
+    """
+    try:
+        return SndfileDecoder(file)
+    except NOT_RECOGNISED as error:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise AudioError(f"empty file: {name}", "record or copy it again") from error
+    return FfmpegDecoder(file, name)
 
 
 def read_info(source: Source) -> AudioInfo:

@@ -2,12 +2,13 @@
 
 import os
 import stat
-import struct
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from sepcli.audio.headers import HEAD_BYTES, rf64_header, unknown_length_wav, was_cut_short
 from sepcli.audio.names import printable
 from sepcli.errors import AudioError, OutputError
 
@@ -80,68 +81,95 @@ def open_source(source: Source) -> IO[bytes]:
         source = Path(source)
     if isinstance(source, Path):
         check_regular(source)
-        try:
-            # O_NONBLOCK: should the file have become a pipe since, opening it must not wait
-            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            return os.fdopen(os.open(source, flags), "rb", buffering=0)
-        except OSError as error:
-            raise _not_opened(source, error) from error
-    stream = sys.stdin.buffer if isinstance(source, str) else source
+        return _open_regular(source)
+    stream = sys.stdin.buffer if isinstance(source, str) and sys.stdin else source
+    if isinstance(stream, str) or stream.isatty():
+        raise AudioError("nothing comes in on standard input", "… | sepcli separate -")
     return _spool(stream, source_name(source))
 
 
-def _spool(stream: BinaryIO, name: str) -> IO[bytes]:
-    """Return a nameless temporary file with everything that `stream` still holds."""
+def _open_regular(path: Path) -> IO[bytes]:
+    """Return the open file, or a repaired copy of a WAV whose lengths were never filled in."""
+    try:
+        # O_NONBLOCK: should the file have become a pipe since, opening it must not wait
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        file = os.fdopen(os.open(path, flags), "rb", buffering=0)
+    except OSError as error:
+        raise _not_opened(path, error) from error
+    try:
+        head = file.read(HEAD_BYTES)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if not was_cut_short(head, size):
+            return file
+        with file:
+            return _spool(file, printable(path))
+    except OSError as error:
+        file.close()
+        raise _not_opened(path, error) from error
+    except BaseException:
+        file.close()
+        raise
+
+
+def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
+    """Return a nameless temporary file with everything that `stream` still holds.
+
+    A WAV of unknown length gets a header with the length that it turns out to have.
+    """
+    head = b"".join(_pieces(stream, name, HEAD_BYTES))
+    if not head:
+        raise AudioError(f"nothing to read: {name} is empty", "is there a sound in what feeds it?")
+    wav = unknown_length_wav(head)
     try:
         spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
-        raise OutputError(
-            f"no temporary file: {error.strerror}", "point TMPDIR at a folder that takes files"
-        ) from error
+        raise _no_spool(name, error) from error
     try:
-        num_bytes = 0
-        while piece := stream.read(COPY_BYTES):
-            view = memoryview(piece)
-            while view:
-                view = view[spool.write(view) :]
-            num_bytes += len(piece)
-        if num_bytes == 0:
-            raise AudioError(f"nothing to read: {name} is empty")
-        repair_streamed_wav(spool)
+        header = rf64_header(wav[0], 0) if wav else b""
+        _write(spool, header, name)
+        _write(spool, head[wav[1] :] if wav else head, name)
+        for piece in _pieces(stream, name):
+            _write(spool, piece, name)
+        if wav:
+            num_bytes = spool.tell() - len(header)
+            spool.seek(0)
+            _write(spool, rf64_header(wav[0], num_bytes), name)
         spool.seek(0)
-    except OSError as error:
-        spool.close()
-        raise OutputError(
-            f"{name} does not fit on the temporary disk: {error.strerror}",
-            f"point TMPDIR at a larger disk than {tempfile.gettempdir()}",
-        ) from error
     except BaseException:
         spool.close()
         raise
     return spool
 
 
-def repair_streamed_wav(file: IO[bytes]) -> bool:
-    """Return whether the data length of a WAV written to a pipe was filled in, in place.
+def _pieces(stream: IO[bytes], name: str, num_bytes: int | None = None) -> Iterator[bytes]:
+    """Yield what comes from a stream: all of it, or `num_bytes`."""
+    while num_bytes is None or num_bytes > 0:
+        try:
+            piece = stream.read(COPY_BYTES if num_bytes is None else num_bytes)
+        except OSError as error:
+            why = (error.strerror or "failed").lower()
+            raise AudioError(f"cannot be read to its end ({why}): {name}") from error
+        if not piece:
+            return
+        if num_bytes is not None:
+            num_bytes -= len(piece)
+        yield piece
 
-    A program that writes to a pipe cannot go back to fill in the lengths: they stay 0 or
-    0xFFFFFFFF, and the sound goes on to the end of the stream. libsndfile takes 0 at its word.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(12)
-    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return False
-    position = 12
-    while position + 8 <= size:
-        file.seek(position)
-        chunk, length = struct.unpack("<4sI", file.read(8))
-        if chunk == b"data":
-            rest = size - position - 8
-            if length not in (0, 0xFFFFFFFF) or rest == 0:
-                return False
-            file.seek(position + 4)
-            file.write(struct.pack("<I", min(rest, 0xFFFFFFFE)))
-            return True
-        position += 8 + length + length % 2
-    return False
+
+def _write(spool: IO[bytes], data: bytes, name: str) -> None:
+    """Write all of `data`."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[spool.write(view) :]
+    except OSError as error:
+        raise _no_spool(name, error) from error
+
+
+def _no_spool(name: str, error: OSError) -> OutputError:
+    """Return the error for a temporary disk that does not take the copy."""
+    return OutputError(
+        f"no room for a temporary copy ({(error.strerror or 'failed').lower()}): {name}",
+        f"point TMPDIR at a larger disk than that of {tempfile.gettempdir()}",
+    )

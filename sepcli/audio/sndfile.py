@@ -1,0 +1,157 @@
+"""Recordings that libsndfile reads, also damaged ones."""
+
+import os
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from sepcli.audio.headers import sound_bytes
+
+Samples = npt.NDArray[np.float32]
+
+STEP_SAMPLES = 4096  # read at once: a decoder error loses no more than this
+MAX_GAP_SAMPLES = 1 << 20  # a longer stretch of damage ends the recording
+UNKNOWN_NUM_SAMPLES = 1 << 48  # more than this is a header that does not know (2**63 - 1)
+# bytes of a value where all take the same: libsndfile finds any sample of these at once, while in
+# others it may land elsewhere (Vorbis) or fail
+VALUE_BYTES = {
+    "PCM_S8": 1,
+    "PCM_U8": 1,
+    "ULAW": 1,
+    "ALAW": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+}
+
+# what soundfile raises for a file that is none, or that would need its format spelt out
+NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
+
+
+class SndfileDecoder:
+    """A recording open in libsndfile, read in order.
+
+    Attributes:
+        sample_rate: In Hz.
+        num_channels: Channels per sample.
+        num_samples: Samples per channel by the header; None when it does not say.
+        num_absent: Samples that the header promises beyond the end of a file that was cut off.
+        num_silenced: Samples that could not be decoded and became 0, to keep the rest in place.
+        format: libsndfile's name of the container.
+        subtype: libsndfile's name of the encoding.
+        problem: The first complaint; empty when there was none.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Read the header.
+
+        Raises:
+            NOT_RECOGNISED: libsndfile does not read it.
+        """
+        self._file = file
+        self._sound = self._opened()
+        self.sample_rate = int(self._sound.samplerate)
+        self.num_channels = int(self._sound.channels)
+        self.format = str(self._sound.format)
+        self.subtype = str(self._sound.subtype)
+        frames = int(self._sound.frames)
+        self.num_samples = frames if 0 <= frames < UNKNOWN_NUM_SAMPLES else None
+        self.num_absent = self._count_absent()
+        self.num_silenced = 0
+        self.problem = ""
+        self._position = 0
+        self._zeros = 0
+        self._ended = False
+
+    def _opened(self) -> soundfile.SoundFile:
+        """Return libsndfile's view of the file, at its beginning."""
+        self._file.seek(0)
+        return soundfile.SoundFile(self._file.fileno(), closefd=False)
+
+    def _count_absent(self) -> int:
+        """Return how many samples the header promises beyond the end of the file."""
+        position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)  # where libsndfile is
+        present, promised = sound_bytes(self._file)
+        self._file.seek(position)
+        if present >= promised or self.num_samples is None:
+            return 0
+        if self.subtype in VALUE_BYTES:
+            return promised // (VALUE_BYTES[self.subtype] * self.num_channels) - self.num_samples
+        return round(self.num_samples * (promised / max(1, present) - 1))
+
+    def read(self, num_samples: int) -> Samples:
+        """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
+        pieces: list[Samples] = []
+        missing = num_samples
+        while missing > 0 and not self._ended:
+            piece = self._read_step(min(STEP_SAMPLES, missing))
+            self._position += len(piece)
+            missing -= len(piece)
+            pieces.append(piece)
+        if len(pieces) == 1:
+            return pieces[0]
+        return np.concatenate([np.zeros((0, self.num_channels), np.float32), *pieces])
+
+    def _read_step(self, num_samples: int) -> Samples:
+        """Return at least one sample, or none and `_ended`."""
+        if self._zeros == 0:
+            try:
+                piece: Samples = self._sound.read(num_samples, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                self.problem = self.problem or " ".join(error.error_string.split())
+                self._zeros = self._skip_damage()
+                self.num_silenced += self._zeros
+            else:
+                self._ended = len(piece) == 0
+                return piece
+        num_zeros = min(self._zeros, num_samples)
+        self._zeros -= num_zeros
+        self._ended = num_zeros == 0
+        return np.zeros((num_zeros, self.num_channels), np.float32)
+
+    def _skip_damage(self) -> int:
+        """Return after how many samples decoding goes on, 0 for not at all.
+
+        Only FLAC: each of its frames says where it belongs, so what follows stays in its place.
+        """
+        if self.format != "FLAC" or self.num_samples is None:
+            return 0
+        gap = STEP_SAMPLES
+        while gap <= MAX_GAP_SAMPLES and self._position + gap < self.num_samples:
+            try:
+                self._sound.close()
+                self._sound = self._opened()  # after an error libsndfile has lost its place
+                self._sound.seek(self._position + gap)
+                if len(self._sound.read(1)):
+                    self._sound.seek(self._position + gap)
+                    return gap
+            except soundfile.LibsndfileError:
+                pass
+            gap *= 2
+        return 0
+
+    def skip(self, num_samples: int) -> int:
+        """Return how many samples were passed over; fewer than asked only at the end."""
+        is_fast = self.subtype in VALUE_BYTES and self.num_samples is not None
+        if is_fast and self._position + num_samples <= (self.num_samples or 0):
+            try:
+                self._sound.seek(self._position + num_samples)
+            except soundfile.LibsndfileError:
+                self._sound.close()
+                self._sound = self._opened()
+                self._sound.seek(self._position)
+            else:
+                self._position += num_samples
+                return num_samples
+        skipped = 0
+        while skipped < num_samples and not self._ended:
+            skipped += len(self.read(min(STEP_SAMPLES, num_samples - skipped)))
+        return skipped
+
+    def close(self) -> None:
+        """Close libsndfile's part; the file itself is the caller's."""
+        self._sound.close()
