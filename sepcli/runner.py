@@ -1,0 +1,136 @@
+"""Runs chunks through a network: device, precision, batches, out-of-memory back-off."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from sepcli.errors import DeviceError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_ACCELERATOR_BATCH = 8  # enough to fill a GPU with chunks of some seconds; halved when it is short
+_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` takes cuda, else mps, else cpu.
+
+    Raises:
+        DeviceError: The device is unknown or not usable here; the message says why.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as cause:
+        raise DeviceError(
+            f"unknown device: {name}", "use auto, cpu, cuda, cuda:N or mps"
+        ) from cause
+    if device.type == "cuda":
+        _require_cuda(device)
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("mps is not available: this is no Mac with a GPU", "use --device cpu")
+    elif device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"unknown device: {name}", "use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def _require_cuda(device: torch.device) -> None:
+    if torch.version.cuda is None:
+        why = f"torch {torch.__version__} is a build without CUDA"
+    elif not torch.cuda.is_available():
+        why = "no usable NVIDIA driver or GPU was found"
+    elif (device.index or 0) >= torch.cuda.device_count():
+        why = f"there are {torch.cuda.device_count()} GPUs, counted from 0"
+    else:
+        return
+    raise DeviceError(f"{device} is not available: {why}", "use --device cpu or --device auto")
+
+
+class Runner:
+    """Runs a network on lists of chunks of one length.
+
+    Args:
+        network: `[batch, time] → [batch, speakers, time]`, in eval mode.
+        device: Where it runs; the network is moved there.
+        precision: `fp32`, or the type that matrix products are computed in.
+        batch_size: Chunks run at once at most; None leaves the choice to the device.
+        on_warning: Told, once for each halving, when the batch had to shrink.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        precision: Precision = "fp32",
+        batch_size: int | None = None,
+        on_warning: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._network = network.to(device)
+        self._device = device
+        self._precision = precision
+        self._on_warning = on_warning
+        # On a CPU one chunk keeps all cores busy, and a larger batch only falls out of the caches.
+        self.batch_size = batch_size or (1 if device.type == "cpu" else _ACCELERATOR_BATCH)
+
+    def run(self, chunks: Sequence[Array]) -> list[Array]:
+        """Return the estimates of each chunk, `[speakers, samples]`, in the order given.
+
+        Args:
+            chunks: Mixtures `[samples]`, all of one length.
+
+        Raises:
+            DeviceError: Memory is too short for a single chunk, or estimates are not finite.
+        """
+        estimates: list[Array] = []
+        while len(estimates) < len(chunks):
+            batch = chunks[len(estimates) : len(estimates) + self.batch_size]
+            try:
+                estimates.extend(self._forward(batch))
+            except (torch.OutOfMemoryError, RuntimeError) as cause:
+                if not _is_out_of_memory(cause):
+                    raise
+                self._shrink(len(batch), cause)
+        return estimates
+
+    def _forward(self, chunks: Sequence[Array]) -> list[Array]:
+        mixture = torch.from_numpy(np.stack(chunks))
+        if self._device.type == "cuda":
+            mixture = mixture.pin_memory()
+        with torch.inference_mode(), self._autocast():
+            estimates = self._network(mixture.to(self._device, non_blocking=True))
+        result: Array = estimates.float().cpu().numpy()
+        if not np.isfinite(result).all():
+            hint = "use --precision fp32" if self._precision != "fp32" else "try another model"
+            raise DeviceError("the network gave values that are not finite", hint)
+        return list(result)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=_DTYPES[self._precision])
+
+    def _shrink(self, used: int, cause: BaseException) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        if used == 1:
+            raise DeviceError(
+                f"out of memory on {self._device} with a single chunk",
+                "use a shorter --chunk, --precision bf16, or --device cpu",
+            ) from cause
+        self.batch_size = used // 2
+        self._on_warning(f"out of memory: batch size is now {self.batch_size}")
+
+
+def _is_out_of_memory(cause: BaseException) -> bool:
+    if isinstance(cause, torch.OutOfMemoryError):
+        return True
+    return any(sign in str(cause) for sign in _CPU_OUT_OF_MEMORY)
