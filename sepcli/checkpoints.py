@@ -57,7 +57,7 @@ def read_torch(path: Path) -> Any:
     """
     _check_archive(path)
     # Serialised by asteroid and look2hear beside the weights; a string with comparison.
-    allowed = [torch.torch_version.TorchVersion]
+    allowed: list[Any] = [torch.torch_version.TorchVersion]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -196,7 +196,7 @@ _InertLoader.add_multi_constructor("tag:yaml.org,2002:python", _construct)
 def _read_safetensors(path: Path) -> State:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            # Cloned: the library maps the file, and a mapped file may change under a running program.
+            # Cloned: the library maps the file, and a mapped file may change while we run.
             return {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except MemoryError as cause:
         raise WeightsError(f"weights claim more memory than there is: {path.name}") from cause

@@ -15,6 +15,7 @@ from typing import Any
 from sepcli.cache import alternatives, cached_files, damage, is_offline, known_absent, local_path
 from sepcli.entry import ModelEntry
 from sepcli.errors import WeightsError
+from sepcli.hubfaults import MissingFileError, MissingRepoError, explained
 from sepcli.registry import find_entry
 
 OnProgress = Callable[[str, int, int], None]  # file, bytes done, bytes in all (0: unknown)
@@ -35,10 +36,6 @@ class Fetched:
     entry: ModelEntry
     files: dict[str, Path]
     note: str = ""
-
-
-class MissingFileError(WeightsError):
-    """The repository, the revision or a file in it does not exist (any more)."""
 
 
 def fetch_model(
@@ -159,17 +156,13 @@ def _download_all(entry: ModelEntry, on_progress: OnProgress | None) -> dict[str
                 found[name] = _download(entry, name, on_progress)
                 break
             except MissingFileError as absent:
-                if isinstance(absent, _MissingRepoError):
+                if isinstance(absent, MissingRepoError):
                     raise
                 missing = absent
         else:
             if missing is not None and not spec.endswith("?"):
                 raise missing
     return found
-
-
-class _MissingRepoError(MissingFileError):
-    """Not a file but the whole repository or revision does not exist."""
 
 
 def _fetch_again(entry: ModelEntry, name: str, path: Path, on_progress: OnProgress | None) -> Path:
@@ -216,7 +209,7 @@ def _download(
             broke_off = isinstance(failure, httpx2.TransportError | XetDownloadError)
             inconsistent = isinstance(failure, OSError) and "onsistency check" in str(failure)
             if wait is None or not (status >= 500 or broke_off or inconsistent):
-                raise _explained(entry, name, failure) from failure
+                raise explained(entry, name, failure) from failure
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
@@ -253,66 +246,3 @@ def _bar_class(name: str, on_progress: OnProgress | None) -> Any:
             return lambda *args, **kwargs: None
 
     return Bar
-
-
-def _explained(entry: ModelEntry, name: str, failure: Exception) -> WeightsError:
-    """Return the error a user is shown for what the client raised."""
-    from huggingface_hub import errors
-
-    repo = entry.repo
-    cause: BaseException = failure
-    if isinstance(failure, errors.LocalEntryNotFoundError) and failure.__cause__ is not None:
-        cause = failure.__cause__  # why the hub could not be asked
-    if isinstance(cause, errors.GatedRepoError):
-        return WeightsError(
-            f"repository is gated: {repo}",
-            "accept its terms on its page of the hub, then run `hf auth login`",
-        )
-    if isinstance(cause, errors.RepositoryNotFoundError):
-        return _MissingRepoError(
-            f"no such repository on the hub, or a private one: {repo}",
-            "check the name; for a private one run `hf auth login`",
-        )
-    if isinstance(cause, errors.RevisionNotFoundError):
-        return _MissingRepoError(
-            f"repository {repo} has no revision: {entry.revision}", "try `--revision main`"
-        )
-    if isinstance(cause, errors.RemoteEntryNotFoundError):
-        return MissingFileError(
-            f"repository {repo} does not hold: {name}",
-            "another revision may hold it: add `--revision COMMIT`",
-        )
-    if is_offline() or isinstance(cause, errors.OfflineModeIsEnabled):
-        return WeightsError(
-            f"not in the cache, and HF_HUB_OFFLINE is set: {repo}/{name}",
-            f"run `sepcli download {entry.name}` once where there is a network",
-        )
-    if isinstance(cause, errors.HfHubHTTPError):
-        return _explained_status(repo, cause.response.status_code)
-    if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
-        return WeightsError(
-            f"cannot write to the model cache: {cause.strerror}: {cause.filename or ''}".rstrip(
-                ": "
-            ),
-            "set HF_HOME to a folder that can be written and has room",
-        )
-    return WeightsError(
-        f"cannot download {name} of {repo}: {type(cause).__name__}",
-        "check the network and HF_ENDPOINT, then run the same command again",
-    )
-
-
-def _explained_status(repo: str, status: int) -> WeightsError:
-    if status in (401, 403):
-        return WeightsError(
-            f"hub refuses access to {repo}: HTTP {status}",
-            "run `hf auth login`, and accept the repository's terms on its page of the hub",
-        )
-    if status == 429:
-        return WeightsError(
-            "hub asks to slow down: HTTP 429",
-            "wait some minutes; `hf auth login` raises the limit",
-        )
-    return WeightsError(
-        f"hub does not answer for {repo}: HTTP {status}", "run the same command again later"
-    )

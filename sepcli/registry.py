@@ -22,6 +22,7 @@ __all__ = [
     "find_entry",
     "list_models",
     "load_entries",
+    "read_toml",
     "user_table_path",
 ]
 
@@ -96,7 +97,7 @@ def entry_from_folder(folder: Path, *, builtin: bool = False) -> ModelEntry:
             f"no {MODEL_FILE} in model folder: {folder}",
             f"write {MODEL_FILE} beside the weights as the README describes",
         )
-    body = _read_toml(file)
+    body = read_toml(file)
     if "repo" in body:
         raise ModelError(f"a model folder's {MODEL_FILE} may not have the key repo: {file}")
     name = folder.name if builtin else str(folder)
@@ -118,7 +119,7 @@ def _table_path() -> Path:
 
 def _read_table(file: Path) -> dict[str, ModelEntry]:
     entries = {}
-    for name, body in _read_toml(file).items():
+    for name, body in read_toml(file).items():
         if not isinstance(body, dict):
             raise ModelError(f"key outside of a model entry in {file}: {name}")
         if not _NAME.fullmatch(name):
@@ -130,7 +131,12 @@ def _read_table(file: Path) -> dict[str, ModelEntry]:
     return entries
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        ModelError: It cannot be read or is not TOML.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as cause:

@@ -1,0 +1,158 @@
+"""A network built without memory, compared with its weights key by key, and only then given them.
+
+Nothing is allocated twice, and a wrong or absurd configuration never reaches the memory.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sepcli.checkpoints import State
+from sepcli.errors import ModelError, WeightsError
+from sepcli.networks import load_architecture, make_config
+
+NAMED_KEYS = 3  # of those that differ: enough to recognise what went wrong
+LARGEST_NETWORK_BYTES = 2**35
+MOST_PARAMETERS = 2**17  # tensors, not numbers
+
+
+def build_network(
+    architecture: str, config: Mapping[str, Any], *, where: str
+) -> tuple[nn.Module, Any]:
+    """Return a network without memory, all on the meta device, and its `Config`.
+
+    Args:
+        architecture: Module under `sepcli.networks`.
+        config: Configuration by field name.
+        where: Whose it is, for messages.
+
+    Raises:
+        ModelError: The architecture is unknown, or the configuration is wrong or absurd.
+    """
+    checked = make_config(architecture, config, where=where)
+    module = load_architecture(architecture, where=where)
+    try:
+        with torch.device("meta"), _bounded_parameters():
+            return module.Network(checked), checked
+    except _TooLargeError as cause:
+        raise ModelError(f"configuration of {where} makes a network too large: {cause}") from None
+    except (RuntimeError, ValueError, ArithmeticError, MemoryError, TypeError) as cause:
+        first = str(cause).splitlines()[0][:160] if str(cause) else type(cause).__name__
+        raise ModelError(f"wrong configuration of {where}: {first}") from cause
+
+
+def assign_weights(network: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
+    """Give a network on the meta device its weights, strictly, as float32.
+
+    Args:
+        network: From `build_network`; its parameters become the tensors of `state`.
+        state: Tensors by the network's keys.
+        where: Whose they are, for messages.
+
+    Raises:
+        WeightsError: Keys or shapes differ, or a weight is not finite.
+    """
+    wanted = network.state_dict()
+    state = _with_aliases(network, state)
+    _check_fit(wanted, state, where)
+    ready = {}
+    for key, tensor in state.items():
+        if tensor.is_floating_point():
+            tensor = tensor.float()
+            if not torch.isfinite(tensor).all():
+                raise WeightsError(f"weights of {where} are not finite: {key}")
+        ready[key] = tensor.to(wanted[key].dtype).contiguous()
+    network.load_state_dict(ready, strict=True, assign=True)
+
+
+def fill_buffers(network: nn.Module, architecture: str, config: Any) -> None:
+    """Give a network the buffers that it computes when built and no checkpoint holds."""
+    empty = {name for name, buffer in network.named_buffers() if buffer.is_meta}
+    if not empty:
+        return
+    module = load_architecture(architecture, where=architecture)
+    with _parameters_on_meta():
+        for name, buffer in module.Network(config).named_buffers():
+            if name in empty:
+                owner, _, leaf = name.rpartition(".")
+                setattr(network.get_submodule(owner), leaf, buffer)
+
+
+class _TooLargeError(Exception):
+    """A network under construction is larger than any that could be meant."""
+
+
+@contextmanager
+def _bounded_parameters() -> Iterator[None]:
+    """Stop the construction of a network that grows absurd, long before it fills the memory."""
+    count, size = 0, 0
+
+    def count_parameter(_: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal count, size
+        count += 1
+        size += parameter.numel() * parameter.element_size()
+        if count > MOST_PARAMETERS or size > LARGEST_NETWORK_BYTES:
+            raise _TooLargeError(f"{size:,} bytes in {count:,} tensors, and not finished at {name}")
+
+    hooks = torch.nn.modules.module
+    handle = hooks.register_module_parameter_registration_hook(count_parameter)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _with_aliases(network: nn.Module, state: Mapping[str, Tensor]) -> State:
+    """Return `state` with each shared parameter under all of its names, as some files drop them."""
+    complete = dict(state)
+    names: dict[int, list[str]] = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    for group in names.values():
+        held = next((complete[name] for name in group if name in complete), None)
+        for name in group:
+            if held is not None:
+                complete.setdefault(name, held)
+    return complete
+
+
+def _check_fit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights whose keys or shapes are not the network's; name the first that differ."""
+    hint = "the entry's config must be that of the weights; compare with `sepcli info NAME`"
+    missing = [key for key in wanted if key not in state]
+    extra = [key for key in state if key not in wanted]
+    problems = [f"{len(missing)} missing ({_first(missing)})"] if missing else []
+    problems += [f"{len(extra)} unknown ({_first(extra)})"] if extra else []
+    if not problems:
+        differ = [
+            f"{key} is {list(state[key].shape)}, not {list(tensor.shape)}"
+            for key, tensor in wanted.items()
+            if state[key].shape != tensor.shape
+        ]
+        problems = [f"{len(differ)} of another shape ({_first(differ)})"] if differ else []
+    if problems:
+        raise WeightsError(f"weights do not fit {where}: {'; '.join(problems)}", hint)
+
+
+def _first(items: list[str]) -> str:
+    return ", ".join(item[:100] for item in items[:NAMED_KEYS]) + (
+        ", ..." if len(items) > NAMED_KEYS else ""
+    )
+
+
+@contextmanager
+def _parameters_on_meta() -> Iterator[None]:
+    """Let parameters of networks built meanwhile take no memory; buffers are made as always."""
+
+    def to_meta(_: nn.Module, __: str, parameter: nn.Parameter) -> nn.Parameter:
+        return nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+
+    hooks = torch.nn.modules.module
+    handle = hooks.register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        handle.remove()
