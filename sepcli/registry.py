@@ -14,6 +14,7 @@ from sepcli.entry import ModelEntry, did_you_mean, make_entry
 from sepcli.errors import ModelError
 
 __all__ = [
+    "DEFAULT_MODEL",
     "HUB_PREFIX",
     "MODEL_FILE",
     "ModelEntry",
@@ -28,6 +29,7 @@ __all__ = [
 
 MODEL_FILE = "model.toml"  # describes the weights of the folder it lies in
 LISTING = "run `sepcli info` for the known models"
+DEFAULT_MODEL = "spgm"  # what `--model` means where it is not given
 HUB_PREFIX = "hf:"  # what a model name starts with that is a hub repository
 
 _PACKAGE = Path(__file__).parent

@@ -1,0 +1,136 @@
+"""A stand-in for the Hugging Face hub on the loopback device, spoken to by the real client.
+
+It serves folders as repositories and misbehaves on request: refuses, fails, cuts connections short.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB_DATA = Path(__file__).parent / "data" / "hub"
+
+
+@dataclass
+class Hub:
+    """Repositories and faults of a running stand-in.
+
+    Attributes:
+        repos: Folder by `org/name`.
+        statuses: Answers of these requests instead of the file, one after the other, by method.
+        cut_after: Bytes of a file after which the connection breaks, one request each.
+        error_code: What the `X-Error-Code` header says with a status of `statuses`.
+        any_revision: Whether every revision exists; else only `main` and `COMMIT` do.
+        delay_seconds: Pause in the middle of each file.
+        requests: Method, path and Range header of all requests so far.
+    """
+
+    repos: dict[str, Path] = field(default_factory=dict)
+    statuses: dict[str, list[int]] = field(default_factory=lambda: {"HEAD": [], "GET": []})
+    cut_after: list[int] = field(default_factory=list)
+    error_code: str = ""
+    any_revision: bool = True
+    delay_seconds: float = 0.0
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    url: str = ""
+
+    def count(self, method: str, name: str = "") -> int:
+        """Return how many requests of this method asked for a file of this name."""
+        return sum(m == method and path.endswith(name) for m, path, _ in self.requests)
+
+    def serve(self, repo: str, folder: Path | str) -> None:
+        """Offer a folder, or one of `tests/data/hub`, as a repository."""
+        self.repos[repo] = HUB_DATA / folder if isinstance(folder, str) else folder
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = unquote(self.path.split("?")[0])
+        self.hub.requests.append((self.command, path, self.headers.get("Range", "")))
+        parts = path.strip("/").split("/")
+        if len(parts) < 5 or parts[2] != "resolve":
+            return self._refuse(404, "")
+        if self.hub.statuses[self.command]:
+            status = self.hub.statuses[self.command].pop(0)
+            if status != 200:
+                return self._refuse(status, self.hub.error_code)
+        folder = self.hub.repos.get("/".join(parts[:2]))
+        if folder is None:
+            return self._refuse(404, "RepoNotFound")
+        if not self.hub.any_revision and parts[3] not in ("main", COMMIT):
+            return self._refuse(404, "RevisionNotFound")
+        file = folder.joinpath(*parts[4:])
+        if not file.is_file():
+            return self._refuse(404, "EntryNotFound")
+        self._send(file.read_bytes(), parts[3], with_body)
+
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Repo-Commit", COMMIT)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send(self, content: bytes, revision: str, with_body: bool) -> None:
+        start = 0
+        wanted = self.headers.get("Range", "")
+        if wanted.startswith("bytes="):
+            start = int(wanted.removeprefix("bytes=").split("-")[0])
+        body = content[start:]
+        self.send_response(206 if wanted else 200)
+        is_commit = len(revision) == 40
+        self.send_header("X-Repo-Commit", revision if is_commit else COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("Accept-Ranges", "bytes")
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if not with_body:
+            return
+        if self.hub.cut_after and (cut := self.hub.cut_after.pop(0)) < len(body):
+            self.wfile.write(body[:cut])
+            self.wfile.flush()
+            self.close_connection = True
+            return
+        middle = len(body) // 2 if self.hub.delay_seconds else 0
+        self.wfile.write(body[:middle])
+        time.sleep(self.hub.delay_seconds)
+        self.wfile.write(body[middle:])
+
+
+@contextmanager
+def running_hub() -> Iterator[Hub]:
+    """Yield a stand-in that listens at `hub.url` until the block is left."""
+    hub = Hub()
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
