@@ -48,11 +48,12 @@ def was_cut_short(head: bytes, size: int) -> bool:
     found = unknown_length_wav(head)
     if found is None:
         return False
-    riff_length, offset = struct.unpack_from("<I", head, 4)[0], found[1]
-    data_length = struct.unpack_from("<I", head, offset - 4)[0]
+    offset = found[1]
+    riff_length: int = struct.unpack_from("<I", head, 4)[0]
+    data_length: int = struct.unpack_from("<I", head, offset - 4)[0]
     if data_length:
         return size - offset > data_length
-    return size > offset and bool(riff_length + 8 != size)
+    return size > offset and riff_length + 8 != size
 
 
 def rf64_header(format_chunk: bytes, num_bytes: int) -> bytes:

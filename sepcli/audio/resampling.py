@@ -15,7 +15,9 @@ import soxr
 Samples = npt.NDArray[np.float32]
 
 QUALITY = "HQ"  # 20-bit precision, pass band to 0.91 of the lower Nyquist frequency
-MAX_BLOCK_VALUES = 1 << 22  # per piece of output in `resample_blocks`: 16 MiB of float32
+# per piece of output in `resample_blocks`, 16 MiB of float32; soxr's filters hold back up to some
+# 1000 samples of input besides, whose output comes at once
+MAX_BLOCK_VALUES = 1 << 22
 
 
 def resampled_length(num_samples: int, in_rate: int, out_rate: int) -> int:
