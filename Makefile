@@ -1,13 +1,19 @@
 # Everything a change must pass, in the order that fails fastest; PYTHON names the environment to use.
 PYTHON ?= python
+VENV ?= .venv
 
-.PHONY: check format test slow
+.PHONY: ci check format test slow scores
+
+ci:  ## set up an environment and run every check in it
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(MAKE) check PYTHON=$(VENV)/bin/python
 
 check:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -c "from importlinter.cli import lint_imports_command as c; c()"
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as lint; lint()"
 	$(PYTHON) -m pytest -n 2
 
 format:

@@ -1,0 +1,13 @@
+"""Separate a waveform in memory, from Python."""
+
+from pathlib import Path
+
+import soundfile
+
+from sepcli import Separator
+
+mixture, sample_rate = soundfile.read(Path(__file__).parent / "mixture.flac", dtype="float32")
+separator = Separator.from_pretrained()
+separation = separator.separate(mixture, sample_rate)
+for number, estimate in enumerate(separation.estimates, start=1):
+    print(f"speaker {number}: {len(estimate)} samples at {separation.sample_rate} Hz")
