@@ -32,6 +32,18 @@ VALUE_BYTES = {
 NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
 
 
+class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is read in order.
+
+    soundfile seeks to where it already is after every read of a file that can seek. That makes an
+    MP3 decoder forget the bits that its next frames refer back to, and much of the sound is lost.
+    """
+
+    def seekable(self) -> bool:
+        """Return False, which is what makes soundfile leave the position alone."""
+        return False
+
+
 class SndfileDecoder:
     """A recording open in libsndfile, read in order.
 
@@ -70,7 +82,7 @@ class SndfileDecoder:
     def _opened(self) -> soundfile.SoundFile:
         """Return libsndfile's view of the file, at its beginning."""
         self._file.seek(0)
-        return soundfile.SoundFile(self._file.fileno(), closefd=False)
+        return _InOrder(self._file.fileno(), closefd=False)
 
     def _count_absent(self) -> int:
         """Return how many samples the header promises beyond the end of the file."""
