@@ -1,8 +1,4 @@
-"""The few blocks that three or more networks share.
-
-Everything here keeps features last, `[batch, ..., time, features]`: linear layers, norms and
-attention then read memory in order, and no transpose is needed between them.
-"""
+"""Transformer layers and positions, with the parameter names of the published checkpoints."""
 
 import math
 
@@ -10,59 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_HAS_KERNEL = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+from sepcli.layers.linear import linear
+
 BLOCK_FRAMES = 2048  # what one pass through a stack takes at a time; its temporaries stay in cache
-
-
-def linear(
-    features: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    *,
-    activation: str = "none",
-    residual: Tensor | None = None,
-) -> Tensor:
-    """Return `activation(features @ weight.T + bias)`, or `… + residual`.
-
-    Without autograd, in single precision on a processor this is one fused oneDNN kernel: measured
-    two to three times as fast as the BLAS behind `F.linear`, and the activation or the addition
-    costs no further pass over memory.
-
-    Args:
-        features: `[..., inputs]`.
-        weight: `[outputs, inputs]`.
-        bias: `[outputs]`.
-        activation: "none", "relu", "silu", "tanh" or "sigmoid".
-        residual: `[..., outputs]`, added to the result; not together with an activation.
-    """
-    if not _fuses(features, weight):
-        result = F.linear(features, weight, bias)
-        if residual is not None:
-            result = result + residual
-        return result if activation == "none" else _ACTIVATIONS[activation](result)
-    kernel = torch.ops.mkldnn._linear_pointwise
-    rows = features.reshape(-1, features.shape[-1]).contiguous()
-    if residual is None:
-        name = "swish" if activation == "silu" else activation
-        fused: Tensor = kernel(rows, weight, bias, name, [], "")
-    else:
-        other = residual.reshape(-1, residual.shape[-1]).contiguous()
-        fused = kernel.binary(rows, other, weight, bias, "add")
-    return fused.view(*features.shape[:-1], -1)
-
-
-_ACTIVATIONS = {"relu": torch.relu, "silu": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-
-
-def _fuses(features: Tensor, weight: Tensor) -> bool:
-    """Tell whether the fused kernel, which autograd does not know, may be used."""
-    return (
-        not torch.is_grad_enabled()
-        and features.device.type == "cpu"
-        and features.dtype == weight.dtype == torch.float32
-        and _HAS_KERNEL
-        and features.numel() > 0
-    )
 
 
 def sinusoids(start: int, stop: int, dim: int, like: Tensor | None = None) -> Tensor:
@@ -249,7 +195,7 @@ class Transformer(nn.Module):
         self.pos_enc = Positions(position_rows, dim) if position_rows else None
 
     def forward(self, sequences: Tensor) -> Tensor:
-        """Return `[batch, time, dim]`; sequences may be a strided view, the result is contiguous.
+        """Return `[batch, time, dim]`; sequences may be a strided view.
 
         Sequences do not depend on each other. On a processor a few at a time go through the whole
         stack, so that what is between the layers never leaves the cache.
@@ -257,9 +203,8 @@ class Transformer(nn.Module):
         batch, time, _ = sequences.shape
         if torch.is_grad_enabled() or sequences.device.type != "cpu":
             return self._stack(sequences)
-        result = torch.empty(sequences.shape, dtype=sequences.dtype)
-        num_blocks = max(1, round(batch * time / BLOCK_FRAMES))
-        step = math.ceil(batch / num_blocks)
+        result = torch.empty_like(sequences)
+        step = math.ceil(batch / max(1, round(batch * time / BLOCK_FRAMES)))
         for start in range(0, batch, step):
             result[start : start + step] = self._stack(sequences[start : start + step])
         return result
@@ -268,97 +213,5 @@ class Transformer(nn.Module):
         features = sequences.contiguous()
         if self.pos_enc is not None:
             features = features + self.pos_enc(sequences.shape[1])
-        features = self.mdl(features)
-        return features
-
-
-def segment(sequence: Tensor, length: int, hop: int, before: int, after: int) -> Tensor:
-    """Cut a sequence into overlapping segments, `[batch, segments, length, features]`.
-
-    Args:
-        sequence: `[batch, frames, features]`.
-        length: Length of a segment [frames].
-        hop: Distance of their starts [frames].
-        before: Zeros put before the sequence [frames].
-        after: Zeros put after it [frames]; see `half_overlap_padding`.
-
-    Returns:
-        A view that must not be written to: segments share their overlaps.
-    """
-    padded = F.pad(sequence, (0, 0, before, after))
-    segments: Tensor = padded.unfold(1, length, hop).transpose(2, 3)
-    return segments
-
-
-def merge(segments: Tensor, hop: int, before: int, num_frames: int) -> Tensor:
-    """Add segments up at their places, `[batch, num_frames, features]`; the inverse of `segment`.
-
-    Where segments overlap they are summed, not averaged.
-
-    Args:
-        segments: `[batch, segments, length, features]`.
-        hop: Distance of their starts [frames].
-        before: Frames to drop at the start.
-        num_frames: Frames to return.
-    """
-    batch, count, length, dim = segments.shape
-    pieces = math.ceil(length / hop)
-    if length % hop:
-        segments = F.pad(segments, (0, 0, 0, pieces * hop - length))
-    parts = segments.reshape(batch, count, pieces, hop, dim)  # a segment is `pieces` hops long
-    total = segments.new_zeros(batch, count + pieces - 1, hop, dim)
-    for piece in range(pieces):
-        total[:, piece : piece + count] += parts[:, :, piece]
-    return total.flatten(1, 2)[:, before : before + num_frames]
-
-
-def half_overlap_padding(num_frames: int, length: int) -> tuple[int, int]:
-    """Return the zeros before and after so that segments of `length`, half overlapping, fit.
-
-    This is the rule of the published dual-path code: half a segment at both ends, and a gap
-    of 1 to `length` frames, so a whole extra segment where none would be needed.
-    """
-    hop = length // 2
-    gap = length - (hop + num_frames % length) % length
-    return hop, gap + hop
-
-
-def global_norm(
-    features: Tensor, weight: Tensor, bias: Tensor, eps: float, *, residual: Tensor | None = None
-) -> Tensor:
-    """Return features normalised over everything but the batch, plus `residual` if given.
-
-    Args:
-        features: `[batch, ..., features]`.
-        weight: Gain of each feature.
-        bias: Offset of each feature.
-        eps: Added to the variance.
-        residual: Of the shape of `features`.
-    """
-    # Statistics of rows first, then of their means: both stages are exact and run in parallel.
-    row_var, row_mean = torch.var_mean(features.flatten(1, -2), -1, correction=0)
-    mean_var, mean = torch.var_mean(row_mean, -1, correction=0)
-    scale = (row_var.mean(-1) + mean_var + eps).rsqrt()
-    shape = (-1, *[1] * (features.dim() - 2), features.shape[-1])
-    gain = scale.unsqueeze(1) * weight.flatten()
-    offset = (bias.flatten() - mean.unsqueeze(1) * gain).view(shape)
-    if residual is None:
-        return torch.addcmul(offset, features, gain.view(shape))
-    return torch.addcmul(residual, features, gain.view(shape)) + offset
-
-
-def cumulative_norm(features: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Return features where each frame is normalised by all frames up to it (Conv-TasNet, eq. 9).
-
-    Args:
-        features: `[batch, time, features]`.
-        weight: Gain of each feature.
-        bias: Offset of each feature.
-        eps: Added to the variance.
-    """
-    time, dim = features.shape[1:]
-    count = torch.arange(1, time + 1, dtype=features.dtype, device=features.device) * dim
-    mean = features.sum(-1).cumsum(-1) / count
-    square = features.square().sum(-1).cumsum(-1) / count
-    scale = (square - mean.square()).clamp_min(0).add(eps).rsqrt().unsqueeze(-1)
-    return (features - mean.unsqueeze(-1)) * scale * weight.flatten() + bias.flatten()
+        normed: Tensor = self.mdl(features)
+        return normed

@@ -1,0 +1,36 @@
+"""The few blocks that three or more networks share.
+
+Everything here keeps features last, `[batch, ..., time, features]`: linear layers, norms and
+attention then read memory in order, and no transpose is needed between them.
+"""
+
+from sepcli.layers.linear import linear
+from sepcli.layers.norms import cumulative_norm, global_norm
+from sepcli.layers.segments import half_overlap_padding, merge, segment
+from sepcli.layers.transformer import (
+    LayerNorm,
+    Positions,
+    SelfAttention,
+    Transformer,
+    TransformerLayer,
+    sinusoids,
+)
+from sepcli.layers.waveform import decode, encode, gated_masks
+
+__all__ = [
+    "LayerNorm",
+    "Positions",
+    "SelfAttention",
+    "Transformer",
+    "TransformerLayer",
+    "cumulative_norm",
+    "decode",
+    "encode",
+    "gated_masks",
+    "global_norm",
+    "half_overlap_padding",
+    "linear",
+    "merge",
+    "segment",
+    "sinusoids",
+]

@@ -1,0 +1,60 @@
+"""From waveform to features, from features to masks, and back: the ends of time-domain networks."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sepcli.layers.linear import linear
+from sepcli.layers.segments import merge
+
+
+def encode(mixture: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Return non-negative features of a waveform, `[batch, frames, features]`.
+
+    A strided convolution without bias or padding, then ReLU; samples that do not fill a last
+    frame are left out, and a waveform shorter than one frame is filled up with zeros.
+
+    Args:
+        mixture: `[batch, time]`.
+        weight: `[features, 1, kernel]`.
+        stride: Distance of frames [samples].
+    """
+    kernel = weight.shape[-1]
+    if mixture.shape[-1] < kernel:
+        mixture = F.pad(mixture, (0, kernel - mixture.shape[-1]))
+    return linear(mixture.unfold(-1, kernel, stride), weight.flatten(1), activation="relu")
+
+
+def decode(features: Tensor, weight: Tensor, stride: int, num_samples: int) -> Tensor:
+    """Return the waveforms of features, `[batch, speakers, num_samples]`.
+
+    A transposed convolution without bias; zeros fill what no frame reaches.
+
+    Args:
+        features: `[batch, frames, speakers, features]`.
+        weight: `[features, 1, kernel]`.
+        stride: Distance of frames [samples].
+        num_samples: Length to trim or fill to.
+    """
+    batch, frames, speakers, _ = features.shape
+    pieces = linear(
+        features, weight.flatten(1).t().contiguous()
+    )  # [batch, frames, speakers, kernel]
+    pieces = pieces.transpose(1, 2).reshape(batch * speakers, frames, -1, 1)
+    length = (frames - 1) * stride + weight.shape[-1]
+    waveforms = merge(pieces, stride, 0, min(length, num_samples)).view(batch, speakers, -1)
+    return F.pad(waveforms, (0, num_samples - waveforms.shape[-1]))
+
+
+def gated_masks(split: Tensor, output: nn.Module, gate: nn.Module, last: Tensor) -> Tensor:
+    """Return non-negative masks, `relu(last(tanh(output(split)) * sigmoid(gate(split))))`.
+
+    Args:
+        split: Features of each speaker, `[batch, frames, speakers, features]`.
+        output: A 1×1 convolution with bias.
+        gate: A 1×1 convolution with bias.
+        last: Weight of a 1×1 convolution, `[masks, features, 1]`.
+    """
+    assert isinstance(output, nn.Conv1d) and isinstance(gate, nn.Conv1d)
+    masks = linear(split, output.weight.squeeze(-1), output.bias, activation="tanh")
+    masks = masks * linear(split, gate.weight.squeeze(-1), gate.bias, activation="sigmoid")
+    return linear(masks, last.squeeze(-1), activation="relu")
