@@ -1,0 +1,45 @@
+"""The level of estimates relative to the mixture they come from."""
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+RIDGE = 1e-3  # how much less the prior weighs than the data, where the data can tell
+
+
+def fit_levels(mixture: Array, estimates: Array) -> Array:
+    """Return the gains with which the estimates best explain their mixture, `[speakers]`.
+
+    Minimises over gains g ≥ 0, with g₀ the best gain that is common to all estimates s,
+
+        ‖x − Σ gₖ sₖ‖² + RIDGE · Σ ‖sₖ‖² (gₖ − g₀)²
+
+    Networks trained with SI-SDR give each estimate a scale of its own, and least squares finds it.
+    Where it cannot, because one estimate is a copy of another, the second term keeps the balance
+    the network gave: without it, a faint copy could be raised until it carries half the speech.
+
+    Args:
+        mixture: `[samples]`.
+        estimates: `[speakers, samples]`; silent ones get the gain 1.
+    """
+    # The products are sums over 10⁵ samples: single precision is off by 1e-5 at most.
+    correlation = (estimates @ estimates.T).astype(np.float64)
+    likeness = (estimates @ mixture).astype(np.float64)
+    energy = np.diag(correlation).copy()
+    sounding = energy > 1e-12 * max(float(energy.max(initial=0.0)), 1e-12)
+    gains = np.ones(len(estimates))
+    total = float(correlation.sum())
+    common = max(0.0, float(likeness.sum()) / total) if total > 0.0 else 0.0
+    matrix = correlation + np.diag(RIDGE * energy)
+    wanted = likeness + RIDGE * energy * common
+    free = np.flatnonzero(sounding)
+    gains[free] = 0.0
+    while free.size:  # drop what would be negative; ends, since `free` shrinks
+        solved = np.linalg.solve(matrix[np.ix_(free, free)], wanted[free])
+        if (solved >= 0.0).all():
+            gains[free] = solved
+            break
+        free = free[solved > 0.0]
+    return gains.astype(np.float32)

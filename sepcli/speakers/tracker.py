@@ -1,0 +1,90 @@
+"""SpeakerTracker: hears the chunks of a recording one by one and then tells who is who."""
+
+from typing import Any
+
+import numpy as np
+
+from sepcli.chunking import Chunk, seconds_to_samples
+from sepcli.speakers.evidence import (
+    FRAME_SECONDS,
+    SILENCE,
+    ChunkEvidence,
+    Embed,
+    agreement,
+    frame_power,
+    voiced_frames,
+    voices,
+)
+from sepcli.speakers.levels import fit_levels
+from sepcli.speakers.solving import SpeakerOrder, solve_order
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class SpeakerTracker:
+    """Collects the evidence on the order of speakers; keeps the estimates of one chunk at most.
+
+    Args:
+        num_speakers: Outputs of the separator.
+        sample_rate: Of the estimates [Hz].
+        embed: Embeds a waveform `[samples]` at a rate [Hz] as `[dims]` of length one; None to go
+            by the overlaps of chunks alone.
+    """
+
+    def __init__(self, num_speakers: int, sample_rate: int, embed: Embed | None = None) -> None:
+        self._num_speakers = num_speakers
+        self._sample_rate = sample_rate
+        self._embed = embed
+        self._frame = max(1, seconds_to_samples(FRAME_SECONDS, sample_rate))
+        self._evidence: list[ChunkEvidence] = []
+        self._before: tuple[Chunk, Array] | None = None
+
+    def add(self, chunk: Chunk, mixture: Array, estimates: Array) -> None:
+        """Hear the next chunk.
+
+        Args:
+            chunk: Where it lies; chunks come in order.
+            mixture: What the separator was given, `[samples]`.
+            estimates: What it gave, `[speakers, samples]`, at any level.
+
+        Raises:
+            ValueError: The shapes do not fit.
+        """
+        if estimates.shape != (self._num_speakers, chunk.length):
+            raise ValueError(f"expected {self._num_speakers} estimates of {chunk.length} samples")
+        levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
+        power = frame_power(levelled, self._frame)
+        mask = voiced_frames(power) if power.shape[1] else np.zeros(power.shape, np.bool_)
+        embeddings, trust = voices(levelled, mask, self._frame, self._sample_rate, self._embed)
+        count = np.count_nonzero(mask, axis=1)
+        first = np.where(count > 0, mask.argmax(axis=1) * self._frame, chunk.length)
+        self._evidence.append(
+            ChunkEvidence(
+                start=chunk.start,
+                stop=chunk.stop,
+                voices=embeddings,
+                trust=trust,
+                seconds=(count * self._frame / self._sample_rate).astype(np.float32),
+                onsets=chunk.start + first,
+                power=((power * mask).sum(axis=1) / np.maximum(count, 1)).astype(np.float32),
+                agreement=self._agreement(chunk, levelled),
+            )
+        )
+        self._before = (chunk, levelled)
+
+    def _agreement(self, chunk: Chunk, levelled: Array) -> Array:
+        nothing = np.zeros((self._num_speakers, self._num_speakers), np.float32)
+        if self._before is None or self._num_speakers == 1:
+            return nothing
+        earlier, before = self._before
+        shared = earlier.stop - chunk.start
+        if shared < self._frame:
+            return nothing
+        head, tail = levelled[:, :shared], before[:, -shared:]
+        if np.square(head).mean() < SILENCE:
+            return nothing
+        return agreement(tail, head, self._frame, self._sample_rate / self._frame)
+
+    def solve(self) -> SpeakerOrder:
+        """Return the order of speakers in every chunk heard so far."""
+        return solve_order(self._evidence, self._num_speakers)
