@@ -57,6 +57,10 @@ def assign_weights(network: nn.Module, state: Mapping[str, Tensor], *, where: st
     """
     wanted = network.state_dict()
     state = _with_aliases(network, state)
+    # A shorter or longer table of positions has the same rows; the network's own is used instead.
+    tables = {key for key in wanted if key in state and _is_table(key, wanted[key], state[key])}
+    state = {key: tensor for key, tensor in state.items() if key not in tables}
+    wanted = {key: tensor for key, tensor in wanted.items() if key not in tables}
     _check_fit(wanted, state, where)
     ready = {}
     for key, tensor in state.items():
@@ -65,7 +69,7 @@ def assign_weights(network: nn.Module, state: Mapping[str, Tensor], *, where: st
             if not torch.isfinite(tensor).all():
                 raise WeightsError(f"weights of {where} are not finite: {key}")
         ready[key] = tensor.to(wanted[key].dtype).contiguous()
-    network.load_state_dict(ready, strict=True, assign=True)
+    network.load_state_dict(ready, strict=not tables, assign=True)  # all keys were compared above
 
 
 def fill_buffers(network: nn.Module, architecture: str, config: Any) -> None:
@@ -117,6 +121,12 @@ def _with_aliases(network: nn.Module, state: Mapping[str, Tensor]) -> State:
             if held is not None:
                 complete.setdefault(name, held)
     return complete
+
+
+def _is_table(key: str, own: Tensor, given: Tensor) -> bool:
+    """Return whether both are positions `[1, rows, channels]`, of different numbers of rows."""
+    same_kind = key.endswith(".pe") and own.dim() == given.dim() == 3
+    return same_kind and own.shape != given.shape and own.shape[::2] == given.shape[::2]
 
 
 def _check_fit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str) -> None:
