@@ -6,6 +6,7 @@ attention then read memory in order, and no transpose is needed between them.
 
 from sepcli.layers.linear import linear
 from sepcli.layers.norms import cumulative_norm, global_norm
+from sepcli.layers.recurrent import recur
 from sepcli.layers.segments import half_overlap_padding, merge, segment
 from sepcli.layers.transformer import (
     LayerNorm,
@@ -15,9 +16,10 @@ from sepcli.layers.transformer import (
     TransformerLayer,
     sinusoids,
 )
-from sepcli.layers.waveform import decode, encode, gated_masks
+from sepcli.layers.waveform import Filterbank, decode, encode, gate_features, gated_masks
 
 __all__ = [
+    "Filterbank",
     "LayerNorm",
     "Positions",
     "SelfAttention",
@@ -26,11 +28,13 @@ __all__ = [
     "cumulative_norm",
     "decode",
     "encode",
+    "gate_features",
     "gated_masks",
     "global_norm",
     "half_overlap_padding",
     "linear",
     "merge",
+    "recur",
     "segment",
     "sinusoids",
 ]

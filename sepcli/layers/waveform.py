@@ -1,5 +1,6 @@
 """From waveform to features, from features to masks, and back: the ends of time-domain networks."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -7,21 +8,22 @@ from sepcli.layers.linear import linear
 from sepcli.layers.segments import merge
 
 
-def encode(mixture: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Return non-negative features of a waveform, `[batch, frames, features]`.
+def encode(mixture: Tensor, weight: Tensor, stride: int, activation: str = "relu") -> Tensor:
+    """Return features of a waveform, `[batch, frames, features]`.
 
-    A strided convolution without bias or padding, then ReLU; samples that do not fill a last
-    frame are left out, and a waveform shorter than one frame is filled up with zeros.
+    A strided convolution without bias or padding; samples that do not fill a last frame are left
+    out, and a waveform shorter than one frame is filled up with zeros.
 
     Args:
         mixture: `[batch, time]`.
         weight: `[features, 1, kernel]`.
         stride: Distance of frames [samples].
+        activation: One of those of `linear`.
     """
     kernel = weight.shape[-1]
     if mixture.shape[-1] < kernel:
         mixture = F.pad(mixture, (0, kernel - mixture.shape[-1]))
-    return linear(mixture.unfold(-1, kernel, stride), weight.flatten(1), activation="relu")
+    return linear(mixture.unfold(-1, kernel, stride), weight.flatten(1), activation=activation)
 
 
 def decode(features: Tensor, weight: Tensor, stride: int, num_samples: int) -> Tensor:
@@ -45,6 +47,19 @@ def decode(features: Tensor, weight: Tensor, stride: int, num_samples: int) -> T
     return F.pad(waveforms, (0, num_samples - waveforms.shape[-1]))
 
 
+def gate_features(split: Tensor, output: nn.Module, gate: nn.Module) -> Tensor:
+    """Return `tanh(output(split)) * sigmoid(gate(split))`, shaped like `split`.
+
+    Args:
+        split: `[..., features]`.
+        output: A 1×1 convolution with bias.
+        gate: A 1×1 convolution with bias.
+    """
+    assert isinstance(output, nn.Conv1d) and isinstance(gate, nn.Conv1d)
+    values = linear(split, output.weight.squeeze(-1), output.bias, activation="tanh")
+    return values * linear(split, gate.weight.squeeze(-1), gate.bias, activation="sigmoid")
+
+
 def gated_masks(split: Tensor, output: nn.Module, gate: nn.Module, last: Tensor) -> Tensor:
     """Return non-negative masks, `relu(last(tanh(output(split)) * sigmoid(gate(split))))`.
 
@@ -54,7 +69,20 @@ def gated_masks(split: Tensor, output: nn.Module, gate: nn.Module, last: Tensor)
         gate: A 1×1 convolution with bias.
         last: Weight of a 1×1 convolution, `[masks, features, 1]`.
     """
-    assert isinstance(output, nn.Conv1d) and isinstance(gate, nn.Conv1d)
-    masks = linear(split, output.weight.squeeze(-1), output.bias, activation="tanh")
-    masks = masks * linear(split, gate.weight.squeeze(-1), gate.bias, activation="sigmoid")
-    return linear(masks, last.squeeze(-1), activation="relu")
+    return linear(gate_features(split, output, gate), last.squeeze(-1), activation="relu")
+
+
+class Filterbank(nn.Module):
+    """Filters under asteroid's key, `filterbank._filters` `[features, 1, kernel]`."""
+
+    def __init__(self, num_filters: int, kernel_size: int) -> None:
+        super().__init__()
+        self.filterbank = nn.ParameterDict()
+        filters = torch.empty(num_filters, 1, kernel_size)
+        self.filterbank["_filters"] = nn.Parameter(nn.init.xavier_normal_(filters))
+
+    @property
+    def filters(self) -> Tensor:
+        """The filters, `[features, 1, kernel]`."""
+        filters: Tensor = self.filterbank["_filters"]
+        return filters
