@@ -1,0 +1,122 @@
+"""How close estimates are to their references: SI-SDR, and the order that matches them best.
+
+Pure functions of `(estimate, reference)`; torch tensors or numpy arrays in, tensors of float64 out.
+SI-SDR is that of "SDR - half-baked or well done?" (Le Roux et al., 2019,
+https://arxiv.org/abs/1811.02508, eq. 5), after the mean of both signals is removed.
+
+What cannot be measured is said, not hidden: a silent reference gives `nan` (no scale of it explains
+anything), a silent estimate of a sounding reference gives `-inf`, an exact one gives `inf`.
+"""
+
+import itertools
+import math
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+Signal: TypeAlias = Tensor | NDArray[np.floating]
+
+# Past four speakers the number of orders grows too fast to try them all.
+MAX_EXHAUSTIVE = 4
+# Stands in for scores without a number when orders are compared; beyond any true SI-SDR.
+WORST_DB = 1e4
+
+
+def si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
+    """Scale-invariant signal-to-distortion ratio [dB] of the last axis, `[...]`.
+
+    Args:
+        estimate: Signals `[..., time]`.
+        reference: True signals `[..., time]`; leading axes broadcast.
+        zero_mean: Remove the mean of both first, as the literature does.
+    """
+    guess, truth = _pair(estimate, reference, zero_mean)
+    energy = truth.square().sum(-1)
+    explained = (guess * truth).sum(-1, keepdim=True) / energy.unsqueeze(-1) * truth
+    ratio = explained.square().sum(-1) / (guess - explained).square().sum(-1)
+    score = 10 * torch.log10(ratio)
+    # A silent estimate makes 0 / 0 of the ratio; it explains nothing of a reference that sounds.
+    silent_guess = guess.square().sum(-1) == 0
+    score = torch.where(silent_guess & (energy > 0), torch.full_like(score, -math.inf), score)
+    return torch.where(energy > 0, score, torch.full_like(score, math.nan))
+
+
+def si_sdr_improvement(
+    estimate: Signal, reference: Signal, mixture: Signal, *, zero_mean: bool = True
+) -> Tensor:
+    """SI-SDR [dB] gained over taking the mixture itself as the estimate, `[...]`.
+
+    Args:
+        estimate: Signals `[..., speakers, time]`, already in the order of the references.
+        reference: True signals `[..., speakers, time]`.
+        mixture: What was separated, `[..., time]`.
+        zero_mean: Remove the mean of all signals first.
+    """
+    baseline = torch.as_tensor(mixture).unsqueeze(-2)
+    gained = si_sdr(estimate, reference, zero_mean=zero_mean)
+    return gained - si_sdr(baseline, reference, zero_mean=zero_mean)
+
+
+def pairwise_si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
+    """SI-SDR [dB] of every estimate against every reference, `[..., estimates, references]`."""
+    guess, truth = torch.as_tensor(estimate), torch.as_tensor(reference)
+    return si_sdr(guess.unsqueeze(-2), truth.unsqueeze(-3), zero_mean=zero_mean)
+
+
+def best_order(scores: Signal) -> Tensor:
+    """Order `[..., references]` with the highest mean score: the estimate of each reference.
+
+    Every order is tried up to four estimates; past that the Hungarian method finds the same one.
+    There may be more estimates than references: those left over are in no order.
+    Scores without a number (silent references) do not influence the choice.
+
+    Args:
+        scores: `[..., estimates, references]`, higher is better.
+
+    Raises:
+        ValueError: there are fewer estimates than references.
+    """
+    table = torch.as_tensor(scores).detach().to(torch.float64)
+    num_estimates, num_references = table.shape[-2:]
+    if num_estimates < num_references:
+        raise ValueError(f"fewer estimates than references: {num_estimates} < {num_references}")
+    table = torch.nan_to_num(table, nan=0.0, posinf=WORST_DB, neginf=-WORST_DB)
+    if num_estimates <= MAX_EXHAUSTIVE:
+        return _exhaustive_order(table)
+    rows = table.reshape(-1, num_estimates, num_references).cpu().numpy()
+    orders = [linear_sum_assignment(row.T, maximize=True)[1] for row in rows]
+    found = torch.from_numpy(np.stack(orders)).to(table.device)
+    return found.reshape(*table.shape[:-2], num_references)
+
+
+def reorder(estimate: Tensor, order: Tensor) -> Tensor:
+    """Estimates `[..., references, time]` taken in `order` `[..., references]`."""
+    index = order.unsqueeze(-1).expand(*order.shape, estimate.shape[-1])
+    return torch.gather(estimate, -2, index.to(estimate.device))
+
+
+def _exhaustive_order(table: Tensor) -> Tensor:
+    """Best of all orders, the first of equals; `[..., estimates, references]` → `[..., refs]`."""
+    num_estimates, num_references = table.shape[-2:]
+    orders = torch.tensor(
+        list(itertools.permutations(range(num_estimates), num_references)), device=table.device
+    )
+    columns = torch.arange(num_references, device=table.device)
+    totals = table[..., orders, columns].sum(-1)  # [..., orders]
+    return orders[totals.argmax(-1)]
+
+
+def _pair(estimate: Signal, reference: Signal, zero_mean: bool) -> tuple[Tensor, Tensor]:
+    """Both signals in float64, without their mean where asked for."""
+    guess = torch.as_tensor(estimate).to(torch.float64)
+    truth = torch.as_tensor(reference).to(torch.float64)
+    if guess.shape[-1] != truth.shape[-1]:
+        raise ValueError(f"lengths differ: {guess.shape[-1]} and {truth.shape[-1]}")
+    if zero_mean:
+        guess = guess - guess.mean(-1, keepdim=True)
+        truth = truth - truth.mean(-1, keepdim=True)
+    return guess, truth
