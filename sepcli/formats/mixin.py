@@ -4,6 +4,7 @@
 are `model.safetensors` or, older, `pytorch_model.bin`, a plain state dict.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ _VALUES = {
 }
 _TIGER = {
     "num_sources": "num_speakers",
+    "win": "window",
+    "stride": "stride",
+    "out_channels": "channels",
+    "in_channels": "hidden",
+    "upsampling_depth": "depth",
+    "num_blocks": "repeats",
+    "att_n_head": "heads",
+    "att_hid_chan": "query",
 }
 _MOSSFORMER2 = {"masknet_numspks": "num_speakers"}
 # The 8 kHz repositories name modules otherwise than the 16 kHz one, whose keys the network has.
@@ -51,8 +60,10 @@ _MOSSFORMER2_PREFIXES = {
     "decoder.": "dec.",
 }
 _TIGER_MARKS = {"num_blocks", "upsampling_depth", "win", "stride", "num_sources", "sample_rate"}
+# Number and width [Hz] of TIGER's bands; a last one takes the rest.
+_TIGER_BANDS = ((40, 25), (10, 100), (8, 250), (8, 500))
 # Arguments that config.json leaves out where they are the constructor's defaults.
-_TIGER_ABSENT = {"att_hid_chan": 4, "att_kernel_size": 8, "att_n_head": 4, "att_stride": 1}
+_TIGER_ABSENT = {"att_hid_chan": 4, "att_n_head": 4}
 
 
 def describe(files: Mapping[str, Path]) -> Description | None:
@@ -72,7 +83,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     if kind == "mossformer2" or str(content.get("config_name", "")).startswith("mossformer2"):
         return _description("mossformer2", content, _MOSSFORMER2)
     if content.keys() >= _TIGER_MARKS:
-        return _description("tiger", {**_TIGER_ABSENT, **content}, _TIGER)
+        return _describe_tiger({**_TIGER_ABSENT, **content})
     return None
 
 
@@ -108,6 +119,24 @@ def _description(
         speakers=speakers if isinstance(speakers, int) else 0,
         sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
     )
+
+
+def _describe_tiger(content: Mapping[str, Any]) -> Description:
+    """Return TIGER's configuration; the bands follow from rate and window, as published.
+
+    Raises:
+        WeightsError: Rate and window leave a band without a bin.
+    """
+    found = _description("tiger", content, _TIGER)
+    window, sample_rate = content["win"], content["sample_rate"]
+    if not isinstance(window, int) or not isinstance(sample_rate, int) or sample_rate < 1:
+        raise WeightsError(f"not a window and a rate: {str(window)[:40]}, {str(sample_rate)[:40]}")
+    bins = window // 2 + 1
+    bands = [int(hz * bins * 2 / sample_rate) for count, hz in _TIGER_BANDS for _ in range(count)]
+    bands.append(bins - sum(bands))
+    if min(bands) < 1:
+        raise WeightsError(f"too few bins for the bands of TIGER: {bins} at {sample_rate} Hz")
+    return dataclasses.replace(found, config={**found.config, "bands": bands})
 
 
 def _mossformer2_key(key: str) -> str:
