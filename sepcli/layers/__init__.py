@@ -4,6 +4,7 @@ Everything here keeps features last, `[batch, ..., time, features]`: linear laye
 attention then read memory in order, and no transpose is needed between them.
 """
 
+from sepcli.layers.convolution import depthwise
 from sepcli.layers.linear import linear
 from sepcli.layers.norms import cumulative_norm, global_norm
 from sepcli.layers.recurrent import recur
@@ -27,6 +28,7 @@ __all__ = [
     "TransformerLayer",
     "cumulative_norm",
     "decode",
+    "depthwise",
     "encode",
     "gate_features",
     "gated_masks",

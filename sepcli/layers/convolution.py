@@ -1,0 +1,37 @@
+"""Depthwise convolution over time in the layout that the processor's kernels are fast in."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def depthwise(
+    features: Tensor, weight: Tensor, bias: Tensor | None = None, *, dilation: int = 1
+) -> Tensor:
+    """Return each channel convolved over time with its own filter, `[batch, time, channels]`.
+
+    Zeros are put around the sequence so that it keeps its length; the kernel is odd.
+
+    With channels last and time along the rows of an image this is one oneDNN kernel, measured 20
+    to 100 times as fast as `conv1d` with channels first. It has no fast form for a dilation, but
+    every d-th frame in d·C channels, without dilation, is the same sum over the same memory.
+
+    Args:
+        features: `[batch, time, channels]`.
+        weight: `[channels, 1, kernel]`.
+        bias: `[channels]`.
+        dilation: Distance of the taps [frames].
+    """
+    batch, time, channels = features.shape
+    kernel = weight.shape[-1]
+    steps = math.ceil(time / dilation)
+    if steps * dilation != time:
+        features = F.pad(features, (0, 0, 0, steps * dilation - time))
+    if dilation > 1:
+        weight = weight.repeat(dilation, 1, 1)
+        bias = None if bias is None else bias.repeat(dilation)
+    wide = channels * dilation
+    image = features.reshape(batch, 1, steps, wide).permute(0, 3, 1, 2)
+    result = F.conv2d(image, weight.unsqueeze(2), bias, padding=(0, kernel // 2), groups=wide)
+    return result.permute(0, 2, 3, 1).reshape(batch, steps * dilation, channels)[:, :time]
