@@ -1,0 +1,255 @@
+"""S4M: TDANet's frame around a bidirectional state-space layer at the coarsest scale.
+
+Chen, Yang, Li, Hu, Ku, Chng, "A Neural State-Space Model(ing) Approach to Efficient Speech
+Separation", Interspeech 2023, https://arxiv.org/abs/2305.16932; the layer is S4 (Gu, Goel, Re,
+"Efficiently Modeling Long Sequences with Structured State Spaces", ICLR 2022,
+https://arxiv.org/abs/2111.00396).
+
+Deviations: the kernel of the state-space layer comes from the recurrence itself, squared again and
+again, in float64, instead of from its generating function; it is the same kernel up to rounding.
+The published code rewrites a parameter when it meets a longer input; here nothing is rewritten and
+the answer depends on weights and input alone. Both members of each conjugate pair of states count.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sepcli.ublock import GlobalNorm, RecurrentMasker, UBlock, pointwise
+
+DIRECTIONS = 2
+MAX_CACHED = 4
+"""Lengths whose kernels are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of S4M; the defaults are those that match the paper's S4M-tiny at 16 kHz.
+
+    Attributes:
+        num_speakers: Number of estimates.
+        window: Encoder window, a multiple of 4 [samples].
+        channels: Channels between the blocks.
+        hidden: Channels inside a block <H>.
+        depth: Scales of a block, at least 2.
+        repeats: Times the block is applied <B>.
+        state: States of each channel, even <N>.
+    """
+
+    num_speakers: int = 2
+    window: int = 32
+    channels: int = 128
+    hidden: int = 512
+    depth: int = 5
+    repeats: int = 16
+    state: int = 16
+
+
+def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return eigenvalues, input and low-rank vectors of HiPPO-LegS, `[state / 2]` each, complex128.
+
+    S4's appendix C.1: A + P P* is -1/2 plus a skew-symmetric matrix, which the returned basis
+    makes diagonal; of each conjugate pair the member with negative imaginary part is kept.
+    """
+    n = torch.arange(state, dtype=torch.float64, device="cpu")
+    into, low_rank = (2 * n + 1).sqrt(), (n + 0.5).sqrt()
+    lower = torch.outer(into, into).tril(-1)
+    skew = (lower.t() - lower) / 2
+    values, vectors = torch.linalg.eigh(skew * -1j)
+    basis = vectors[:, : state // 2].mH
+    eigenvalues = torch.complex(torch.full_like(values, -0.5), values)[: state // 2]
+    return eigenvalues, basis @ into.to(basis), basis @ low_rank.to(basis)
+
+
+class Kernel(nn.Module):
+    """Parameters of one state-space system a channel and direction, and its impulse response."""
+
+    L: Tensor
+
+    def __init__(self, channels: int, state: int) -> None:
+        super().__init__()
+        half = state // 2
+        eigenvalues, into, low_rank = legs(state)
+        self.C = nn.Parameter(torch.randn(DIRECTIONS, channels, half, 2) / math.sqrt(2))
+        uniform = torch.rand(channels)
+        self.log_dt = nn.Parameter(uniform * math.log(100) + math.log(0.001))
+        self.B = nn.Parameter(torch.empty(1, channels, half, 2))
+        self.P = nn.Parameter(torch.empty(1, channels, half, 2))
+        self.inv_w_real = nn.Parameter(torch.empty(channels, half))
+        self.w_imag = nn.Parameter(torch.empty(channels, half))
+        self.register_buffer("L", torch.zeros((), dtype=torch.int64))
+        with torch.no_grad():
+            self.B.copy_(torch.view_as_real(into).expand_as(self.B))
+            self.P.copy_(torch.view_as_real(low_rank).expand_as(self.P))
+            self.inv_w_real.copy_((-eigenvalues.real).log().expand_as(self.inv_w_real))
+            self.w_imag.copy_(eigenvalues.imag.expand_as(self.w_imag))
+
+    def system(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the discrete A `[channel, N, N]`, B `[channel, N, 1]`, C `[channel, 2, N]`.
+
+        Bilinear discretisation: with h = dt / 2,
+        A' = (1 - h A)^-1 (1 + h A) and B' = (1 - h A)^-1 dt B.
+        """
+        values = torch.complex(-self.inv_w_real.double().exp(), self.w_imag.double())
+        low_rank, into = both(self.P)[0].unsqueeze(2), both(self.B)[0].unsqueeze(2)
+        diagonal = torch.cat([values, values.conj()], 1).diag_embed()
+        step = self.log_dt.double().exp()[:, None, None]
+        half_step = (diagonal - low_rank @ low_rank.mH) * (step / 2)
+        one = torch.eye(half_step.shape[1], dtype=half_step.dtype, device=half_step.device)
+        solved = torch.linalg.solve(one - half_step, torch.cat([one + half_step, step * into], 2))
+        transition, into = solved[:, :, :-1], solved[:, :, -1:]
+        out = both(self.C).transpose(0, 1)
+        stored = int(self.L)
+        if stored > 0:  # the checkpoint holds C (1 - A'^L), see S4's appendix C.3
+            gap = one - torch.linalg.matrix_power(transition, stored)
+            out = torch.linalg.solve(gap, out, left=False)
+        return transition, into, out
+
+    def forward(self, frames: int) -> Tensor:
+        """Return C A^t B for t < frames, `[direction, channel, frames]`, float64."""
+        transition, columns, rows = self.system()
+        # C A^(i m) (A^j B): j runs to m, about the root of `frames`, by doubling; then i does.
+        count = 2 ** math.ceil(math.log2(frames) / 2)
+        for _ in range(round(math.log2(count))):
+            columns = torch.cat([columns, transition @ columns], 2)
+            transition = transition @ transition
+        while rows.shape[1] * count < DIRECTIONS * frames:
+            rows = torch.cat([rows, rows @ transition], 1)
+            transition = transition @ transition
+        responses = (rows @ columns).real.unflatten(1, (-1, DIRECTIONS))
+        return responses.permute(2, 0, 1, 3).flatten(2)[:, :, :frames]
+
+
+def both(half: Tensor) -> Tensor:
+    """Return complex values and their conjugates, `[..., state / 2, 2]` → `[..., state]`."""
+    values = torch.view_as_complex(half.double().contiguous())
+    return torch.cat([values, values.conj()], -1)
+
+
+def fast_size(least: int) -> int:
+    """Return the smallest even 2^a 3^b 5^c of at least `least`: a size Fourier transforms like."""
+    powers = [2**a * 3**b * 5**c for a in range(1, 24) for b in range(4) for c in range(3)]
+    return min(size for size in powers if size >= least)
+
+
+class KernelHolder(nn.Module):
+    """The published code wraps the kernel once more; so do its keys."""
+
+    def __init__(self, channels: int, state: int) -> None:
+        super().__init__()
+        self.kernel = Kernel(channels, state)
+
+
+class S4(nn.Module):
+    """Bidirectional state-space layer: each channel is convolved over time, then they mix."""
+
+    def __init__(self, channels: int, state: int) -> None:
+        super().__init__()
+        self.D = nn.Parameter(torch.randn(1, channels))
+        self.kernel = KernelHolder(channels, state)
+        self.output_linear = nn.Sequential(nn.Conv1d(channels, 2 * channels, 1), nn.GLU(1))
+        self._spectra: dict[tuple[object, ...], Tensor] = {}
+
+    def spectrum(self, frames: int) -> Tensor:
+        """Return the Fourier transform of the two-sided kernel, `[bins, channel]`.
+
+        It depends on weights and length only. Without gradients it is kept for the next call, under
+        a name that changes when a weight does.
+        """
+        parameters = list(self.kernel.parameters())
+        keep = not torch.is_grad_enabled() and not any(p.is_inference() for p in parameters)
+        if not keep:
+            return self._spectrum(frames)
+        name = (frames, *((id(p), p.data_ptr(), p._version) for p in parameters))
+        if name not in self._spectra:
+            while len(self._spectra) >= MAX_CACHED:
+                del self._spectra[next(iter(self._spectra))]
+            self._spectra[name] = self._spectrum(frames)
+        return self._spectra[name]
+
+    def _spectrum(self, frames: int) -> Tensor:
+        forward, backward = self.kernel.kernel(frames)
+        # y_t = sum_{s <= t} forward_{t-s} u_s + sum_{s > t} backward_{s-t-1} u_s
+        size = fast_size(2 * frames)
+        gap = forward.new_zeros(forward.shape[0], size - 2 * frames)
+        two_sided = torch.cat([forward, gap, backward.flip(1)], 1)
+        real = torch.view_as_real(torch.fft.rfft(two_sided)).to(self.D.dtype)
+        return torch.view_as_complex(real).t().contiguous()
+
+    def forward(self, features: Tensor, spectrum: Tensor) -> Tensor:
+        """Return `[row, time, channel]`."""
+        frames, size = features.shape[1], 2 * (spectrum.shape[0] - 1)
+        inputs = features.to(self.D.dtype)  # Fourier transforms know no half precision
+        transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum
+        convolved = torch.fft.irfft(transformed, size, dim=1)[:, :frames]
+        active = F.gelu(torch.addcmul(convolved, inputs, self.D))
+        return F.glu(pointwise(active, self.output_linear[0]), 2)
+
+
+class FeedForward(nn.Module):
+    """Widen, rectify, narrow, frame by frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ff = nn.Sequential(
+            nn.Sequential(nn.Conv1d(channels, 2 * channels, 1)),
+            nn.GELU(),
+            nn.Conv1d(2 * channels, channels, 1),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[row, time, channel]`."""
+        (widen,), _, narrow = self.ff
+        return pointwise(F.gelu(pointwise(features, widen)), narrow)
+
+
+class Residual(nn.Module):
+    """A layer of the normalised features, added to them."""
+
+    def __init__(self, channels: int, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, features: Tensor, *more: Tensor) -> Tensor:
+        """Return `[row, time, channel]`."""
+        added: Tensor = features + self.layer(self.norm(features), *more)
+        return added
+
+
+class Block(UBlock):
+    """S4M's U block (figure 1)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config.channels, config.hidden, config.depth, GlobalNorm)
+        self.s4 = Residual(config.hidden, S4(config.hidden, config.state))
+        self.ff = Residual(config.hidden, FeedForward(config.hidden))
+
+    def prepare(self, frames: int) -> tuple[Tensor, ...]:
+        """Return the spectrum of the state-space kernel."""
+        spectrum: Callable[[int], Tensor] = self.s4.layer.spectrum
+        return (spectrum(frames),)
+
+    def refine(self, coarse: Tensor, prepared: tuple[Tensor, ...]) -> Tensor:
+        """Return the global features, `[row, coarse time, hidden]`."""
+        refined: Tensor = self.ff(self.s4(coarse, *prepared))
+        return refined
+
+
+class Network(RecurrentMasker):
+    """S4M: `[batch, time]` → `[batch, speakers, time]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            Block(config),
+            num_speakers=config.num_speakers,
+            window=config.window,
+            channels=config.channels,
+            repeats=config.repeats,
+            norm=GlobalNorm,
+        )
+        self.config = config
