@@ -1,3 +1,24 @@
-"""Separate a recording of people talking over each other into one clean file per speaker."""
+"""Separate a recording of people talking over each other into one clean file per speaker.
+
+Start with `Separator.from_pretrained("spgm").separate(waveform, sample_rate)`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from sepcli.registry import list_models
+
+if TYPE_CHECKING:
+    from sepcli.pipeline import Separation, SeparationOptions, Separator
 
 __version__ = "0.1.0"
+
+__all__ = ["Separation", "SeparationOptions", "Separator", "__version__", "list_models"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what needs torch on first use, so that `sepcli --help` does not wait for it."""
+    if name in ("Separation", "SeparationOptions", "Separator"):
+        from sepcli import pipeline
+
+        return getattr(pipeline, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

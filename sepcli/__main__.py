@@ -1,0 +1,5 @@
+"""`python -m sepcli`."""
+
+from sepcli.cli import main
+
+main()

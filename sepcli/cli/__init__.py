@@ -1,0 +1,81 @@
+"""The command line: one file a command; here they are put together and their failures told."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+import sepcli
+from sepcli import console
+from sepcli.errors import SepcliError
+
+app = typer.Typer(
+    name="sepcli",
+    help="Separate a recording of people talking over each other into one file per speaker.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all done, 1 any input failed, 2 usage, 130 interrupted.",
+)
+
+
+class _Interrupted(BaseException):
+    """A signal asks the process to end; not an Exception, so that no handler swallows it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"sepcli {sepcli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Separate a recording of people talking over each other into one file per speaker."""
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code design promises.
+
+    A known failure is one line and a hint. SIGINT and SIGTERM unwind the running command, so
+    that temporary files go away, and end with 130 and 143.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    try:
+        app()
+    except SepcliError as failure:
+        console.error(failure)
+        sys.exit(failure.exit_code)
+    except (_Interrupted, KeyboardInterrupt) as interruption:
+        number = getattr(interruption, "number", signal.SIGINT)
+        console.note("interrupted: finished outputs are kept")
+        sys.exit(128 + number)
+    except BrokenPipeError:  # the reader of stdout has gone, as in `sepcli info | head`
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_DFL)  # a second one ends at once
+    raise _Interrupted(number)
+
+
+# Commands register themselves on import; they import nothing heavy until they run.
+from sepcli.cli import separate as _separate  # noqa: E402
+
+app.command("separate")(_separate.separate)

@@ -1,0 +1,155 @@
+"""What `sepcli separate` tells while it works: progress, results, failures, summary."""
+
+import threading
+from collections.abc import Sequence
+
+from sepcli import console
+from sepcli.batch import Outcome, separate_jobs
+from sepcli.delivery import OutputOptions
+from sepcli.errors import SepcliError
+from sepcli.outputs import Job
+from sepcli.pipeline import SeparationOptions, Separator
+from sepcli.recording import Recording
+from sepcli.registry import ModelEntry
+from sepcli.runner import choose_device
+from sepcli.weights import load_model
+
+
+def load_separator(
+    entry: ModelEntry, options: SeparationOptions, *, is_default: bool = False
+) -> Separator:
+    """Return the separator of `entry`, with a bar while its weights are downloaded."""
+    choose_device(options.device)  # before a download, not after it
+    if is_default:
+        console.note(f"model: {entry.name}; better and larger: --model sepformer-wsj02mix")
+    with console.progress(f"downloading {entry.name}", unit="bytes") as bar:
+        loaded = load_model(
+            entry,
+            on_progress=lambda file, done, total: bar.update(
+                completed=done, total=total or None, description=f"downloading {file}"
+            ),
+        )
+    if loaded.note:
+        console.note(loaded.note)
+    return Separator(loaded.network, loaded.entry, options, say=console.note)
+
+
+class Report:
+    """Counts and tells what became of every input.
+
+    Args:
+        as_json: One JSON object a recording instead of one path a line.
+        num_jobs: How many inputs there are.
+    """
+
+    def __init__(self, *, as_json: bool, num_jobs: int) -> None:
+        self._as_json = as_json
+        self._num_jobs = num_jobs
+        self._num_done = 0
+        self._failures: list[str] = []
+        self._said: set[str] = set()
+        self._read_lock = threading.Lock()
+        self._num_read = 0
+        self._seconds_read = 0.0
+
+    def run(self, separator: Separator, jobs: Sequence[Job], options: OutputOptions) -> None:
+        """Separate all jobs, telling of each as it is done."""
+        many = len(jobs) > 1
+        title = f"separating {len(jobs)} recordings" if many else f"separating {jobs[0].label}"
+        rate = separator.entry.sample_rate
+        with console.progress(title) as bar:
+
+            def on_read(recording: Recording) -> None:
+                with self._read_lock:
+                    self._num_read += 1
+                    self._seconds_read += recording.seconds
+                    # what is not read yet is taken to be as long as the others
+                    bar.update(total=self._seconds_read * len(jobs) / self._num_read)
+
+            def on_chunk(recording: Recording) -> None:
+                index = recording.num_accepted - 1
+                end = recording.chunks[index].start + recording.chunks[index].length
+                last = recording.chunks[index - 1] if index else None
+                begin = last.start + last.length if last else 0
+                bar.advance((end - begin) / rate)
+
+            for outcome in separate_jobs(separator, jobs, options, on_read, on_chunk):
+                self.tell(outcome, separator)
+
+    def tell(self, outcome: Outcome, separator: Separator) -> None:
+        """Tell of one recording that was done, skipped or failed."""
+        label = outcome.job.label
+        if outcome.error is not None:
+            self.failed(label, outcome.error)
+            return
+        self._num_done += 1
+        for remark in outcome.notes:
+            self._once(remark, label)
+        rate = separator.entry.sample_rate
+        uncertain = outcome.delivery.order.uncertain if outcome.delivery else ()
+        for place in uncertain:
+            span = f"{clock(place.start / rate)} to {clock(place.stop / rate)}"
+            console.detail(f"not sure who is who at {span}, margin {place.margin:.2f}: {label}")
+        if not self._as_json:
+            for output in outcome.job.outputs:
+                console.result(str(output))
+            return
+        record = {
+            "input": label,
+            "outputs": [str(output) for output in outcome.job.outputs],
+            "model": separator.entry.name,
+            "skipped": outcome.skipped,
+        }
+        if outcome.delivery is not None:
+            record |= {
+                "seconds": round(outcome.seconds, 3),
+                "sample_rate": outcome.delivery.sample_rate,
+                "gain_db": round(outcome.delivery.gain_db, 2),
+                "elapsed_seconds": round(outcome.elapsed, 3),
+                "notes": list(outcome.notes),
+                "uncertain": [
+                    {
+                        "start_seconds": round(place.start / rate, 2),
+                        "end_seconds": round(place.stop / rate, 2),
+                        "margin": round(place.margin, 3),
+                    }
+                    for place in uncertain
+                ],
+            }
+        console.result_json(record)
+
+    def failed(self, label: str, error: SepcliError) -> None:
+        """Tell of an input that could not be done."""
+        self._failures.append(label)
+        if label in error.message:
+            console.error(error)
+        else:
+            named = type(error)(f"{label}: {error.message}", error.hint)
+            named.__cause__ = error.__cause__
+            console.error(named)
+        if self._as_json:
+            console.result_json({"input": label, "error": error.message, "hint": error.hint})
+
+    def finish(self) -> int:
+        """Tell how it went, where there is more to tell than was told; return the exit code."""
+        if self._failures and self._num_jobs > 1:
+            console.note(f"{self._num_done} done, {len(self._failures)} failed")
+        elif self._num_jobs > 1:
+            console.detail(f"{self._num_done} done")
+        return 1 if self._failures else 0
+
+    def _once(self, remark: str, label: str) -> None:
+        """Say a remark for the first recording it holds for; `--verbose` says it for all."""
+        text = remark if label in remark else f"{remark}: {label}"
+        if remark in self._said:
+            console.detail(text)
+        else:
+            console.note(text)
+        self._said.add(remark)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as `m:ss` or `h:mm:ss`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,291 @@
+"""Separator: recording → one estimate per speaker; owns the network, its device and its batches."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from sepcli import voices
+from sepcli.audio import AudioInfo, AudioReader
+from sepcli.chunking import seconds_to_samples
+from sepcli.delivery import OutputOptions, deliver, prepare_folder, refuse_unwritable
+from sepcli.errors import AudioError, SepcliError, UsageError
+from sepcli.outputs import Naming
+from sepcli.recording import Level, Recording, RecordingPlan
+from sepcli.registry import DEFAULT_MODEL, ModelEntry
+from sepcli.runner import Precision, Runner, choose_device
+from sepcli.speakers import SpeakerOrder
+from sepcli.spool import Spool
+from sepcli.weights import load_model, resolve_model
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Say = Callable[[str], None]
+
+BLOCK_SAMPLES = 1 << 16
+
+
+def _silent(_message: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationOptions:
+    """How a separator runs; None leaves a choice to the model or the device.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `fp32`, `bf16` or `fp16`; the lower two are faster and less exact.
+        chunk_seconds: Length of a chunk [s].
+        overlap_seconds: Overlap of neighbouring chunks [s].
+        batch_size: Chunks run at once.
+        level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
+    """
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    chunk_seconds: float | None = None
+    overlap_seconds: float | None = None
+    batch_size: int | None = None
+    level: Level | None = None
+
+
+@dataclass(frozen=True)
+class Separation:
+    """One recording, separated.
+
+    Attributes:
+        estimates: One waveform per speaker, `[speakers, samples]` float32, as long as the
+            recording and sample-aligned with it.
+        sample_rate: That of the recording [Hz].
+        order: Who is who in every chunk, with margins.
+        warnings: What was wrong with the recording, a line each.
+    """
+
+    estimates: Array
+    sample_rate: int
+    order: SpeakerOrder
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Separator:
+    """A loaded separator; one serves any number of recordings.
+
+    Args:
+        network: `[batch, time] → [batch, speakers, time]`.
+        entry: What is known about it.
+        options: How it runs.
+        say: Told what the user should know: batch size halved, fallback used.
+
+    Raises:
+        DeviceError: The device is not available.
+        UsageError: The overlap is not shorter than the chunk.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        entry: ModelEntry,
+        options: SeparationOptions | None = None,
+        say: Say = _silent,
+    ) -> None:
+        options = options or SeparationOptions()
+        self.entry = entry
+        self.options = options
+        self.plan = _plan(entry, options)
+        self.runner = Runner(
+            network.eval(),
+            choose_device(options.device),
+            options.precision,
+            options.batch_size,
+            say,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str = DEFAULT_MODEL,
+        *,
+        revision: str = "",
+        options: SeparationOptions | None = None,
+        say: Say = _silent,
+    ) -> Self:
+        """Return a separator with the weights of `model`, fetched if they are not here yet.
+
+        Args:
+            model: Name of an entry, a model folder, or `hf:ORG/REPO`.
+            revision: Commit, tag or branch of the repository; empty for the entry's.
+            options: How it runs.
+            say: Told what the user should know.
+
+        Raises:
+            ModelError: The model is unknown or its configuration is wrong.
+            WeightsError: The weights cannot be fetched or do not fit.
+            DeviceError: The device is not available.
+        """
+        options = options or SeparationOptions()
+        choose_device(options.device)  # before a download, not after it
+        loaded = load_model(resolve_model(model, revision=revision or None))
+        if loaded.note:
+            say(loaded.note)
+        return cls(loaded.network, loaded.entry, options, say)
+
+    def separate(self, waveform: Array | torch.Tensor, sample_rate: int) -> Separation:
+        """Return one estimate per speaker of a waveform in memory.
+
+        Args:
+            waveform: `[samples]` or `[channels, samples]`; channels are mixed down. Full scale
+                is ±1, though other scales come back as they went in.
+            sample_rate: Its rate [Hz].
+
+        Raises:
+            AudioError: The waveform is empty or has more than two dimensions.
+        """
+        reader = _WaveformReader(waveform, sample_rate)
+        spool = Spool(self.plan.num_speakers)
+        try:
+            recording = Recording(reader, self.plan, spool)
+            self._complete(recording)
+            order = recording.solve()
+            blocks = list(recording.resampled(order, sample_rate))
+            estimates = np.concatenate(blocks, axis=1)
+            return Separation(estimates, sample_rate, order, recording.warnings)
+        finally:
+            spool.close()
+
+    def separate_file(self, path: str | Path, output_dir: str | Path = "separated") -> list[Path]:
+        """Write `<stem>_spk1.wav`, … into `output_dir` and return their paths.
+
+        Outputs that are there are replaced. More choices are on the command line.
+
+        Raises:
+            AudioError: The recording cannot be read.
+            OutputError: The outputs cannot be written.
+        """
+        path, folder = Path(path), Path(output_dir)
+        naming = Naming(folder=folder, extension="wav", num_speakers=self.plan.num_speakers)
+        outputs = naming.paths(path, Path())
+        refuse_unwritable(path, outputs, overwrite=True)
+        prepare_folder(folder)
+        spool = Spool(self.plan.num_speakers)
+        try:
+            recording = Recording(AudioReader(path), self.plan, spool)
+            self._complete(recording)
+            deliver(recording, outputs, OutputOptions(overwrite=True))
+        finally:
+            spool.close()
+        return list(outputs)
+
+    def _complete(self, recording: Recording) -> None:
+        for _, failure in self.process([recording]):
+            if failure is not None:
+                raise failure
+
+    def process(
+        self,
+        recordings: Iterable[Recording],
+        on_chunk: Callable[[Recording], None] = lambda recording: None,
+    ) -> Iterator[tuple[Recording, SepcliError | None]]:
+        """Run all chunks of the recordings; yield each recording when it is complete or failed.
+
+        Chunks of one length share batches, also those of different recordings.
+
+        Args:
+            recordings: Taken one by one, so that they can be read while others are worked on.
+            on_chunk: Called after each chunk with its recording.
+        """
+        waiting: dict[int, list[tuple[Recording, int]]] = {}
+        failed: set[int] = set()
+        for recording in recordings:
+            if recording.is_complete:
+                yield recording, None
+            for index in range(recording.num_accepted, len(recording.chunks)):
+                items = waiting.setdefault(recording.chunk_length, [])
+                items.append((recording, index))
+                if len(items) >= self.runner.batch_size:
+                    yield from self._run(waiting.pop(recording.chunk_length), failed, on_chunk)
+            if len(waiting) > self.runner.batch_size:  # many lengths: hold no more files open
+                yield from self._run(waiting.pop(next(iter(waiting))), failed, on_chunk)
+        for items in waiting.values():
+            yield from self._run(items, failed, on_chunk)
+
+    def _run(
+        self,
+        items: list[tuple[Recording, int]],
+        failed: set[int],
+        on_chunk: Callable[[Recording], None],
+    ) -> Iterator[tuple[Recording, SepcliError | None]]:
+        """Run chunks of one length; what fails together is tried alone, to blame the right one."""
+        items = [item for item in items if id(item[0]) not in failed]
+        mixtures = [recording.mixture(index) for recording, index in items]
+        sounding = [n for n, mixture in enumerate(mixtures) if mixture.any()]
+        silence = np.zeros((self.plan.num_speakers, 1), np.float32)
+        estimates = [np.repeat(silence, len(mixture), axis=1) for mixture in mixtures]
+        try:
+            given = [mixtures[n] * np.float32(items[n][0].input_gain) for n in sounding]
+            for n, raw in zip(sounding, self.runner.run(given), strict=True):
+                estimates[n] = raw
+        except SepcliError as error:
+            if len(items) == 1:
+                failed.add(id(items[0][0]))
+                yield items[0][0], error
+                return
+            for item in items:
+                yield from self._run([item], failed, on_chunk)
+            return
+        for (recording, _), mixture, raw in zip(items, mixtures, estimates, strict=True):
+            recording.accept(mixture, raw)
+            on_chunk(recording)
+            if recording.is_complete:
+                yield recording, None
+
+
+def _plan(entry: ModelEntry, options: SeparationOptions) -> RecordingPlan:
+    chunk_seconds = options.chunk_seconds or entry.chunk_seconds
+    overlap_seconds = options.overlap_seconds
+    if overlap_seconds is None:
+        overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
+    if overlap_seconds >= chunk_seconds:
+        raise UsageError(
+            f"overlap is not shorter than the chunk: {overlap_seconds:g} s",
+            f"give an --overlap below {chunk_seconds:g}",
+        )
+    return RecordingPlan(
+        sample_rate=entry.sample_rate,
+        num_speakers=entry.speakers,
+        chunk=seconds_to_samples(chunk_seconds, entry.sample_rate),
+        overlap=seconds_to_samples(overlap_seconds, entry.sample_rate),
+        level=options.level or entry.level,
+        embed=voices.load_embed(),
+    )
+
+
+class _WaveformReader:
+    """A waveform in memory, read like a file."""
+
+    def __init__(self, waveform: Array | torch.Tensor, sample_rate: int) -> None:
+        samples = np.asarray(waveform, dtype=np.float32)
+        if samples.ndim not in (1, 2) or samples.size == 0:
+            raise AudioError(
+                f"not a waveform: shape {list(samples.shape)}",
+                "give [samples] or [channels, samples]",
+            )
+        self._samples = samples[:, np.newaxis] if samples.ndim == 1 else samples.T
+        self.warnings: tuple[str, ...] = ()
+        num_samples, num_channels = self._samples.shape
+        self.info = AudioInfo(None, sample_rate, num_channels, num_samples, "ARRAY", "FLOAT")
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield `[samples, channels]`; what is not finite becomes 0 and is told."""
+        for start in range(0, len(self._samples), BLOCK_SAMPLES):
+            block = self._samples[start : start + BLOCK_SAMPLES]
+            if not np.isfinite(block).all():
+                self.warnings = ("values that were not finite were set to 0",)
+                block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+            yield block
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,245 @@
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepcli.cli import report, separate
+from sepcli.errors import UsageError
+from tests.cli.runner import CommandLine
+from tests.doubles import RATE, Identity, two_voices
+
+
+def write_mixture(path: Path, seconds: float = 1.5, seed: int = 0, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, two_voices(seconds, seed, rate).sum(axis=0), rate)
+    return path
+
+
+@pytest.fixture
+def mixture(tmp_path: Path) -> Path:
+    return write_mixture(tmp_path / "mix.wav")
+
+
+def test_one_file_per_speaker_and_their_paths_on_stdout(
+    sepcli: CommandLine, model_folder: Path, mixture: Path
+) -> None:
+    done = sepcli("separate", mixture, "--model", model_folder)
+    assert done.code == 0, done.err
+    assert done.lines == ["separated/mix_spk1.wav", "separated/mix_spk2.wav"]
+    assert done.err == ""
+    for path in done.lines:
+        assert soundfile.info(path).frames == soundfile.info(str(mixture)).frames
+
+
+def test_a_folder_with_a_broken_file_does_the_others(
+    sepcli: CommandLine, model_folder: Path, tmp_path: Path
+) -> None:
+    for number in range(50):
+        write_mixture(tmp_path / f"in/{number:02}.wav", 0.2, number)
+    (tmp_path / "in/31.wav").write_bytes(b"nothing one could hear")
+    done = sepcli("separate", tmp_path / "in", "--model", model_folder, "-o", "out")
+    assert done.code == 1
+    assert len(done.lines) == 49 * 2
+    assert len(list((tmp_path / "out").iterdir())) == 49 * 2
+    errors = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "31.wav" in errors[0]
+    assert "49 done, 1 failed" in done.err
+
+
+def test_json_has_one_object_a_recording(
+    sepcli: CommandLine, model_folder: Path, mixture: Path
+) -> None:
+    done = sepcli("separate", mixture, "missing.wav", "--model", model_folder, "--json")
+    records = [json.loads(line) for line in done.lines]
+    failed, good = sorted(records, key=lambda record: "error" not in record)
+    assert failed["input"] == "missing.wav"
+    assert failed["hint"]
+    assert good["outputs"] == ["separated/mix_spk1.wav", "separated/mix_spk2.wav"]
+    assert good["seconds"] == pytest.approx(1.5)
+    assert good["sample_rate"] == RATE
+    assert done.code == 1
+
+
+def test_standard_input(
+    sepcli: CommandLine, model_folder: Path, mixture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mixture.open("rb") as stream:
+        monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": stream})())
+        done = sepcli("separate", "-", "--model", model_folder)
+    assert done.lines == ["separated/stdin_spk1.wav", "separated/stdin_spk2.wav"], done.err
+
+
+@pytest.mark.parametrize(
+    "name,subtype,expected",
+    [("wav", "FLOAT", "FLOAT"), ("flac", "PCM_24", "PCM_24"), ("ogg", "", "VORBIS")],
+)
+def test_formats(
+    sepcli: CommandLine, model_folder: Path, mixture: Path, name: str, subtype: str, expected: str
+) -> None:
+    options = ["--subtype", subtype] if subtype else []
+    done = sepcli("separate", mixture, "--model", model_folder, "--format", name, *options)
+    assert done.code == 0, done.err
+    assert soundfile.info(done.lines[0]).subtype == expected
+
+
+def test_names_and_rates(sepcli: CommandLine, model_folder: Path, mixture: Path) -> None:
+    done = sepcli(
+        *("separate", mixture, "--model", model_folder, "--sample-rate", "16000"),
+        *("--name", "{speaker}-{stem}-{model}", "--start", "0:00.5"),
+    )
+    assert done.lines == ["separated/1-mix-tiny.wav", "separated/2-mix-tiny.wav"]
+    assert (soundfile.info(done.lines[0]).frames, soundfile.info(done.lines[0]).samplerate) == (
+        16000,
+        16000,
+    )
+
+
+def test_skip_existing_and_overwrite(
+    sepcli: CommandLine, model_folder: Path, mixture: Path
+) -> None:
+    options = ["separate", mixture, "--model", model_folder]
+    sepcli(*options)
+    kept = sepcli(*options)
+    assert (kept.code, kept.out) == (1, "")
+    assert "already there" in kept.err
+    assert "--overwrite" in kept.err
+    skipped = sepcli(*options, "--skip-existing")
+    assert (skipped.code, len(skipped.lines)) == (0, 2)
+    assert sepcli(*options, "--overwrite").code == 0
+
+
+def test_shards_share_the_work(sepcli: CommandLine, model_folder: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        write_mixture(tmp_path / f"in/{number}.wav", 0.2)
+    runs = [
+        sepcli("separate", tmp_path / "in", "--model", model_folder, "--shard", f"{n}/2")
+        for n in (1, 2)
+    ]
+    assert [len(run.lines) for run in runs] == [6, 4]
+    assert len({line for run in runs for line in run.lines}) == 10
+
+
+def test_mixing_down_is_said_once(sepcli: CommandLine, model_folder: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        path = tmp_path / f"in/{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, two_voices(0.3).T, RATE)
+    done = sepcli("separate", tmp_path / "in", "--model", model_folder)
+    assert done.err.count("mixed down") == 1
+    assert sepcli("separate", "in", "--model", model_folder, "--overwrite", "-q").err == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--skip-existing", "--overwrite"],
+        ["--shard", "3/2"],
+        ["--name", "{stem}"],
+        ["--sample-rate", "loud"],
+        ["--sample-rate", "999"],
+        ["--start", "soon"],
+        ["--start", "2", "--end", "1"],
+        ["--subtype", "PCM_99"],
+        ["--format", "flac", "--subtype", "FLOAT"],
+        ["--chunk", "1", "--overlap", "1"],
+    ],
+)
+def test_usage_errors_cost_nothing(
+    sepcli: CommandLine, model_folder: Path, mixture: Path, options: list[str]
+) -> None:
+    done = sepcli("separate", mixture, "--model", model_folder, *options)
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert "\nhint: " in done.err
+    assert not Path("separated").exists()
+
+
+def test_unknown_things_have_hints(
+    sepcli: CommandLine, mixture: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = sepcli("separate", mixture, "--model", "sgpm")
+    assert unknown.code == 1
+    assert "spgm" in unknown.err
+    assert "Traceback" not in unknown.err
+    monkeypatch.setattr(torch.version, "cuda", None)
+    device = sepcli("separate", mixture, "--model", model_folder, "--device", "cuda")
+    assert device.code == 1
+    assert "without CUDA" in device.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_output_folder(
+    sepcli: CommandLine, model_folder: Path, mixture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = sepcli("separate", mixture, "--model", model_folder, "-o", "locked/out")
+    assert done.code == 1
+    assert "cannot write" in done.err
+
+
+def test_an_output_folder_that_is_a_file(
+    sepcli: CommandLine, model_folder: Path, mixture: Path
+) -> None:
+    done = sepcli("separate", mixture, "--model", model_folder, "-o", mixture)
+    assert done.code == 1
+    assert "cannot write" in done.err
+    assert "--output-dir" in done.err
+
+
+def test_interruption_ends_with_130_and_leaves_nothing(
+    sepcli: CommandLine, model_folder: Path, mixture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        os.kill(os.getpid(), 2)
+
+    monkeypatch.setattr(Identity, "forward", interrupt)
+    monkeypatch.setattr(report, "load_model", lambda entry, **_: type("L", (), _loaded(entry))())
+    done = sepcli("separate", mixture, "--model", model_folder)
+    assert done.code == 130
+    assert done.err == "interrupted: finished outputs are kept\n"
+    assert list(Path("separated").iterdir()) == []
+
+
+def _loaded(entry: object) -> dict[str, object]:
+    return {"network": Identity(), "entry": entry, "note": ""}
+
+
+def test_any_tone_of_verbosity_gives_the_same_results(
+    sepcli: CommandLine, model_folder: Path, mixture: Path
+) -> None:
+    quiet = sepcli("separate", mixture, "--model", model_folder, "-q")
+    first = [Path(path).read_bytes() for path in quiet.lines]
+    loud = sepcli("separate", mixture, "--model", model_folder, "-v", "--overwrite")
+    assert loud.lines == quiet.lines
+    assert [Path(path).read_bytes() for path in loud.lines] == first
+
+
+@pytest.mark.parametrize(
+    "text,seconds", [("", None), ("12.5", 12.5), ("3:20", 200.0), ("1:02:03.5", 3723.5)]
+)
+def test_times(text: str, seconds: float | None) -> None:
+    assert separate._parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["1:", "-3", ":", "1:2:3:4", "nan", "1e999", "x"])
+def test_bad_times(text: str) -> None:
+    with pytest.raises(UsageError):
+        separate._parse_time(text)
+
+
+def test_clock() -> None:
+    assert [report.clock(s) for s in (0, 61.9, 3723.5)] == ["0:00", "1:01", "1:02:03"]
+
+
+def test_quiet_recordings_are_told(sepcli: CommandLine, model_folder: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    done = sepcli("separate", "silence.wav", "--model", model_folder)
+    assert done.code == 0
+    assert "silent" in done.err
+    assert not soundfile.read(done.lines[0])[0].any()

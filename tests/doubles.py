@@ -1,0 +1,83 @@
+"""Networks whose answers are known, and recordings they separate exactly."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from sepcli.entry import ModelEntry
+
+RATE = 8000
+CUT_HZ = 1000.0
+
+
+def entry(speakers: int = 2, **changes: object) -> ModelEntry:
+    """Return an entry with short chunks, so that short recordings have many."""
+    fields: dict[str, object] = {
+        "name": "double",
+        "architecture": "none",
+        "format": "safetensors",
+        "files": ("model.safetensors",),
+        "speakers": speakers,
+        "sample_rate": RATE,
+        "chunk_seconds": 1.0,
+        "overlap_seconds": 0.4,
+    }
+    return ModelEntry(**(fields | changes))  # type: ignore[arg-type]
+
+
+class Identity(nn.Module):
+    """Gives every speaker a share of the mixture; the shares sum to one."""
+
+    def __init__(self, shares: tuple[float, ...] = (0.75, 0.25)) -> None:
+        super().__init__()
+        self.shares = torch.tensor(shares)
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        return mixture[:, None, :] * self.shares[None, :, None]
+
+
+class BandSplit(nn.Module):
+    """Separates below from above `CUT_HZ`, in an order and at levels that change at every call."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.random = np.random.default_rng(seed)
+        self.num_calls = 0
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.num_calls += 1
+        spectrum = torch.fft.rfft(mixture)
+        frequency = torch.fft.rfftfreq(mixture.shape[-1], 1 / RATE)
+        low = torch.fft.irfft(spectrum * (frequency < CUT_HZ), mixture.shape[-1])
+        high = mixture - low
+        rows = []
+        for row in torch.stack([low, high], dim=1):
+            order = self.random.permutation(2)
+            gains = self.random.uniform(0.2, 3.0, 2).astype(np.float32)
+            rows.append(row[torch.from_numpy(order)] * torch.from_numpy(gains)[:, None])
+        return torch.stack(rows)
+
+
+class Broken(nn.Module):
+    """Gives values that are not numbers."""
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(mixture), 2, mixture.shape[-1]), torch.nan)
+
+
+def two_voices(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
+    """Return references `[2, samples]`: noise below and above `CUT_HZ`, loud in turns as speech.
+
+    Each is silent to the ear every third of a second or so, though never for longer than a chunk.
+    """
+    random = np.random.default_rng(seed)
+    num_samples = round(seconds * rate)
+    spectrum = np.fft.rfft(random.standard_normal((2, num_samples)))
+    frequency = np.fft.rfftfreq(num_samples, 1 / rate)
+    spectrum[0, frequency >= 0.8 * CUT_HZ] = 0
+    spectrum[1, (frequency < 1.2 * CUT_HZ) | (frequency > 0.4 * RATE)] = 0
+    waveforms = np.fft.irfft(spectrum, num_samples)
+    time = np.arange(num_samples) / rate
+    waveforms *= np.stack([np.sin(np.pi * 2.9 * time) ** 4, np.sin(np.pi * 3.7 * time + 1) ** 4])
+    waveforms *= 0.08 / waveforms.std(axis=1, keepdims=True)
+    return waveforms.astype(np.float32)
