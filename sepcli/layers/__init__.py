@@ -8,7 +8,7 @@ from sepcli.layers.convolution import depthwise
 from sepcli.layers.linear import linear
 from sepcli.layers.norms import cumulative_norm, global_norm
 from sepcli.layers.recurrent import recur
-from sepcli.layers.segments import half_overlap_padding, merge, segment
+from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.layers.transformer import (
     LayerNorm,
     Positions,
@@ -36,6 +36,7 @@ __all__ = [
     "half_overlap_padding",
     "linear",
     "merge",
+    "merge_split",
     "recur",
     "segment",
     "sinusoids",

@@ -2,8 +2,11 @@
 
 import math
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sepcli.layers.linear import linear
 
 
 def segment(sequence: Tensor, length: int, hop: int, before: int, after: int) -> Tensor:
@@ -44,6 +47,27 @@ def merge(segments: Tensor, hop: int, before: int, num_frames: int) -> Tensor:
     for piece in range(pieces):
         total[:, piece : piece + count] += parts[:, :, piece]
     return total.flatten(1, 2)[:, before : before + num_frames]
+
+
+def merge_split(
+    segments: Tensor, conv: nn.Module, hop: int, before: int, num_frames: int
+) -> Tensor:
+    """Return `merge(conv(segments), …)`, `[batch, num_frames, outputs]`, at half the cost or less.
+
+    The published networks split features by speaker before they merge segments. Both are linear,
+    and after merging there is less to split; the bias counts once for every segment over a frame.
+
+    Args:
+        segments: `[batch, segments, length, features]`.
+        conv: A 1×1 convolution with bias.
+        hop: See `merge`, as for the others.
+        before: Frames to drop at the start.
+        num_frames: Frames to return.
+    """
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+    split = linear(merge(segments, hop, before, num_frames), conv.weight.flatten(1))
+    counts = merge(torch.ones_like(segments[:1, ..., :1]), hop, before, num_frames)
+    return torch.addcmul(split, counts, conv.bias)
 
 
 def half_overlap_padding(num_frames: int, length: int) -> tuple[int, int]:

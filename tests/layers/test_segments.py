@@ -3,7 +3,8 @@ import math
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sepcli import layers
 
@@ -43,3 +44,12 @@ def test_half_overlap_covers_every_frame_twice(frames: int, length: int) -> None
     segments = layers.segment(torch.ones(1, frames, 1), length, length // 2, before, after)
     assert segments.shape[1] % 2 == 0
     assert layers.merge(segments, length // 2, before, frames).eq(2).all()
+
+
+def test_split_after_merging_is_split_before() -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 9, 1)
+    segments = torch.randn(2, 8, 5, 6)
+    split = F.linear(segments, conv.weight.flatten(1), conv.bias)
+    expected = layers.merge(split, 2, 3, 14)
+    assert torch.allclose(layers.merge_split(segments, conv, 2, 3, 14), expected, atol=1e-5)

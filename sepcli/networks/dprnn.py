@@ -1,0 +1,222 @@
+"""DPRNN-TasNet: recurrence within segments and across them, in turn.
+
+Luo, Chen, Yoshioka, "Dual-path RNN: efficient long sequence modeling for time-domain single-channel
+speech separation", ICASSP 2020, https://arxiv.org/abs/1910.06379, figure 1 and section 2, with the
+details and the state-dict keys of the checkpoints that asteroid published.
+
+Layout: `[segments, batch, frames, features]` throughout. One frame of all segments is then a
+stretch of sequences that the recurrence across segments takes as it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sepcli.layers import (
+    Filterbank,
+    decode,
+    encode,
+    gate_features,
+    global_norm,
+    linear,
+    merge_split,
+    recur,
+    segment,
+)
+
+EPS = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of DPRNN-TasNet.
+
+    Attributes:
+        num_speakers: Estimates <C>.
+        num_filters: Features of a frame <N>.
+        kernel_size: Encoder window <L> [samples].
+        stride: Distance of frames [samples].
+        bottleneck: Features within the blocks.
+        hidden: Width of a recurrent layer, of each direction <H>.
+        segment: Length of a segment <K> [frames].
+        hop: Distance of segments <P> [frames].
+        num_blocks: Blocks of one intra- and one inter-segment layer <B>.
+        num_layers: Recurrent layers on top of each other in each of them.
+        rnn: Kind of recurrent layer.
+        bidirectional: Whether the recurrence across segments also runs backward; the one within
+            segments always does.
+        multiply: Two recurrent layers side by side whose product is joined with the input
+            ("MulCat", https://arxiv.org/abs/2003.01531, equation 3).
+        norm: "gLN" over all of a row, "cLN" over the features of each frame.
+        encoder_activation: What follows the encoder.
+        mask_activation: What bounds the masks.
+    """
+
+    num_speakers: int = 2
+    num_filters: int = 64
+    kernel_size: int = 16
+    stride: int = 8
+    bottleneck: int = 128
+    hidden: int = 128
+    segment: int = 100
+    hop: int = 50
+    num_blocks: int = 6
+    num_layers: int = 1
+    rnn: Literal["LSTM", "GRU"] = "LSTM"
+    bidirectional: bool = True
+    multiply: bool = False
+    norm: Literal["gLN", "cLN"] = "gLN"
+    encoder_activation: Literal["none", "relu", "sigmoid"] = "none"
+    mask_activation: Literal["sigmoid", "relu", "softmax"] = "sigmoid"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stride <= self.kernel_size:
+            raise ValueError(f"stride must be 1 to kernel_size: {self.stride}")
+        if not 1 <= self.hop <= self.segment:
+            raise ValueError(f"hop must be 1 to segment: {self.hop}")
+
+
+class Network(nn.Module):
+    """DPRNN-TasNet: `[batch, time]` → `[batch, speakers, time]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Filterbank(config.num_filters, config.kernel_size)
+        self.masker = Masker(config)
+        self.decoder = Filterbank(config.num_filters, config.kernel_size)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1.
+
+        The last samples, which do not fill a frame, are zero as published.
+        """
+        # B: batch, S: speakers, L: frames, N: filters
+        stride, activation = self.config.stride, self.config.encoder_activation
+        features = encode(mixture, self.encoder.filters, stride, activation)  # [B, L, N]
+        masked = self.masker(features) * features.unsqueeze(2)  # [B, L, S, N]
+        return decode(masked, self.decoder.filters, stride, mixture.shape[-1])
+
+
+class Masker(nn.Module):
+    """Features `[batch, frames, filters]` → masks `[batch, frames, speakers, filters]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.bottleneck
+        self.bottleneck = nn.ModuleList(
+            [Norm(config.num_filters, config.norm), nn.Conv1d(config.num_filters, width, 1)]
+        )
+        self.net = nn.Sequential(*(Block(config) for _ in range(config.num_blocks)))
+        self.first_out = nn.ModuleList(
+            [nn.PReLU(), nn.Conv2d(width, config.num_speakers * width, 1)]
+        )
+        self.net_out = nn.Sequential(nn.Conv1d(width, width, 1))
+        self.net_gate = nn.Sequential(nn.Conv1d(width, width, 1))
+        self.mask_net = nn.Conv1d(width, config.num_filters, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Masks for features; see the class."""
+        # B: batch, L: frames, D: features, Z: segments, K: frames in one, S: speakers
+        length, hop = self.config.segment, self.config.hop
+        narrow = pointwise(self.bottleneck[0](features.unsqueeze(0))[0], self.bottleneck[1])
+        segments = segment(narrow, length, hop, length, length)  # [B, Z, K, D]
+        segments = self.net(segments.transpose(0, 1).contiguous())  # [Z, B, K, D]
+        activated = self.first_out[0](segments.transpose(0, 1))  # [B, Z, K, D]
+        merged = merge_split(activated, self.first_out[1], hop, length, features.shape[1])
+        merged = merged.view(*merged.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
+        gated = gate_features(merged, self.net_out[0], self.net_gate[0])
+        masks = linear(gated, self.mask_net.weight.squeeze(-1))  # [B, L, S, N]
+        if self.config.mask_activation == "softmax":
+            return masks.softmax(2)
+        return masks.sigmoid() if self.config.mask_activation == "sigmoid" else masks.relu()
+
+
+class Block(nn.Module):
+    """Recurrence within segments, then across them, each with a norm and a skip connection."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.bottleneck
+        self.intra_RNN = Recurrence(config, bidirectional=True)
+        self.inter_RNN = Recurrence(config, bidirectional=config.bidirectional)
+        self.intra_linear = nn.Linear(self.intra_RNN.width, width)
+        self.intra_norm = Norm(width, config.norm)
+        self.inter_linear = nn.Linear(self.inter_RNN.width, width)
+        self.inter_norm = Norm(width, config.norm)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Return `[segments, batch, frames, features]` for the same."""
+        intra, inter = self.intra_linear, self.inter_linear
+        within = self.intra_RNN(
+            segments.flatten(0, 1), lambda hidden: linear(hidden, intra.weight, intra.bias), False
+        )
+        segments = self.intra_norm(within.view(segments.shape), segments)
+        across = self.inter_RNN(
+            segments.flatten(1, 2), lambda hidden: linear(hidden, inter.weight, inter.bias), True
+        )
+        normalised: Tensor = self.inter_norm(across.view(segments.shape), segments)
+        return normalised
+
+
+class Recurrence(nn.Module):
+    """One recurrent layer under the key `rnn`, or two that multiply, `rnn1` and `rnn2`."""
+
+    def __init__(self, config: Config, *, bidirectional: bool) -> None:
+        super().__init__()
+        self.width = config.hidden * (1 + bidirectional)
+        names = ["rnn1", "rnn2"] if config.multiply else ["rnn"]
+        for name in names:
+            kind = nn.LSTM if config.rnn == "LSTM" else nn.GRU
+            rnn = kind(
+                config.bottleneck, config.hidden, config.num_layers, bidirectional=bidirectional
+            )
+            self.add_module(name, rnn)
+        if config.multiply:
+            self.width += config.bottleneck
+
+    def forward(
+        self, sequences: Tensor, project: Callable[[Tensor], Tensor], time_first: bool
+    ) -> Tensor:
+        """Return `project(hidden)` for all sequences; for the layout see `recur`."""
+        rnns = list(self.children())
+
+        def finish(hidden: Tensor, part: Tensor) -> Tensor:
+            if len(rnns) == 2:
+                hidden = torch.cat([hidden * rnns[1](part)[0], part], dim=-1)
+            return project(hidden)
+
+        first = rnns[0]
+        assert isinstance(first, nn.LSTM | nn.GRU)
+        return recur(first, sequences, finish, time_first=time_first)
+
+
+class Norm(nn.Module):
+    """Norm of `[segments, batch, frames, features]`, over all of a row or over features."""
+
+    def __init__(self, width: int, kind: str) -> None:
+        super().__init__()
+        self.over_row = kind == "gLN"
+        self.gamma = nn.Parameter(torch.ones(width))
+        self.beta = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return normalised features, plus `residual` if given."""
+        if not self.over_row:
+            width = features.shape[-1:]
+            normed = nn.functional.layer_norm(features, width, self.gamma, self.beta, EPS)
+            return normed if residual is None else residual + normed
+        rows = features.transpose(0, 1)
+        other = None if residual is None else residual.transpose(0, 1)
+        normed = global_norm(rows, self.gamma, self.beta, EPS, residual=other)
+        return normed.transpose(0, 1)
+
+
+def pointwise(features: Tensor, conv: nn.Module) -> Tensor:
+    """Return a convolution of kernel 1 over features that come last."""
+    assert isinstance(conv, nn.Conv1d | nn.Conv2d)
+    return linear(features, conv.weight.flatten(1), conv.bias)
