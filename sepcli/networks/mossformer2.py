@@ -1,0 +1,421 @@
+"""MossFormer2: gated attention with convolutions, and feed-forward memory instead of recurrence.
+
+Follows "MossFormer2: combining transformer and RNN-free recurrent network for enhanced time-domain
+monaural speech separation" (Zhao et al., ICASSP 2024, https://arxiv.org/abs/2312.11825), figures 1
+to 3, and the checkpoints published with it. Each layer is a gated single-head attention, quadratic
+inside groups of frames and linear across them (FLASH, https://arxiv.org/abs/2202.10447), and a
+gated memory block whose convolutions reach as far as a recurrent layer would.
+
+Deviations: none in the numbers; groups of attention and blocks of convolutions are computed one
+after the other, so that no map of a whole recording with all groups is held.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sepcli.layers import decode, depthwise, encode, gated_masks, global_norm, linear
+
+EPS = 1e-8  # of the norms over a whole recording
+TAPS = 17  # of the convolution in a ConvLinear
+MEMORY_TAPS = 39  # of the convolutions of the memory
+ROTARY_CHANNELS = 32
+BLOCK_FRAMES = 2048  # computed at a time, so that temporaries stay in cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of the network; the defaults are those of the paper.
+
+    Attributes:
+        num_speakers: Number of estimates `<C>`.
+        channels: Channels of the encoder and the masker `<N>`.
+        kernel_size: Length of an encoder frame [samples]; frames are half of it apart.
+        layers: Pairs of an attention and a memory block `<R>`.
+        memory_channels: Channels inside a memory block.
+        group: Length of a group of the quadratic attention [frames].
+        query_channels: Channels of queries and keys.
+        expansion: Channels of values and gates together, over `channels`.
+        mapping: Give the features of the estimates themselves, not masks; so does the checkpoint
+            for reverberant speech.
+    """
+
+    num_speakers: int = 2
+    channels: int = 512
+    kernel_size: int = 16
+    layers: int = 24
+    memory_channels: int = 256
+    group: int = 256
+    query_channels: int = 128
+    expansion: int = 4
+    mapping: bool = False
+
+
+class Network(nn.Module):
+    """MossFormer2: `[batch, time]` → `[batch, speakers, time]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.enc = Encoder(config)
+        self.mask_net = Masker(config)
+        self.dec = nn.ConvTranspose1d(config.channels, 1, config.kernel_size, bias=False)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
+        # B: batch, T: time, L: frames, N: channels, C: speakers
+        stride = self.config.kernel_size // 2
+        features = encode(mixture, self.enc.conv1d.weight, stride)  # [B, L, N]
+        masked = self.mask_net(features)  # [B, L, C, N]
+        if not self.config.mapping:
+            masked = masked * features.unsqueeze(2)
+        return decode(masked, self.dec.weight, stride, mixture.shape[-1])  # [B, C, T]
+
+
+class Encoder(nn.Module):
+    """Holds the filters of the encoder."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.conv1d = nn.Conv1d(1, config.channels, config.kernel_size, bias=False)
+
+
+class Masker(nn.Module):
+    """Features `[batch, frames, N]` → masks `[batch, frames, speakers, N]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        dim = config.channels
+        self.num_speakers = config.num_speakers
+        self.norm = nn.GroupNorm(1, dim, EPS)
+        self.conv1d_encoder = nn.Conv1d(dim, dim, 1, bias=False)
+        self.pos_enc = Positions(dim)
+        self.mdl = Middle(config)
+        self.conv1d_out = nn.Conv1d(dim, dim * config.num_speakers, 1)
+        self.conv1_decoder = nn.Conv1d(dim, dim, 1, bias=False)
+        self.prelu = nn.PReLU()
+        self.output = nn.Sequential(nn.Conv1d(dim, dim, 1))
+        self.output_gate = nn.Sequential(nn.Conv1d(dim, dim, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return masks, `[batch, frames, speakers, N]`."""
+        # B: batch, L: frames, N: channels, C: speakers
+        batch, frames, _ = features.shape
+        features = global_norm(features, self.norm.weight, self.norm.bias, EPS)
+        features = linear(features, self.conv1d_encoder.weight.squeeze(-1))  # [B, L, N]
+        features = self.mdl(features + self.pos_enc(frames))
+        split = self.conv1d_out
+        features = linear(self.prelu(features), split.weight.squeeze(-1), split.bias)
+        features = features.view(batch, frames, self.num_speakers, -1)  # [B, L, C, N]
+        last = self.conv1_decoder.weight
+        return gated_masks(features, self.output[0], self.output_gate[0], last)
+
+
+class Positions(nn.Module):
+    """Sines, then cosines, of all positions, times one learned number."""
+
+    inv_freq: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.register_buffer("inv_freq", rates(dim))
+
+    def forward(self, frames: int) -> Tensor:
+        """Return `[frames, dim]`."""
+        angles = frame_angles(frames, self.inv_freq)
+        return torch.cat([angles.sin(), angles.cos()], -1) * self.scale
+
+
+def rates(dim: int) -> Tensor:
+    """Return the angular rates of sinusoidal positions, `[dim / 2]`, radians a frame."""
+    return 1.0 / 10000 ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
+
+
+def frame_angles(frames: int, rate: Tensor) -> Tensor:
+    """Return the angle of each frame at each rate, `[frames, rates]`."""
+    return torch.arange(frames, dtype=rate.dtype, device=rate.device).unsqueeze(1) * rate
+
+
+class Middle(nn.Module):
+    """All layers, a norm over the recording, and a skip around both."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.intra_mdl = Stack(config)
+        self.intra_norm = nn.GroupNorm(1, config.channels, EPS)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same."""
+        norm = self.intra_norm
+        deep = self.intra_mdl(features)
+        return global_norm(deep, norm.weight, norm.bias, EPS, residual=features)
+
+
+class Stack(nn.Module):
+    """The layers and a norm over channels."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.mossformerM = Layers(config)
+        self.norm = nn.LayerNorm(config.channels, 1e-6)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same."""
+        normed: Tensor = self.norm(self.mossformerM(features))
+        return normed
+
+
+class Layers(nn.Module):
+    """Pairs of attention and memory."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        rotary = min(ROTARY_CHANNELS, config.query_channels)
+        shared = nn.Parameter(rates(rotary), requires_grad=False)  # stored once a layer
+        self.layers = nn.ModuleList(Attention(config, shared) for _ in range(config.layers))
+        self.fsmn = nn.ModuleList(MemoryBlock(config) for _ in range(config.layers))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same."""
+        for attention, memory in zip(self.layers, self.fsmn, strict=True):
+            features = memory(attention(features))
+        return features
+
+
+class Attention(nn.Module):
+    """Gated attention: quadratic inside groups, linear over the whole recording, and a skip."""
+
+    def __init__(self, config: Config, rate: nn.Parameter) -> None:
+        super().__init__()
+        dim = config.channels
+        inner = dim * config.expansion
+        self.group = config.group
+        self.rotary_pos_emb = Rotary(rate)
+        self.to_hidden = ConvLinear(dim, inner, ScaleNorm())
+        self.to_qk = ConvLinear(dim, config.query_channels, ScaleNorm())
+        self.qk_offset_scale = Heads(config.query_channels)
+        self.to_out = ConvLinear(inner // 2, dim, ScaleNorm())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same."""
+        # L: frames, N: channels, H: channels of values and gates together, Q: query channels
+        half = features.shape[-1] // 2
+        late = F.pad(features[..., :half], (0, 0, 1, -1))  # half of the channels a frame later
+        unit = unit_scale(torch.cat([late, features[..., half:]], -1))
+        hidden = self.to_hidden.after_norm(unit)  # [B, L, H]
+        scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
+        heads = self.qk_offset_scale(self.to_qk.after_norm(unit), scale)  # 4 × [B, L, Q]
+        turned = self.rotary_pos_emb(heads)
+        rows = [self._gate(hidden[row], *(t[row] for t in turned)) for row in range(len(hidden))]
+        return self.to_out.convolve(torch.stack(rows)) + features
+
+    def _gate(
+        self, hidden: Tensor, query: Tensor, far_query: Tensor, key: Tensor, far_key: Tensor
+    ) -> Tensor:
+        """Return what goes into the last convolution, `[L, N]`, for one row of the batch."""
+        frames, width = hidden.shape
+        half = width // 2
+        far = linear(far_key.t(), hidden.t()).t()  # [H, Q]: what all frames say
+        blocks = []
+        step = max(1, BLOCK_FRAMES // self.group) * self.group
+        for start in range(0, frames, step):
+            block = slice(start, min(start + step, frames))
+            base = linear(far_query[block], far)  # [block, H]
+            gated = []
+            for low in range(block.start, block.stop, self.group):
+                near = slice(low, min(low + self.group, frames))
+                weights = linear(query[near], key[near], activation="relu").square()
+                own = hidden[near]
+                seen = linear(weights, own.t(), residual=base[low - start : near.stop - start])
+                gated.append(
+                    seen[:, half:] * own[:, :half] * (seen[:, :half] * own[:, half:]).sigmoid()
+                )
+            blocks.append(self.to_out.project(unit_scale(torch.cat(gated))))
+        return torch.cat(blocks)
+
+
+class Rotary(nn.Module):
+    """Rotary positions on the first channels."""
+
+    def __init__(self, rate: nn.Parameter) -> None:
+        super().__init__()
+        self.freqs = rate
+
+    def forward(self, heads: list[Tensor]) -> list[Tensor]:
+        """Return `[batch, frames, Q]` with pairs of channels turned by the angle of their frame."""
+        turned = []
+        angles = frame_angles(heads[0].shape[1], self.freqs)
+        cos, sin = angles.cos(), angles.sin()
+        width = 2 * angles.shape[-1]
+        for head in heads:
+            even, odd = head[..., 0:width:2], head[..., 1:width:2]
+            pairs = torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1)
+            turned.append(torch.cat([pairs.flatten(-2), head[..., width:]], -1))
+        return turned
+
+
+class Heads(nn.Module):
+    """Four versions of one map of queries and keys, each with its own gain and offset."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.randn(4, dim) * 0.02)
+        self.beta = nn.Parameter(torch.zeros(4, dim))
+
+    def forward(self, shared: Tensor, scale: tuple[float, ...]) -> list[Tensor]:
+        """Return near and far query, near and far key, `[batch, frames, Q]`, each times `scale`."""
+        return [
+            torch.addcmul(beta * factor, shared, gamma * factor)
+            for gamma, beta, factor in zip(self.gamma, self.beta, scale, strict=True)
+        ]
+
+
+class ScaleNorm(nn.Module):
+    """One gain for features of unit root mean square."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(1))
+
+
+def unit_scale(features: Tensor) -> Tensor:
+    """Return features divided by the root mean square of each frame."""
+    norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    return features / (norm * features.shape[-1] ** -0.5).clamp_min(1e-5)
+
+
+class ConvLinear(nn.Module):
+    """Norm, linear layer, SiLU, then a depthwise convolution over time added to what it gets.
+
+    Keys are `mdl.0.*` (norm), `mdl.1.*` (linear) and `mdl.3.sequential.1.conv.weight`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: ScaleNorm | nn.LayerNorm) -> None:
+        super().__init__()
+        taps = nn.ModuleDict(
+            {"conv": nn.Conv1d(outputs, outputs, TAPS, groups=outputs, bias=False)}
+        )
+        inner = nn.ModuleDict({"sequential": nn.ModuleDict({"1": taps})})
+        self.mdl = nn.ModuleDict({"0": norm, "1": nn.Linear(inputs, outputs), "3": inner})
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the linear layer with the gain and offset of the norm in it."""
+        norm, inner = self.mdl["0"], self.mdl["1"]
+        assert isinstance(inner, nn.Linear)
+        if isinstance(norm, nn.LayerNorm):
+            return inner.weight * norm.weight, inner.bias + inner.weight @ norm.bias
+        assert isinstance(norm, ScaleNorm)
+        return inner.weight * norm.g, inner.bias
+
+    def taps(self) -> Tensor:
+        """Return the filters with the skip around the convolution in them, `[outputs, 1, taps]`."""
+        filters = self.get_parameter("mdl.3.sequential.1.conv.weight")
+        unit = torch.zeros_like(filters[:1])
+        unit[..., TAPS // 2] = 1
+        return filters + unit
+
+    def project(self, normed: Tensor) -> Tensor:
+        """Return what goes into the convolution, for features normalised without a gain."""
+        weight, bias = self.affine()
+        return linear(normed, weight, bias, activation="silu")
+
+    def convolve(self, projected: Tensor) -> Tensor:
+        """Return `[batch, frames, outputs]` for the same."""
+        return depthwise(projected, self.taps())
+
+    def after_norm(self, normed: Tensor) -> Tensor:
+        """Return `[batch, frames, outputs]` for features normalised without a gain."""
+        return self.convolve(self.project(normed))
+
+
+class MemoryBlock(nn.Module):
+    """Gated memory in fewer channels, with norms before and after it and a skip."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        dim, inner = config.channels, config.memory_channels
+        self.conv1 = nn.Sequential(nn.Conv1d(dim, inner, 1), nn.PReLU())
+        self.norm1 = nn.LayerNorm(inner)
+        self.gated_fsmn = GatedMemory(inner)
+        self.norm2 = nn.LayerNorm(inner)
+        self.conv2 = nn.Conv1d(inner, dim, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same."""
+        first, activation = self.conv1
+        assert isinstance(first, nn.Conv1d)
+        narrow = activation(linear(features, first.weight.squeeze(-1), first.bias))
+        narrow = self.norm2(self.gated_fsmn(self.norm1(narrow)))
+        return linear(narrow, self.conv2.weight.squeeze(-1), self.conv2.bias, residual=features)
+
+
+class GatedMemory(nn.Module):
+    """Memory of one map, gated by another, and a skip."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.to_u = ConvLinear(dim, dim, nn.LayerNorm(dim))
+        self.to_v = ConvLinear(dim, dim, nn.LayerNorm(dim))
+        self.fsmn = Memory(dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, dim]` for the same."""
+        normed = F.layer_norm(features, features.shape[-1:])
+        return torch.addcmul(
+            features, self.fsmn(self.to_u.after_norm(normed)), self.to_v.after_norm(normed)
+        )
+
+
+class Memory(nn.Module):
+    """Feed-forward memory: two linear maps, dilated convolutions, and a skip."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, dim)
+        self.project = nn.Linear(dim, dim, bias=False)
+        self.conv = DenseConvolutions(dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, dim]` for the same."""
+        inner = linear(features, self.linear.weight, self.linear.bias, activation="relu")
+        seen: Tensor = self.conv(linear(inner, self.project.weight))
+        return seen + features
+
+
+class DenseConvolutions(nn.Module):
+    """Two convolutions over time; the second one, dilated, sees the input and the first's output.
+
+    It has two channels a group, next to each other in the two sequences put side by side: the
+    first half of its outputs sees only the first convolution, the other half only the input.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(dim, dim, (MEMORY_TAPS, 1), groups=dim, bias=False)
+        self.norm1 = nn.InstanceNorm2d(dim, affine=True)
+        self.prelu1 = nn.PReLU(dim)
+        self.conv2 = nn.Conv2d(2 * dim, dim, (MEMORY_TAPS, 1), groups=dim, bias=False)
+        self.norm2 = nn.InstanceNorm2d(dim, affine=True)
+        self.prelu2 = nn.PReLU(dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, dim]` for the same."""
+        first = depthwise(features, self.conv1.weight.squeeze(-1))
+        first = time_norm(first, self.norm1, self.prelu1)
+        both = torch.cat([first, features], -1)
+        weight = self.conv2.weight.squeeze(-1)  # [dim, 2, taps]
+        second = depthwise(both, weight.flatten(0, 1).unsqueeze(1), dilation=2)
+        second = second.view(*features.shape, 2).sum(-1)
+        return time_norm(second, self.norm2, self.prelu2)
+
+
+def time_norm(features: Tensor, norm: nn.InstanceNorm2d, activation: nn.PReLU) -> Tensor:
+    """Return channels normalised over the whole recording, then activated."""
+    var, mean = torch.var_mean(features, 1, correction=0, keepdim=True)
+    gain = (var + norm.eps).rsqrt() * norm.weight
+    normed = torch.addcmul(norm.bias - mean * gain, features, gain)
+    activated: Tensor = torch.where(normed >= 0, normed, normed * activation.weight)
+    return activated
