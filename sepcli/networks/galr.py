@@ -1,0 +1,209 @@
+"""GALR: recurrence within segments, attention across them.
+
+Lam, Wang, Su, Yu, "Effective low-cost time-domain audio separation using globally attentive locally
+recurrent networks", SLT 2021, https://arxiv.org/abs/2101.05014. A feature sequence is cut into
+segments as in DPRNN. A block runs a bidirectional LSTM within each segment; then it maps the K
+frames of a segment to Q < K, lets each of the Q positions attend to itself across segments, and
+maps back. The paper's two sizes are `Config(filters=64)`, 1.5 million parameters, and
+`Config(filters=128)`, 2.3 million, "comparable with DPRNN".
+
+No code or weights of the separation network are public. What the paper leaves open, and our choice:
+
+- Window, segment and Q differ from row to row of the paper's table; the defaults (16 samples, 100
+  frames, 32 positions) are a row with which the smaller size has the 1.5 million it states.
+- Encoder: a strided convolution without bias, then ReLU; the mixture is padded so that every sample
+  is in as many frames as every other. Norm and a 1×1 convolution without bias follow.
+- Segments overlap by half; a whole segment of zeros stands before and after, as in DPRNN.
+- The LSTM starts from a learned state, one for both directions and all segments.
+- The norm after either half of a block is over all of a row, with epsilon 1e-5, and its output is
+  added to what went into that half.
+- Attention: layer norm, plus sinusoidal positions of the segments, then 8 heads; their output is
+  added to what went into the heads, and a layer norm follows. A later publication of the authors
+  adds the heads' output to itself instead, which that last norm undoes.
+- Positions are computed for as many segments as there are; nothing limits the length.
+- Output: PReLU, a 1×1 convolution to all speakers, overlap-add, tanh and sigmoid branches that
+  multiply, a 1×1 convolution without bias, and ReLU masks on the encoder's features.
+- Dropout of the attention's weights and output, in training only.
+
+Layout: `[segments, batch, frames, features]` throughout.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sepcli.layers import (
+    decode,
+    encode,
+    gated_masks,
+    global_norm,
+    linear,
+    merge_split,
+    recur,
+    segment,
+    sinusoids,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of GALR.
+
+    Attributes:
+        num_speakers: Estimates <C>.
+        filters: Features of a frame, in the encoder and the blocks <D>.
+        kernel_size: Encoder window, twice the stride <M> [samples].
+        segment: Length of a segment, twice the hop <K> [frames].
+        positions: What the frames of a segment are mapped to for attention <Q>.
+        hidden: Width of the LSTM, of each direction <H>.
+        num_heads: Attention heads; divides `filters` <J>.
+        num_blocks: Blocks <N>.
+        dropout: Share of the attention dropped in training.
+    """
+
+    num_speakers: int = 2
+    filters: int = 64
+    kernel_size: int = 16
+    segment: int = 100
+    positions: int = 32
+    hidden: int = 128
+    num_heads: int = 8
+    num_blocks: int = 6
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.kernel_size < 2 or self.kernel_size % 2:
+            raise ValueError(f"kernel_size must be even: {self.kernel_size}")
+        if self.segment < 2 or self.segment % 2:
+            raise ValueError(f"segment must be even: {self.segment}")
+        if self.filters % self.num_heads:
+            raise ValueError(f"num_heads must divide filters: {self.num_heads}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be 0 to 1: {self.dropout}")
+
+
+class Network(nn.Module):
+    """GALR: `[batch, time]` → `[batch, speakers, time]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.filters
+        self.encoder = nn.Conv1d(1, width, config.kernel_size, bias=False)
+        self.norm = GlobalNorm(width, eps=1e-8)
+        self.bottleneck = nn.Linear(width, width, bias=False)
+        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.num_blocks)))
+        self.activation = nn.PReLU()
+        self.split = nn.Conv2d(width, config.num_speakers * width, 1)
+        self.output = nn.Conv1d(width, width, 1)
+        self.gate = nn.Conv1d(width, width, 1)
+        self.mask = nn.Conv1d(width, width, 1, bias=False)
+        self.decoder = nn.ConvTranspose1d(width, 1, config.kernel_size, bias=False)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
+        # B: batch, T: time, L: frames, D: filters, S: speakers
+        time, stride = mixture.shape[-1], self.config.kernel_size // 2
+        padded = F.pad(mixture, (stride, stride + -time % stride))
+        features = encode(padded, self.encoder.weight, stride)  # [B, L, D]
+        masked = self._masks(features) * features.unsqueeze(2)  # [B, L, S, D]
+        decoded = decode(masked, self.decoder.weight, stride, padded.shape[-1])
+        return decoded[..., stride : stride + time]
+
+    def _masks(self, features: Tensor) -> Tensor:
+        """Masks `[batch, frames, speakers, filters]` for features `[batch, frames, filters]`."""
+        # B: batch, L: frames, D: filters, Z: segments, K: frames in one, S: speakers
+        length, frames = self.config.segment, features.shape[1]
+        narrow = linear(self.norm(features), self.bottleneck.weight)  # [B, L, D]
+        segments = segment(narrow, length, length // 2, length, length)  # [B, Z, K, D]
+        segments = self.blocks(segments.transpose(0, 1).contiguous())  # [Z, B, K, D]
+        activated = self.activation(segments.transpose(0, 1))  # [B, Z, K, D]
+        split = merge_split(activated, self.split, length // 2, length, frames)  # [B, L, S * D]
+        split = split.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
+        return gated_masks(split, self.output, self.gate, self.mask.weight)
+
+
+class Block(nn.Module):
+    """Recurrence within segments, then attention across them (figure 1)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width, hidden = config.filters, config.hidden
+        self.rnn = nn.LSTM(width, hidden, bidirectional=True)
+        self.first_hidden = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.first_cell = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.project = nn.Linear(2 * hidden, width)
+        self.local_norm = GlobalNorm(width, eps=1e-5)
+        self.shrink = nn.Linear(config.segment, config.positions)
+        self.attend = SegmentAttention(width, config.num_heads, config.dropout)
+        self.expand = nn.Linear(config.positions, config.segment)
+        self.global_norm = GlobalNorm(width, eps=1e-5)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Return `[segments, batch, frames, features]` for the same."""
+        # Z: segments, B: batch, K: frames, Q: positions, D: features
+        project = self.project
+        state = (self.first_hidden.expand(2, -1, -1), self.first_cell.expand(2, -1, -1))
+        local = recur(
+            self.rnn,
+            segments.flatten(0, 1),
+            lambda hidden, _: linear(hidden, project.weight, project.bias),
+            state=state,
+        )
+        segments = self.local_norm(local.view(segments.shape), segments)
+        # As a product from the left, the map over frames needs no transpose.
+        few = self.shrink.weight @ segments + self.shrink.bias.unsqueeze(-1)  # [Z, B, Q, D]
+        few = self.attend(few)
+        across = self.expand.weight @ few + self.expand.bias.unsqueeze(-1)  # [Z, B, K, D]
+        normalised: Tensor = self.global_norm(across, segments)
+        return normalised
+
+
+class SegmentAttention(nn.Module):
+    """Attention of every position to itself across segments, `[segments, batch, Q, features]`."""
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.first_norm = nn.LayerNorm(width)
+        self.project_in = nn.Linear(width, 3 * width)
+        self.project_out = nn.Linear(width, width)
+        self.last_norm = nn.LayerNorm(width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        # Z: segments, R: rows, one for each position of each of the batch, H: heads, E: their width
+        num_segments, batch, positions, width = features.shape
+        sequences = features.flatten(1, 2)  # [Z, R, D]
+        table = sinusoids(0, num_segments, width, like=sequences).unsqueeze(1)
+        sequences = self.first_norm(sequences) + table
+        projected = linear(sequences, self.project_in.weight, self.project_in.bias)
+        heads = projected.view(num_segments, batch * positions, 3, self.num_heads, -1)
+        query, key, value = heads.permute(2, 1, 3, 0, 4)  # each [R, H, Z, E]
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        attended = attended.permute(2, 0, 1, 3).reshape(sequences.shape)  # [Z, R, D]
+        output = linear(attended, self.project_out.weight, self.project_out.bias)
+        normed: Tensor = self.last_norm(sequences + F.dropout(output, dropout))
+        return normed.view(features.shape)
+
+
+class GlobalNorm(nn.Module):
+    """Norm over all of a row, `[batch, frames, features]` or `[segments, batch, …]`."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Return normalised features; with a residual, segments come first and it is added."""
+        if residual is None:
+            return global_norm(features, self.weight, self.bias, self.eps)
+        rows, other = features.transpose(0, 1), residual.transpose(0, 1)
+        normed = global_norm(rows, self.weight, self.bias, self.eps, residual=other)
+        return normed.transpose(0, 1)
