@@ -41,7 +41,7 @@ def _any_rate(rate: int) -> bool:
 
 def _flac_rate(rate: int) -> bool:
     # the frame header holds the rate in Hz up to 65 535, beyond that in tens of Hz
-    return 1 <= rate <= 65_535 or (rate <= 655_350 and rate % 10 == 0)
+    return 1 <= rate <= 65_535 or (65_535 < rate <= 655_350 and rate % 10 == 0)
 
 
 def _vorbis_rate(rate: int) -> bool:

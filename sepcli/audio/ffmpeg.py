@@ -2,13 +2,16 @@
 
 The file's name never reaches ffmpeg: it gets the open file as its standard input, under the
 name `/dev/fd/0`. A name such as `-y` or `concat:…` can therefore not be taken for an option or a
-protocol, and a file that was deleted meanwhile still reads. Protocols other than `file` are
-switched off, so that a playlist from a stranger cannot open a connection.
+protocol, and a file that was deleted meanwhile still reads. Only containers that hold their sound
+themselves are let in: a playlist from a stranger could name other files or open connections, and
+may have ffmpeg wait for its next part for ever.
 
 What comes back is an AU stream of 32-bit floats: unlike WAV, its header has no length that a
 pipe cannot know.
 """
 
+import os
+import select
 import shutil
 import struct
 import subprocess
@@ -27,10 +30,19 @@ MAX_AU_OFFSET = 1 << 16
 STOP_SECONDS = 5.0
 SKIP_SAMPLES = 4096
 
+SILENT_SECONDS = 120.0  # without a byte for so long, ffmpeg is taken to hang
+
 # fmt: off
+CONTAINERS = (
+    "aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi", "caf", "dsf", "dts",
+    "dtshd", "eac3", "flac", "flv", "gsm", "iff", "loas", "matroska", "mlp", "mov", "mp3", "mpc",
+    "mpc8", "mpeg", "mpegts", "mxf", "nut", "ogg", "oma", "qcp", "rm", "shn", "tak", "truehd",
+    "tta", "voc", "w64", "wav", "wsd", "wv", "xwma",
+)
 ARGUMENTS = (
     "-nostdin", "-hide_banner", "-loglevel", "error",
-    "-protocol_whitelist", "file", "-i", "file:/dev/fd/0",
+    "-protocol_whitelist", "file", "-format_whitelist", ",".join(CONTAINERS),
+    "-i", "file:/dev/fd/0",
     "-map", "0:a:0", "-vn", "-sn", "-dn",
     "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
 )
@@ -100,16 +112,33 @@ class FfmpegDecoder:
             if magic == AU_MAGIC and encoding == AU_FLOAT32 and offset <= MAX_AU_OFFSET:
                 self._read_exactly(offset - AU_HEADER.size)
                 return rate, channels
-        self._process.wait()
+        self._stop()
         raise AudioError(
             f"not a recording that can be read: {self._name}",
             f"neither libsndfile nor ffmpeg reads it; ffmpeg says: {self.error_line()}",
         )
 
     def _read_exactly(self, num_bytes: int) -> bytes:
-        """Return the next bytes; fewer only at the end."""
+        """Return the next bytes; fewer only at the end.
+
+        Raises:
+            AudioError: Nothing came for a very long time.
+        """
         assert self._process.stdout is not None
-        return self._process.stdout.read(num_bytes)
+        descriptor = self._process.stdout.fileno()
+        pieces = []
+        while num_bytes > 0:
+            if not select.select([descriptor], [], [], SILENT_SECONDS)[0]:
+                raise AudioError(
+                    f"ffmpeg does not get on with: {self._name}",
+                    "convert it to WAV or FLAC by hand to see what is wrong with it",
+                )
+            piece = os.read(descriptor, num_bytes)
+            if not piece:
+                break
+            pieces.append(piece)
+            num_bytes -= len(piece)
+        return b"".join(pieces)
 
     def read(self, num_samples: int) -> npt.NDArray[np.float32]:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
@@ -141,7 +170,7 @@ class FfmpegDecoder:
             skipped += piece
         return skipped
 
-    def close(self) -> None:
+    def _stop(self) -> None:
         """End the process, if it still runs, and reap it."""
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -152,4 +181,8 @@ class FfmpegDecoder:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def close(self) -> None:
+        """End the process and forget what it said."""
+        self._stop()
         self._errors.close()

@@ -44,7 +44,7 @@ def find_audio_files(
     Raises:
         AudioError: It does not exist or cannot be a recording, or the folder holds none.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 (Path's raises where a name is too long)
         check_regular(path)
         return [path]
     found: list[Path] = []
@@ -109,7 +109,8 @@ def _kind(entry: Path, skip: SkipNote) -> str:
         mode = entry.stat().st_mode
     except OSError:
         if is_candidate:
-            skip(entry, "a link that leads nowhere" if entry.is_symlink() else "cannot be reached")
+            is_link = os.path.islink(entry)  # noqa: PTH114 (Path's may raise)
+            skip(entry, "a link that leads nowhere" if is_link else "cannot be reached")
         return ""
     if stat.S_ISDIR(mode):
         return "folder"

@@ -1,5 +1,6 @@
 """Opening what the user named: a regular file, or a stream that is spooled to a temporary one."""
 
+import errno
 import os
 import stat
 import sys
@@ -56,14 +57,14 @@ def _not_opened(path: Path, error: OSError) -> AudioError:
     """Return the error for a path that cannot be reached or opened."""
     name = printable(path)
     if isinstance(error, FileNotFoundError):
-        if path.is_symlink():
+        if os.path.islink(path):  # noqa: PTH114 (Path's may raise)
             return AudioError(
                 f"link leads nowhere: {name}", "restore what it points at, or name the file itself"
             )
         return AudioError(f"no such file: {name}", "check the spelling, or list the folder with ls")
     if isinstance(error, PermissionError):
         return AudioError(f"not allowed to read: {name}", "check its permissions with ls -l")
-    if path.is_symlink() and not isinstance(error, NotADirectoryError):
+    if error.errno == errno.ELOOP:
         return AudioError(f"link leads in a circle: {name}", "name the file itself")
     return AudioError(f"{(error.strerror or 'cannot be opened').lower()}: {name}")
 

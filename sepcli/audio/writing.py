@@ -170,6 +170,13 @@ class AudioWriter:
         """
         if self._sound is None:
             return
+        if self.num_written == 0 and self.output_format.format in ("flac", "mp3"):
+            # their encoders write no byte for it, not even a header
+            raise OutputError(
+                f"{self.output_format.format} cannot hold a recording without samples: "
+                f"{printable(self.path)}",
+                "use --format wav",
+            )
         sound, self._sound = self._sound, None
         try:
             sound.close()

@@ -123,5 +123,3 @@ def test_sound_bytes_where_nothing_can_be_said(data):
 
 def test_something_after_the_sound_does_not_count_as_sound():
     assert sound_bytes(io.BytesIO(encoded() + bytes(100))) == (2000, 2000)
-
-

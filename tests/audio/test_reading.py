@@ -1,7 +1,6 @@
 """Reading: every format, exact values, and the hostile recordings of which people have many."""
 
 import io
-import os
 import struct
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from sepcli.audio import reading
 from sepcli.audio.reading import (
     MAX_MAGNITUDE,
-    AudioInfo,
     AudioReader,
     downmix,
     read_blocks,
@@ -122,14 +120,14 @@ def test_blocks_are_as_long_as_asked_except_the_last(tmp_path):
     assert [len(block) for block in blocks] == [9000, 500]
 
 
-def test_read_blocks_closes_the_file(tmp_path):
+def test_read_blocks_closes_the_file(tmp_path, open_files):
     path = write(tmp_path / "x.wav", tone(10))
-    before = len(os.listdir("/dev/fd"))
+    before = open_files()
     _, blocks = read_blocks(path)
     assert len(list(blocks)) == 1
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_files() == before
     read_info(path)
-    assert len(os.listdir("/dev/fd")) == before
+    assert open_files() == before
 
 
 def test_wrong_use_is_refused(tmp_path):
@@ -183,15 +181,24 @@ def test_downmix_of_the_largest_values_is_finite():
 @pytest.mark.parametrize("num_samples", [0, 1])
 def test_zero_samples_and_one(tmp_path, format, num_samples):
     path = write(tmp_path / "x", tone(2)[1 : 1 + num_samples], format)
-    try:
-        samples, reader = read(path)
-    except AudioError as error:
-        # an OGG or MP3 without a sound has no frame that says what it is
-        assert num_samples == 0 and format in {"OGG", "MP3"}
-        assert error.hint
+    if num_samples == 0 and format in {"FLAC", "MP3"}:
+        assert path.stat().st_size == 0  # libsndfile writes nothing at all
+        with pytest.raises(AudioError, match="empty file"):
+            read(path)
         return
+    samples, reader = read(path)
     assert len(samples) == num_samples
     assert reader.warnings == ()
+
+
+def test_flac_of_zero_samples(tmp_path):
+    fields = (RATE << 44) | (0 << 41) | (15 << 36)  # rate, channels - 1, bits - 1, 0 samples
+    stream_info = struct.pack(">HH6xQ16x", 4096, 4096, fields)
+    path = tmp_path / "x.flac"
+    path.write_bytes(b"fLaC" + struct.pack(">I", 0x80000000 | len(stream_info)) + stream_info)
+    samples, reader = read(path)
+    assert len(samples) == 0
+    assert (reader.info.sample_rate, reader.info.num_samples) == (RATE, None)
 
 
 @pytest.mark.parametrize("rate", [1, 7, 8000, 44_100, 192_000, 384_000, 768_000])
@@ -349,7 +356,5 @@ def test_damaged_flac_keeps_the_rest_in_its_place(tmp_path):
 def test_empty_file(tmp_path):
     path = tmp_path / "x.wav"
     path.touch()
-    with pytest.raises(AudioError, match="empty file: .*x.wav"):
+    with pytest.raises(AudioError, match="empty file: "):
         read_info(path)
-
-

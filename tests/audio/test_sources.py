@@ -1,0 +1,249 @@
+import errno
+import io
+import os
+import socket
+import struct
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sepcli.audio import sources
+from sepcli.audio.reading import AudioReader, read_info
+from sepcli.audio.sources import check_regular, open_source, source_name
+from sepcli.errors import AudioError, OutputError
+
+RATE = 16_000
+SIGNAL = (np.arange(-3000, 3000, dtype=np.int16)[:, None]).astype(np.float32) / 32768
+
+
+def encoded(format: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, SIGNAL, RATE, format=format, subtype="PCM_16")
+    return file.getvalue()
+
+
+def streamed(length: int) -> bytes:
+    """A WAV as a program leaves it that writes to a pipe: with a chunk of its own, no lengths."""
+    wav = encoded()
+    extra = b"LIST" + struct.pack("<I", 5) + b"INFO!\0"
+    lengths = struct.pack("<I", length)
+    return wav[:4] + lengths + wav[8:36] + extra + b"data" + lengths + wav[44:]
+
+
+def samples(source) -> np.ndarray:
+    with AudioReader(source) as reader:
+        blocks = list(reader.blocks())
+        assert reader.warnings == ()
+        assert reader.info.path is None or isinstance(source, Path)
+        return np.concatenate(blocks)
+
+
+class Pipe(io.RawIOBase):
+    """A stream that cannot seek and gives little at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self.data.read(min(size, 1000))
+
+    def seek(self, *args: int) -> int:
+        raise OSError(errno.ESPIPE, "not seekable")
+
+
+@pytest.mark.parametrize("data", [encoded(), encoded("FLAC"), encoded("AIFF"), encoded("CAF")])
+def test_stream_that_cannot_seek(data):
+    assert np.array_equal(samples(Pipe(data)), SIGNAL)
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_wav_from_a_pipe_has_no_lengths(length):
+    assert np.array_equal(samples(Pipe(streamed(length))), SIGNAL)
+
+
+def test_wav_of_a_recorder_that_died(tmp_path):
+    path = tmp_path / "x.wav"
+    path.write_bytes(streamed(0))
+    assert np.array_equal(samples(path), SIGNAL)
+
+
+def test_wav_from_a_pipe_without_a_sample():
+    data = streamed(0)[:-12_000]
+    with AudioReader(Pipe(data)) as reader:
+        assert list(reader.blocks()) == []
+        assert (reader.info.sample_rate, reader.info.num_samples) == (RATE, 0)
+
+
+def test_standard_input(monkeypatch):
+    class Stdin:
+        buffer = Pipe(streamed(0xFFFFFFFF))
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert np.array_equal(samples("-"), SIGNAL)
+    with pytest.raises(AudioError, match="standard input is empty"):  # it can be read once
+        AudioReader("-")
+
+
+def test_terminal_is_no_recording(monkeypatch):
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    class Stdin:
+        buffer = Terminal(b"typed")
+
+    for stdin in (Stdin, None):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(AudioError, match="nothing comes in on standard input") as caught:
+            AudioReader("-")
+        assert caught.value.hint
+
+
+def test_a_file_may_be_called_dash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-").write_bytes(encoded())
+    assert np.array_equal(samples(Path("-")), SIGNAL)
+    assert read_info(str(tmp_path / "-")).path == tmp_path / "-"
+
+
+def test_stream_that_breaks_off():
+    class Broken(Pipe):
+        def read(self, size=-1):
+            if self.data.tell():
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(AudioError, match="cannot be read to its end \\(input/output error\\)"):
+        AudioReader(Broken(encoded()))
+
+
+@pytest.mark.parametrize("fails_at", ["open", "write"])
+def test_temporary_disk_that_is_full(monkeypatch, fails_at):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def temporary(**options):
+        if fails_at == "open":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return Full()
+
+    monkeypatch.setattr(sources.tempfile, "TemporaryFile", temporary)
+    with pytest.raises(OutputError) as caught:
+        AudioReader(Pipe(encoded()))
+    assert "no space left on device" in caught.value.message
+    assert f"TMPDIR at a larger disk than that of {tempfile.gettempdir()}" in caught.value.hint
+
+
+def test_short_writes_are_continued(monkeypatch):
+    real = tempfile.TemporaryFile
+
+    def temporary(**options):
+        file = real(**options)
+
+        class Short:
+            def __getattr__(self, name):
+                return getattr(file, name)
+
+            def write(self, data):
+                return file.write(data[:700])
+
+        return Short()
+
+    monkeypatch.setattr(sources.tempfile, "TemporaryFile", temporary)
+    assert np.array_equal(samples(Pipe(streamed(0))), SIGNAL)
+
+
+def test_names_of_sources(tmp_path):
+    assert source_name("-") == "standard input"
+    assert source_name(io.BytesIO()) == "the stream"
+    assert source_name(Path("a\nb")) == r"a\nb"
+    assert source_name("a.wav") == "a.wav"
+
+
+def test_things_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "file").touch()
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "socket"))
+        for name, message in {
+            "pipe": "a named pipe, not a recording",
+            "socket": "a socket, not a recording",
+            ".": "a folder, not a recording",
+            "loop": "link leads in a circle",
+            "dangling": "link leads nowhere",
+            "missing": "no such file",
+            "file/below": "not a directory",
+            "x" * 300: "file name too long",
+        }.items():
+            for check in (check_regular, AudioReader):
+                with pytest.raises(AudioError) as caught:
+                    check(tmp_path / name)
+                assert caught.value.message.startswith(f"{message}: ")
+    with pytest.raises(AudioError, match="a device, not a recording: /dev/null"):
+        check_regular(Path("/dev/null"))
+    with pytest.raises(AudioError, match="not a file name"):
+        check_regular(Path("a\0b"))
+
+
+def test_file_that_may_not_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "x.wav"
+    path.write_bytes(encoded())
+
+    def refuse(*args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sources.os, "open", refuse)
+    with pytest.raises(AudioError, match="not allowed to read: ") as caught:
+        AudioReader(path)
+    assert "ls -l" in caught.value.hint
+
+
+def test_disk_that_cannot_be_read(tmp_path, monkeypatch, open_files):
+    path = tmp_path / "x.wav"
+    path.write_bytes(encoded())
+
+    class Broken(io.FileIO):
+        def read(self, size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    before = open_files()
+    monkeypatch.setattr(sources.os, "fdopen", lambda fd, *args, **options: Broken(fd))
+    with pytest.raises(AudioError, match="input/output error: "):
+        AudioReader(path)
+    assert open_files() == before
+
+
+def test_file_that_became_a_pipe_does_not_hang(tmp_path, monkeypatch):
+    path = tmp_path / "x.wav"
+    os.mkfifo(path)
+    monkeypatch.setattr(sources, "check_regular", lambda path: None)
+    done = threading.Event()
+
+    def try_it():
+        with pytest.raises(AudioError):
+            AudioReader(path)
+        done.set()
+
+    threading.Thread(target=try_it, daemon=True).start()
+    assert done.wait(20)
+
+
+def test_nothing_stays_open(tmp_path, open_files):
+    (tmp_path / "cut.wav").write_bytes(streamed(0))
+    (tmp_path / "text.wav").write_bytes(b"no sound at all")
+    before = open_files()
+    open_source(tmp_path / "cut.wav").close()
+    with pytest.raises(AudioError):
+        AudioReader(tmp_path / "text.wav")
+    assert open_files() == before
