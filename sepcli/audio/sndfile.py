@@ -32,11 +32,12 @@ VALUE_BYTES = {
 NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
 
 
-class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is read in order.
+class InOrder(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file that is read or written in order.
 
-    soundfile seeks to where it already is after every read of a file that can seek. That makes an
-    MP3 decoder forget the bits that its next frames refer back to, and much of the sound is lost.
+    soundfile seeks to where it already is after every read or write of a file that can seek. That
+    makes an MP3 decoder forget the bits that its next frames refer back to, and much of the sound
+    is lost.
     """
 
     def seekable(self) -> bool:
@@ -82,7 +83,7 @@ class SndfileDecoder:
     def _opened(self) -> soundfile.SoundFile:
         """Return libsndfile's view of the file, at its beginning."""
         self._file.seek(0)
-        return _InOrder(self._file.fileno(), closefd=False)
+        return InOrder(self._file.fileno(), closefd=False)
 
     def _count_absent(self) -> int:
         """Return how many samples the header promises beyond the end of the file."""

@@ -45,7 +45,7 @@ def check_regular(path: Path) -> None:
     except OSError as error:
         raise _not_opened(path, error) from error
     except ValueError as error:  # an embedded NUL
-        raise AudioError(f"not a file name: {name}") from error
+        raise AudioError(f"not a file name: {name}", "it holds a NUL byte") from error
     if stat.S_ISREG(mode):
         return
     kind = next((word for test, word in KINDS if test(mode)), "not a file")
@@ -66,7 +66,8 @@ def _not_opened(path: Path, error: OSError) -> AudioError:
         return AudioError(f"not allowed to read: {name}", "check its permissions with ls -l")
     if error.errno == errno.ELOOP:
         return AudioError(f"link leads in a circle: {name}", "name the file itself")
-    return AudioError(f"{(error.strerror or 'cannot be opened').lower()}: {name}")
+    why = (error.strerror or "unknown reason").lower()
+    return AudioError(f"cannot be opened ({why}): {name}", "check the path and the disk")
 
 
 def open_source(source: Source) -> IO[bytes]:
@@ -150,7 +151,9 @@ def _pieces(stream: IO[bytes], name: str, num_bytes: int | None = None) -> Itera
             piece = stream.read(COPY_BYTES if num_bytes is None else num_bytes)
         except OSError as error:
             why = (error.strerror or "failed").lower()
-            raise AudioError(f"cannot be read to its end ({why}): {name}") from error
+            raise AudioError(
+                f"cannot be read to its end ({why}): {name}", "check the disk, or copy it again"
+            ) from error
         if not piece:
             return
         if num_bytes is not None:

@@ -19,6 +19,7 @@ import soundfile
 from sepcli.audio.encodings import OutputFormat, check_output_format
 from sepcli.audio.names import printable
 from sepcli.audio.pending import PendingFile
+from sepcli.audio.sndfile import InOrder
 from sepcli.errors import OutputError
 
 Samples = npt.NDArray[np.float32]
@@ -76,7 +77,7 @@ class AudioWriter:
         self._sound: soundfile.SoundFile | None = None
         self._file = PendingFile(path, overwrite)
         try:
-            self._sound = soundfile.SoundFile(
+            self._sound = InOrder(
                 self._file,
                 "w",
                 sample_rate,

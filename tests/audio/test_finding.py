@@ -197,7 +197,7 @@ def test_very_deep_folders(tmp_path):
 def test_named_things_that_are_no_recording(tmp_path):
     with pytest.raises(AudioError, match="no such file: "):
         find_audio_files(tmp_path / "no.wav")
-    with pytest.raises(AudioError, match="file name too long: "):
+    with pytest.raises(AudioError, match="file name too long"):
         find_audio_files(tmp_path / ("x" * 300))
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(AudioError, match="a named pipe, not a recording: "):

@@ -183,8 +183,8 @@ def test_things_that_are_no_files(tmp_path):
             "loop": "link leads in a circle",
             "dangling": "link leads nowhere",
             "missing": "no such file",
-            "file/below": "not a directory",
-            "x" * 300: "file name too long",
+            "file/below": "cannot be opened (not a directory)",
+            "x" * 300: "cannot be opened (file name too long)",
         }.items():
             for check in (check_regular, AudioReader):
                 with pytest.raises(AudioError) as caught:
@@ -219,7 +219,7 @@ def test_disk_that_cannot_be_read(tmp_path, monkeypatch, open_files):
 
     before = open_files()
     monkeypatch.setattr(sources.os, "fdopen", lambda fd, *args, **options: Broken(fd))
-    with pytest.raises(AudioError, match="input/output error: "):
+    with pytest.raises(AudioError, match="cannot be opened \\(input/output error\\): "):
         AudioReader(path)
     assert open_files() == before
 

@@ -288,7 +288,7 @@ def test_encoder_that_refuses_is_one_line(tmp_path, monkeypatch):
         def __init__(self, *args, **options):
             raise soundfile.LibsndfileError(1, "Error opening\n")
 
-    monkeypatch.setattr(writing.soundfile, "SoundFile", Refusing)
+    monkeypatch.setattr(writing, "InOrder", Refusing)
     with pytest.raises(OutputError) as caught:
         AudioWriter(tmp_path / "x.wav", RATE)
     assert "\n" not in caught.value.message
