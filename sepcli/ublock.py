@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sepcli.layers import linear
+
 KERNEL = 5
 """Taps of the strided and of the top-down depthwise convolutions."""
 
@@ -68,10 +70,21 @@ def sequence(images: Tensor) -> Tensor:
     return images.squeeze(2).transpose(1, 2)
 
 
-def pointwise(features: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
-    """Return the kernel-1 convolution of `[row, time, channel]` features, in the same layout."""
+def pointwise(
+    features: Tensor, conv: nn.Conv1d | nn.Conv2d, *, residual: Tensor | None = None
+) -> Tensor:
+    """Return the kernel-1 convolution of the features, plus `residual` if given.
+
+    Args:
+        features: `[row, time, channel]`.
+        conv: A convolution of kernel 1 without groups.
+        residual: Of the shape of the result.
+    """
+    if not torch.is_grad_enabled():
+        return linear(features, conv.weight.flatten(1), conv.bias, residual=residual)
     weight = conv.weight.flatten(1)[:, :, None, None]
-    return sequence(F.conv2d(image(features), weight, conv.bias))
+    result = sequence(F.conv2d(image(features), weight, conv.bias))
+    return result if residual is None else residual + result
 
 
 def depthwise(features: Tensor, conv: nn.Conv1d) -> Tensor:
@@ -108,11 +121,13 @@ def means(features: Tensor) -> tuple[Tensor, Tensor]:
     return features.mean(2, keepdim=True).mean(1, keepdim=True), square
 
 
-def normalise(features: Tensor, norm: Norm) -> Tensor:
-    """Return the features of each row normalised over time and channels."""
+def normalise(features: Tensor, norm: Norm, *, residual: Tensor | None = None) -> Tensor:
+    """Return the features of each row normalised over time and channels, plus `residual`."""
     # Not torch's group_norm: its channels-last sums lose digits as the recording grows.
     scale, offset = scale_and_offset(*means(features), norm)
-    return torch.addcmul(offset, features, scale)
+    if residual is None:
+        return torch.addcmul(offset, features, scale)
+    return torch.addcmul(residual, features, scale) + offset
 
 
 @lru_cache(maxsize=256)
@@ -268,7 +283,7 @@ class UBlock(nn.Module):
         # Summed from fine to coarse, as published: the order of a float32 sum shows in its digits.
         coarse = self.refine(torch.stack([*pooled, scales[-1]]).sum(0), prepared)
         used = scales if len(scales) == 2 else scales[:-1]
-        return features + pointwise(self.up(self.fuse(used, coarse)), self.res_conv)
+        return pointwise(self.up(self.fuse(used, coarse)), self.res_conv, residual=features)
 
     def down(self, features: Tensor) -> list[Tensor]:
         """Return the normalised features of every scale, from fine to coarse."""

@@ -1,0 +1,213 @@
+"""Sudo rm -rf: U-shaped blocks of strided depthwise convolutions, in asteroid's two forms.
+
+Tzinis, Wang, Smaragdis, "Sudo rm -rf: Efficient Networks for Universal Audio Source Separation",
+MLSP 2020, https://arxiv.org/abs/2007.06833, figure 1; the improved form is that of "Compute and
+Memory Efficient Universal Sound Source Separation", https://arxiv.org/abs/2103.02644. Keys are
+those of asteroid's SuDORMRFNet and SuDORMRFImprovedNet; the authors' own files have others.
+
+Layout: `[batch, frame, channel]`, see `sepcli.ublock`. The first form's masks come from a linear
+map and then one filter along the features for each speaker; both together are one linear map.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sepcli.layers import Filterbank, linear
+from sepcli.ublock import (
+    KERNEL,
+    ConvNorm,
+    GlobalNorm,
+    MakeNorm,
+    Norm,
+    depthwise,
+    group_norm,
+    image,
+    normalise,
+    pointwise,
+    sequence,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of Sudo rm -rf; the defaults are asteroid's for the improved form.
+
+    Attributes:
+        num_speakers: Number of estimates.
+        num_filters: Encoder filters, also the channels inside a block; even <C_E>.
+        kernel_size: Encoder window [samples] <K_E>.
+        stride: Distance of frames [samples].
+        channels: Channels between the blocks <C>.
+        depth: Scales of a block <Q>.
+        num_blocks: Number of blocks <B>.
+        improved: Whether it is the improved form.
+    """
+
+    num_speakers: int = 2
+    num_filters: int = 512
+    kernel_size: int = 21
+    stride: int = 10
+    channels: int = 128
+    depth: int = 4
+    num_blocks: int = 16
+    improved: bool = True
+
+
+class NormAct(nn.Module):
+    """Normalisation, then a rectifier with one slope a channel."""
+
+    def __init__(self, channels: int, norm: MakeNorm) -> None:
+        super().__init__()
+        self.norm = norm(channels)
+        self.act = nn.PReLU(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frame, channel]`."""
+        return rectify(normalise(features, self.norm), self.act)
+
+
+def rectify(features: Tensor, act: nn.PReLU) -> Tensor:
+    """Return the features rectified with one slope, or with one a channel."""
+    return sequence(F.prelu(image(features), act.weight))
+
+
+class Block(nn.Module):
+    """Down through the scales, and back up by repeating and adding (figure 1)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        norm: MakeNorm = GlobalNorm if config.improved else group_norm
+        channels, hidden = config.channels, config.num_filters
+        self.proj_1x1 = ConvNorm(channels, hidden, norm, rectify=True)
+        self.spp_dw = nn.ModuleList(
+            ConvNorm(hidden, hidden, norm, kernel=KERNEL, stride=min(d, 1) + 1, groups=hidden)
+            for d in range(config.depth)
+        )
+        self.final_norm = NormAct(hidden, norm)
+        if config.improved:
+            self.res_conv = nn.Conv1d(hidden, channels, 1)
+        else:
+            self.proj_1x1.act = nn.PReLU(hidden)
+            self.conv_1x1_exp = ConvNorm(hidden, channels, norm)
+            self.module_act = NormAct(channels, norm)
+        self.improved = config.improved
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frame, channel]`."""
+        projected = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
+        current = rectify(projected, self.proj_1x1.act)
+        scales = []
+        for stage in self.spp_dw:
+            assert isinstance(stage, ConvNorm)
+            current = normalise(depthwise(current, stage.conv), stage.norm)
+            scales.append(current)
+        for finer in reversed(scales[:-1]):
+            current = add_doubled(finer, current)
+        final: Tensor = self.final_norm(current)
+        if self.improved:
+            return pointwise(final, self.res_conv, residual=features)
+        last = self.conv_1x1_exp
+        narrow = normalise(pointwise(final, last.conv), last.norm, residual=features)
+        out: Tensor = self.module_act(narrow)
+        return out
+
+
+def add_doubled(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Return fine plus every coarse frame twice, cut to fine's length."""
+    rows, frames, channels = fine.shape
+    if frames == 2 * coarse.shape[1]:
+        pairs = fine.reshape(rows, frames // 2, 2, channels)
+        return (pairs + coarse.unsqueeze(2)).reshape(fine.shape)
+    return fine + coarse.repeat_interleave(2, 1)[:, :frames]
+
+
+class Encoder(nn.Module):
+    """Filters, stored twice in checkpoints: asteroid wraps its encoder in one that pads."""
+
+    def __init__(self, num_filters: int, kernel_size: int) -> None:
+        super().__init__()
+        self.encoder = Filterbank(num_filters, kernel_size)
+        self.filterbank = self.encoder.filterbank
+
+
+class Masker(nn.Module):
+    """Masks of encoded frames."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.num_speakers, self.improved = config.num_speakers, config.improved
+        filters, channels = config.num_filters, config.channels
+        norm: MakeNorm = GlobalNorm if config.improved else group_norm
+        self.ln: Norm = norm(filters)
+        self.sm = nn.Sequential(*(Block(config) for _ in range(config.num_blocks)))
+        if config.improved:
+            self.bottleneck = nn.Conv1d(filters, channels, 1)
+            self.mask_net = nn.Sequential(
+                nn.PReLU(), nn.Conv1d(channels, self.num_speakers * filters, 1)
+            )
+        else:
+            self.l1 = nn.Conv1d(filters, channels, 1)
+            if channels != filters:
+                self.reshape_before_masks = nn.Conv1d(channels, filters, 1)
+            self.m = nn.Conv2d(1, self.num_speakers, (filters + 1, 1))
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Return the masks, `[batch, frame, speaker, filter]`."""
+        first = self.bottleneck if self.improved else self.l1
+        refined: Tensor = self.sm(pointwise(normalise(encoded, self.ln), first))
+        if self.improved:
+            slope, last = self.mask_net
+            masks = pointwise(rectify(refined, slope), last).relu()
+            return masks.unflatten(2, (self.num_speakers, -1))
+        weight, bias = self.filters()
+        return linear(refined, weight, bias).unflatten(2, (self.num_speakers, -1)).softmax(2)
+
+    def filters(self) -> tuple[Tensor, Tensor]:
+        """Return the linear map to all masks, `[speaker * filter, channel]`, and its offset."""
+        taps, filters = self.m.weight.flatten(1), self.m.weight.shape[2] - 1
+        place = torch.arange(filters, device=taps.device)
+        # The filter of a speaker slides along the features: mask i sees feature j by this tap.
+        tap = place - place.unsqueeze(1) + filters - filters // 2
+        slid = F.pad(taps, (0, 1))[:, tap.clamp(-1, filters + 1)].flatten(0, 1)
+        bias = self.m.bias.repeat_interleave(filters)
+        if not hasattr(self, "reshape_before_masks"):
+            return slid, bias
+        before = self.reshape_before_masks
+        return slid @ before.weight.squeeze(2), slid @ before.bias + bias
+
+
+class Network(nn.Module):
+    """Sudo rm -rf: `[batch, time]` → `[batch, speakers, time]`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.num_filters, config.kernel_size)
+        self.masker = Masker(config)
+        self.decoder = Filterbank(config.num_filters, config.kernel_size)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Return the estimates, `[batch, time]` → `[batch, speakers, time]`."""
+        # B batch, F frames, N filters, S speakers
+        config, time = self.config, mixture.shape[1]
+        whole = math.lcm(config.kernel_size // 2, 2**config.depth)
+        padded = F.pad(mixture, (0, -time % whole)).unsqueeze(1)
+        half = config.kernel_size // 2
+        encoded = F.conv1d(padded, self.encoder.encoder.filters, None, config.stride, half)
+        if not config.improved:
+            encoded = encoded.relu()
+        frames = encoded.transpose(1, 2).contiguous()  # [B, F, N]
+        masked = self.masker(frames) * frames.unsqueeze(2)  # [B, F, S, N]
+        estimates = F.conv_transpose1d(
+            masked.permute(0, 2, 3, 1).flatten(0, 1),  # [B * S, N, F]
+            self.decoder.filters,
+            None,
+            config.stride,
+            half,
+            half - 1,
+        ).view(mixture.shape[0], config.num_speakers, -1)
+        return F.pad(estimates, (0, time - estimates.shape[2]))
