@@ -5,8 +5,8 @@ attention then read memory in order, and no transpose is needed between them.
 """
 
 from sepcli.layers.convolution import depthwise
-from sepcli.layers.linear import linear
-from sepcli.layers.norms import cumulative_norm, global_norm
+from sepcli.layers.linear import linear, pointwise
+from sepcli.layers.norms import cumulative_norm, global_gain, global_norm
 from sepcli.layers.recurrent import recur
 from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.layers.transformer import (
@@ -32,11 +32,13 @@ __all__ = [
     "encode",
     "gate_features",
     "gated_masks",
+    "global_gain",
     "global_norm",
     "half_overlap_padding",
     "linear",
     "merge",
     "merge_split",
+    "pointwise",
     "recur",
     "segment",
     "sinusoids",

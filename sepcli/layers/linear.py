@@ -1,7 +1,7 @@
 """A linear layer that runs as one fused kernel where that is possible."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 _HAS_KERNEL = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
@@ -13,6 +13,7 @@ def linear(
     bias: Tensor | None = None,
     *,
     activation: str = "none",
+    slope: Tensor | None = None,
     residual: Tensor | None = None,
 ) -> Tensor:
     """Return `activation(features @ weight.T + bias)`, or `… + residual`.
@@ -25,25 +26,53 @@ def linear(
         features: `[..., inputs]`.
         weight: `[outputs, inputs]`.
         bias: `[outputs]`.
-        activation: "none", "relu", "silu", "tanh" or "sigmoid".
+        activation: "none", "relu", "silu", "tanh", "sigmoid" or "prelu".
+        slope: Of "prelu", one for all outputs.
         residual: `[..., outputs]`, added to the result; not together with an activation.
     """
     if not _fuses(features, weight):
         result = F.linear(features, weight, bias)
         if residual is not None:
             result = result + residual
+        if slope is not None:
+            return F.prelu(result, slope)
         return result if activation == "none" else _ACTIVATIONS[activation](result)
     kernel = torch.ops.mkldnn._linear_pointwise
     rows = features.reshape(-1, features.shape[-1]).contiguous()
     if residual is None:
-        name = "swish" if activation == "silu" else activation
-        fused: Tensor = kernel(rows, weight, bias, name, [], "")
+        name = _KERNEL_NAMES.get(activation, activation)
+        scalars = [] if slope is None else [float(slope)]
+        fused: Tensor = kernel(rows, weight, bias, name, scalars, "")
     else:
         other = residual.reshape(-1, residual.shape[-1]).contiguous()
         fused = kernel.binary(rows, other, weight, bias, "add")
     return fused.view(*features.shape[:-1], -1)
 
 
+def pointwise(
+    features: Tensor,
+    conv: nn.Module,
+    *,
+    prelu: nn.Module | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """Return a convolution of kernel 1 applied to features that come last.
+
+    Args:
+        features: `[..., inputs]`.
+        conv: The convolution, of one or two dimensions.
+        prelu: PReLU with one slope, applied to the result.
+        residual: See `linear`.
+    """
+    assert isinstance(conv, nn.Conv1d | nn.Conv2d)
+    weight = conv.weight.flatten(1)
+    if prelu is None:
+        return linear(features, weight, conv.bias, residual=residual)
+    assert isinstance(prelu, nn.PReLU)
+    return linear(features, weight, conv.bias, activation="prelu", slope=prelu.weight)
+
+
+_KERNEL_NAMES = {"silu": "swish", "prelu": "leaky_relu"}
 _ACTIVATIONS = {"relu": torch.relu, "silu": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
 

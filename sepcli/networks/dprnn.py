@@ -23,6 +23,7 @@ from sepcli.layers import (
     global_norm,
     linear,
     merge_split,
+    pointwise,
     recur,
     segment,
 )
@@ -214,9 +215,3 @@ class Norm(nn.Module):
         other = None if residual is None else residual.transpose(0, 1)
         normed = global_norm(rows, self.gamma, self.beta, EPS, residual=other)
         return normed.transpose(0, 1)
-
-
-def pointwise(features: Tensor, conv: nn.Module) -> Tensor:
-    """Return a convolution of kernel 1 over features that come last."""
-    assert isinstance(conv, nn.Conv1d | nn.Conv2d)
-    return linear(features, conv.weight.flatten(1), conv.bias)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli import layers
@@ -47,3 +47,14 @@ def test_linear_is_differentiable() -> None:
     weight = randn(5, 7).requires_grad_()
     layers.linear(randn(3, 7), weight, residual=torch.zeros(3, 5)).sum().backward()
     assert weight.grad is not None and weight.grad.abs().sum() > 0
+
+
+def test_pointwise_is_a_convolution_and_prelu() -> None:
+    torch.manual_seed(0)
+    conv, prelu = nn.Conv1d(6, 8, 1), nn.PReLU()
+    features = randn(3, 4, 6)
+    expected = prelu(conv(features.transpose(1, 2)).transpose(1, 2)).detach()
+    with torch.no_grad():
+        fused = layers.pointwise(features, conv, prelu=prelu)
+    assert torch.allclose(fused, expected, atol=1e-6)
+    assert torch.allclose(layers.pointwise(features, conv, prelu=prelu), expected, atol=1e-6)
