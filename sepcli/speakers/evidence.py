@@ -1,7 +1,8 @@
 """What one chunk tells about who is who, in a few numbers.
 
-Estimates leak: the output of somebody silent holds a faint copy of whoever speaks. So nothing is
-compared unless its speaker dominates there; otherwise leakage has a vote, and often the louder one.
+Estimates leak: the output of somebody silent holds a faint copy of whoever speaks. So an output is
+heard only where it is about as strong as any other, for its voice only where it dominates;
+otherwise leakage has a vote, and in pauses of its speaker the only one.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,11 @@ Embed = Callable[[Array, int], Array]
 
 FRAME_SECONDS = 0.02
 VOICE_RATIO = 10.0**0.3  # 3 dB over everyone else: enough to sound like its speaker
-AGREEMENT_RATIO = 10.0**0.6  # 6 dB: waveforms are compared sample by sample
+ACTIVE_RATIO = 10.0**-0.3  # 3 dB below the strongest somebody speaks; leakage is weaker than that
 SMOOTHING_FRAMES = 5  # pieces of a voice shorter than 100 ms are no use to an embedding
-FLOOR_RATIO = 1e-4  # 40 dB below the loudest frame of the chunk nobody speaks
+FLOOR_RATIO = 1e-3  # 30 dB below the loudest frame of the chunk nobody speaks
 SILENCE = 1e-12  # power of what is not speech at any gain: -120 dB
-LEAST_VOICE_SECONDS = 0.8  # an embedding of less is noise
+LEAST_VOICE_SECONDS = 0.3  # an embedding of less is noise
 FULL_VOICE_SECONDS = 3.0  # and of more, as good as it gets
 LEAST_AGREEMENT_SECONDS = 0.1
 FULL_AGREEMENT_SECONDS = 0.5
@@ -35,11 +36,11 @@ class ChunkEvidence:
         stop: The sample after its last.
         voices: Embedding of each output, `[speakers, dims]`, zero where it was not heard enough.
         trust: How far each embedding is to be trusted, 0 to 1, `[speakers]`.
-        seconds: How long each output dominates [s], `[speakers]`.
-        onsets: First sample at which each output dominates; `stop` if it never does.
-        power: Mean power of each output while it dominates, `[speakers]`.
+        seconds: How long each output holds speech, not leakage [s], `[speakers]`.
+        onsets: First sample at which each output does; `stop` if it never does.
+        power: Mean power of each output while it does, `[speakers]`.
         agreement: Of each output of the chunk before with each output of this one,
-            `[speakers, speakers]`, -1 to 1; 0 where nothing can be said.
+            `[speakers, speakers]`, 0 to 1; all 0 where nothing can be said.
     """
 
     start: int
@@ -59,33 +60,38 @@ def frame_power(estimates: Array, frame: int) -> Array:
     return np.asarray(np.einsum("kfs,kfs->kf", frames, frames) / np.float32(frame))
 
 
-def dominant(power: Array, ratio: float) -> Mask:
+def dominant(power: Array, ratio: float, floor: float = 0.0) -> Mask:
     """Return in which frames each output is `ratio` times as strong as any other.
 
     Args:
         power: Of frames, `[speakers, frames]`.
         ratio: Of powers.
+        floor: Least power; never less than what the loudest frame allows.
     """
     if not power.size:
         return np.zeros(power.shape, np.bool_)
     ranked = np.sort(power, axis=0)
-    floor = max(FLOOR_RATIO * float(power.max()), SILENCE)
+    floor = max(floor, FLOOR_RATIO * float(power.max()), SILENCE)
     others = np.where(power == ranked[-1], ranked[-2] if len(power) > 1 else 0.0, ranked[-1])
     return np.asarray((power > ratio * others) & (power > floor))
 
 
 def voiced_frames(power: Array) -> Mask:
     """Return the frames in which each output is fit for an embedding, `[speakers, frames]`."""
+    if power.shape[1] < SMOOTHING_FRAMES:
+        return np.zeros(power.shape, np.bool_)
     window = np.ones(SMOOTHING_FRAMES, np.float32) / SMOOTHING_FRAMES
-    smooth = [np.convolve(row, window, "full")[2 : 2 + len(row)] for row in power]
+    smooth = [np.convolve(row, window, "same") for row in power]
     return dominant(np.stack(smooth).astype(np.float32), VOICE_RATIO)
 
 
-def agreement(before: Array, after: Array, frame: int, frames_a_second: float) -> Array:
+def agreement(
+    before: Array, after: Array, frame: int, frames_a_second: float, floor: float = 0.0
+) -> Array:
     """Return how well the outputs of two chunks agree where they overlap, `[speakers, speakers]`.
 
-    For each output that dominates for long enough: the share of its energy that each output of
-    the other chunk explains, `1 - ‖x - y‖² / ‖x‖²`, at least -1; both ways, averaged. A leaked
+    For each output that holds speech for long enough: the share of its energy that each output of
+    the other chunk explains, `1 - ‖x - y‖² / ‖x‖²`, at least 0; both ways, averaged. A leaked
     copy explains little, since its level is wrong; correlation would not see the difference.
 
     Args:
@@ -93,15 +99,16 @@ def agreement(before: Array, after: Array, frame: int, frames_a_second: float) -
         after: Outputs of the next one there.
         frame: Samples in a frame.
         frames_a_second: Their rate.
+        floor: Power of a frame below which nobody speaks: the overlap may be a pause.
     """
-    forth = _explained(before, after, frame, frames_a_second)
-    back = _explained(after, before, frame, frames_a_second)
+    forth = _explained(before, after, frame, frames_a_second, floor)
+    back = _explained(after, before, frame, frames_a_second, floor)
     return np.asarray((forth + back.T) / 2, dtype=np.float32)
 
 
-def _explained(one: Array, other: Array, frame: int, frames_a_second: float) -> Array:
+def _explained(one: Array, other: Array, frame: int, frames_a_second: float, floor: float) -> Array:
     """Return the weighted share of each row of `one` that each row of `other` explains."""
-    mask = dominant(frame_power(one, frame), AGREEMENT_RATIO)
+    mask = dominant(frame_power(one, frame), ACTIVE_RATIO, floor)
     scores = np.zeros((len(one), len(other)), np.float32)
     for speaker, frames in enumerate(mask):
         seconds = np.count_nonzero(frames) / frames_a_second
@@ -111,7 +118,7 @@ def _explained(one: Array, other: Array, frame: int, frames_a_second: float) -> 
         answers = np.stack([_cut(row, frames, frame) for row in other])
         missing = ((answers - heard) ** 2).sum(axis=1, dtype=np.float64)
         share = 1.0 - missing / np.square(heard).sum(dtype=np.float64)
-        scores[speaker] = np.maximum(share, -1.0) * min(1.0, seconds / FULL_AGREEMENT_SECONDS)
+        scores[speaker] = np.maximum(share, 0.0) * min(1.0, seconds / FULL_AGREEMENT_SECONDS)
     return scores
 
 

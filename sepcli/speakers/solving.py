@@ -27,11 +27,12 @@ AGREEMENT_WEIGHT = 6.0
 MOST_SPEAKERS = 4  # 24 states; 5 speakers would have 120, and no separator of five is published
 ROUNDS = 15  # it settles after 3 to 5
 STARTS = 8
-QUIET_RATIO = 10.0**-3.5  # outputs 35 dB below what is usual here are no speech
+QUIET_RATIO = 10.0**-2.5  # outputs 25 dB below what is usual here are no speech
 USUAL_PERCENTILE = 90.0
 SPEECH_SECONDS = 0.3  # an output that dominates for less may go anywhere without harm
 SAME_VOICE = 0.8  # centroids closer than this are one person ...
 TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
+STRAY_SHARE = 0.01  # of the speech of who speaks most; less in a place is no other person
 LEAST_MARGIN = 2.0  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
 
 
@@ -61,7 +62,7 @@ class SpeakerOrder:
         margins: How much better each chunk goes on from the one before than in the next best
             way that would matter, `[chunks]`; infinite for the first, and where nobody is heard.
         uncertain: Where the margin is small, in order of time.
-        num_voices: Voices told apart; fewer than outputs where somebody never speaks.
+        num_voices: Places in which somebody speaks; the estimates of the others hold no speech.
     """
 
     orders: IntArray
@@ -111,7 +112,7 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
         raise ValueError(f"at most {MOST_SPEAKERS} speakers can be kept in order: {num_speakers}")
     if not evidence:
         nothing = np.zeros((0, num_speakers), np.int64)
-        return SpeakerOrder(nothing, np.zeros(0), (), num_speakers)
+        return SpeakerOrder(nothing, np.zeros(0), (), 0)
     problem = _stack(evidence, num_speakers)
     num_voices = num_speakers
     path, centroids = _solve(problem, num_voices)
@@ -125,7 +126,19 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
         for each, margin in zip(evidence, margins, strict=True)
         if margin < LEAST_MARGIN
     )
-    return SpeakerOrder(problem.states[path][:, places], margins, uncertain, num_voices)
+    return SpeakerOrder(
+        orders=problem.states[path][:, places],
+        margins=margins,
+        uncertain=uncertain,
+        num_voices=_num_heard(problem, path),
+    )
+
+
+def _num_heard(problem: _Problem, path: IntArray) -> int:
+    """Return in how many places somebody speaks, apart from stray seconds."""
+    heard = np.where(problem.matters, problem.seconds, 0.0)
+    total = np.take_along_axis(heard, problem.states[path], axis=1).sum(axis=0)
+    return int(np.count_nonzero(total > STRAY_SHARE * total.max()))
 
 
 def _stack(evidence: Sequence[ChunkEvidence], num_speakers: int) -> _Problem:

@@ -6,11 +6,13 @@ import numpy as np
 
 from sepcli.chunking import Chunk, seconds_to_samples
 from sepcli.speakers.evidence import (
+    ACTIVE_RATIO,
+    FLOOR_RATIO,
     FRAME_SECONDS,
-    SILENCE,
     ChunkEvidence,
     Embed,
     agreement,
+    dominant,
     frame_power,
     voiced_frames,
     voices,
@@ -54,10 +56,10 @@ class SpeakerTracker:
             raise ValueError(f"expected {self._num_speakers} estimates of {chunk.length} samples")
         levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
         power = frame_power(levelled, self._frame)
-        mask = voiced_frames(power) if power.shape[1] else np.zeros(power.shape, np.bool_)
-        embeddings, trust = voices(levelled, mask, self._frame, self._sample_rate, self._embed)
-        count = np.count_nonzero(mask, axis=1)
-        first = np.where(count > 0, mask.argmax(axis=1) * self._frame, chunk.length)
+        alone, speaking = voiced_frames(power), dominant(power, ACTIVE_RATIO)
+        embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)
+        count = np.count_nonzero(speaking, axis=1)
+        first = [np.argmax(row) * self._frame if row.any() else chunk.length for row in speaking]
         self._evidence.append(
             ChunkEvidence(
                 start=chunk.start,
@@ -65,14 +67,14 @@ class SpeakerTracker:
                 voices=embeddings,
                 trust=trust,
                 seconds=(count * self._frame / self._sample_rate).astype(np.float32),
-                onsets=chunk.start + first,
-                power=((power * mask).sum(axis=1) / np.maximum(count, 1)).astype(np.float32),
-                agreement=self._agreement(chunk, levelled),
+                onsets=chunk.start + np.array(first, np.int64),
+                power=((power * speaking).sum(axis=1) / np.maximum(count, 1)).astype(np.float32),
+                agreement=self._agreement(chunk, levelled, power),
             )
         )
         self._before = (chunk, levelled)
 
-    def _agreement(self, chunk: Chunk, levelled: Array) -> Array:
+    def _agreement(self, chunk: Chunk, levelled: Array, power: Array) -> Array:
         nothing = np.zeros((self._num_speakers, self._num_speakers), np.float32)
         if self._before is None or self._num_speakers == 1:
             return nothing
@@ -80,10 +82,9 @@ class SpeakerTracker:
         shared = earlier.stop - chunk.start
         if shared < self._frame:
             return nothing
+        floor = FLOOR_RATIO * float(power.max(initial=0.0))
         head, tail = levelled[:, :shared], before[:, -shared:]
-        if np.square(head).mean() < SILENCE:
-            return nothing
-        return agreement(tail, head, self._frame, self._sample_rate / self._frame)
+        return agreement(tail, head, self._frame, self._sample_rate / self._frame, floor)
 
     def solve(self) -> SpeakerOrder:
         """Return the order of speakers in every chunk heard so far."""

@@ -1,0 +1,227 @@
+"""Measures how many seconds of speech end up in the wrong file, and what that costs.
+
+    python benchmarks/speaker_order.py --speech ../shared/speech
+
+Against a simulated separator, right inside each chunk, so that only the ordering counts:
+`voices` is what `sepcli` does, `overlaps` the same without voice embeddings, `neighbour` greedy
+correlation with the chunk before (the published practice, its chunks not moved), `none` no
+ordering. Loss is against perfect ordering of the same chunks.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+from conversations import Conversation, Recipe, make_conversation, recipes, simulate_separator
+
+from sepcli.chunking import EnergyEnvelope, overlap_add, plan_chunks, plan_seams, seconds_to_samples
+from sepcli.speakers import SpeakerTracker, fit_levels
+from sepcli.voices import load_embed
+
+METHODS = ("voices", "overlaps", "neighbour", "none")
+
+
+@dataclass(frozen=True)
+class Separated:
+    """Chunk estimates of a conversation, levelled, and whose each one is."""
+
+    chunks: tuple
+    estimates: list
+    whose: np.ndarray
+    energy: object
+    overlap: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """How an ordering did: speech seconds, those in the wrong file, SI-SDR [dB] and its loss."""
+
+    speech_seconds: float
+    wrong_seconds: float
+    si_sdr: float
+    loss: float
+    uncertain: int = 0
+    missed: int = 0
+
+
+def separate(
+    conversation: Conversation,
+    recipe: Recipe,
+    times: tuple[float, float],
+    leakage_db: tuple[float, float],
+    move: bool,
+) -> Separated:
+    """Return what a separator that is right inside each chunk gives."""
+    rng = np.random.default_rng([recipe.seed, 7])
+    chunk, overlap = (seconds_to_samples(each, recipe.sample_rate) for each in times)
+    envelope = EnergyEnvelope(recipe.sample_rate)
+    mixture = conversation.mixture
+    envelope.add(mixture)
+    energy = envelope.values if move else None
+    chunks = plan_chunks(len(mixture), chunk, overlap, energy)
+    estimates, whose = [], []
+    for each in chunks:
+        part = conversation.sources[:, each.start : each.stop]
+        raw, truth = simulate_separator(rng, part, leakage_db)
+        gains = fit_levels(mixture[each.start : each.stop], raw)
+        estimates.append(gains[:, np.newaxis] * raw)
+        whose.append(truth)
+    return Separated(chunks, estimates, np.array(whose), energy, overlap)
+
+
+def order_tracked(separated: Separated, mixture: np.ndarray, rate: int, embed: Callable | None):
+    """Return the order of `sepcli`, and how long it took [s]."""
+    began = time.perf_counter()
+    tracker = SpeakerTracker(separated.whose.shape[1], rate, embed)
+    for chunk, estimates in zip(separated.chunks, separated.estimates, strict=True):
+        tracker.add(chunk, mixture[chunk.start : chunk.stop], estimates)
+    return tracker.solve(), time.perf_counter() - began
+
+
+def order_neighbours(separated: Separated) -> np.ndarray:
+    """Return the orders that maximise correlation with the ordered chunk before."""
+    states = np.array(list(permutations(range(separated.whose.shape[1]))))
+    orders = [states[0]]
+    for number in range(1, len(separated.chunks)):
+        shared = separated.chunks[number - 1].stop - separated.chunks[number].start
+        before = separated.estimates[number - 1][orders[-1]][:, -shared:] if shared else None
+        if before is None:
+            orders.append(states[0])
+            continue
+        products = before @ separated.estimates[number][:, :shared].T
+        scores = products[np.arange(states.shape[1]), states].sum(axis=1)
+        orders.append(states[np.argmax(scores)])
+    return np.array(orders)
+
+
+def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> float:
+    """Return SI-SDR [dB]."""
+    estimate, reference = estimate.astype(np.float64), reference.astype(np.float64)
+    target = (estimate @ reference) / (reference @ reference) * reference
+    return float(10.0 * np.log10((target @ target) / np.square(estimate - target).sum()))
+
+
+def joined(separated: Separated, orders: np.ndarray) -> np.ndarray:
+    """Return the files, `[speakers, samples]`."""
+
+    def read(index: int) -> np.ndarray:
+        return separated.estimates[index][orders[index]]
+
+    blocks = overlap_add(separated.chunks, read, separated.overlap, separated.energy)
+    return np.concatenate(list(blocks), axis=1)
+
+
+def evaluate(
+    separated: Separated, orders: np.ndarray, conversation: Conversation, recipe: Recipe, marks=()
+) -> Score:
+    """Return the score of an ordering under the best assignment of files to speakers."""
+    num_speakers = len(conversation.sources)
+    seams = plan_seams(separated.chunks, separated.overlap, separated.energy)
+    frame = recipe.sample_rate // 50
+    borders = [(seam.start + seam.stop) // 2 for seam in seams]
+    centres = np.arange(conversation.active.shape[1]) * frame + frame // 2
+    chunk_of = np.searchsorted(borders, centres)
+    holds = np.take_along_axis(separated.whose, orders, axis=1)  # whose speech each file has
+    best = None
+    for assignment in permutations(range(num_speakers)):
+        right = holds[:, list(assignment)] == np.arange(num_speakers)
+        wrong = ~right[chunk_of].T & conversation.active
+        if best is None or wrong.sum() < best[1].sum():
+            best = assignment, wrong
+    assignment, wrong = best
+    files = joined(separated, orders)[list(assignment)]
+    perfect = joined(separated, np.argsort(separated.whose, axis=1))
+    scores = [
+        np.mean([si_sdr(e, s) for e, s in zip(each, conversation.sources, strict=True)])
+        for each in (files, perfect)
+    ]
+    bad = np.unique(chunk_of[wrong.any(axis=0)])
+    missed = sum(all(abs(each - mark) > 1 for mark in marks) for each in bad)
+    return Score(
+        speech_seconds=conversation.active.sum() / 50,
+        wrong_seconds=wrong.sum() / 50,
+        si_sdr=float(scores[0]),
+        loss=float(scores[1] - scores[0]),
+        uncertain=len(marks),
+        missed=missed,
+    )
+
+
+def run(recipe: Recipe, arguments: argparse.Namespace) -> dict[str, Score]:
+    """Return the score of each method on one conversation."""
+    conversation = make_conversation(recipe, arguments.speech, arguments.split)
+    mixture = conversation.mixture
+    times = (arguments.chunk, arguments.overlap)
+    leakage = (arguments.leakage[0], arguments.leakage[1])
+    moved = separate(conversation, recipe, times, leakage, move=True)
+    fixed = separate(conversation, recipe, times, leakage, move=False)
+    scores = {}
+    for name, embed in (("voices", load_embed()), ("overlaps", None)):
+        order, seconds = order_tracked(moved, mixture, recipe.sample_rate, embed)
+        starts = {mark.start for mark in order.uncertain}
+        marks = [n for n, chunk in enumerate(moved.chunks) if chunk.start in starts]
+        scores[name] = evaluate(moved, order.orders, conversation, recipe, marks)
+        if name == "voices" and arguments.verbose:
+            print(
+                f"{recipe.seed} {recipe.style} same_sex={recipe.same_sex} {recipe.seconds:.0f} s, "
+                f"{len(moved.chunks)} chunks (fixed {len(fixed.chunks)}), voices {order.num_voices}, "
+                f"{1e3 * seconds / len(moved.chunks):.1f} ms a chunk, wrong "
+                f"{scores[name].wrong_seconds:.1f} s, uncertain {len(marks)}, {conversation.names}",
+                file=sys.stderr,
+            )
+    scores["neighbour"] = evaluate(fixed, order_neighbours(fixed), conversation, recipe)
+    identity = np.tile(np.arange(recipe.num_speakers), (len(fixed.chunks), 1))
+    scores["none"] = evaluate(fixed, identity, conversation, recipe)
+    return scores
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
+    parser.add_argument("--split", default="dev")
+    parser.add_argument("--count", type=int, default=12, help="conversations per number of speakers")
+    parser.add_argument("--chunk", type=float, default=8.0, help="seconds")
+    parser.add_argument("--overlap", type=float, default=1.0, help="seconds")
+    parser.add_argument("--leakage", type=float, nargs=2, default=(-20.0, -10.0), help="dB")
+    parser.add_argument("--sample-rate", type=int, default=8_000)
+    parser.add_argument("--speakers", type=int, nargs="+", default=(2, 3))
+    parser.add_argument("--verbose", action="store_true")
+    arguments = parser.parse_args()
+    print("| speakers | pauses | voices alike | conversations |", end="")
+    print("".join(f" {name}: wrong, SI-SDR, loss |" for name in METHODS))
+    print("|---" * (4 + len(METHODS)) + "|")
+    everything: list[dict[str, Score]] = []
+    for num_speakers in arguments.speakers:
+        chosen = recipes(arguments.count, num_speakers, arguments.sample_rate)
+        results = {recipe: run(recipe, arguments) for recipe in chosen}
+        everything += results.values()
+        for style in sorted({recipe.style for recipe in chosen}):
+            for same in (True, False):
+                rows = [r for k, r in results.items() if (k.style, k.same_sex) == (style, same)]
+                if rows:
+                    title = f"| {num_speakers} | {style} | {'same sex' if same else 'mixed'}"
+                    print(title + _cells(rows), flush=True)
+    print("| all | | " + _cells(everything))
+    missed = sum(row["voices"].missed for row in everything)
+    marks = sum(row["voices"].uncertain for row in everything)
+    print(f"\nChunks marked as uncertain: {marks}; chunks wrong without a mark near: {missed}")
+
+
+def _cells(rows: list[dict[str, Score]]) -> str:
+    text = f" | {len(rows)} |"
+    for name in METHODS:
+        scores = [row[name] for row in rows]
+        wrong = sum(s.wrong_seconds for s in scores) / sum(s.speech_seconds for s in scores)
+        si, loss = np.mean([s.si_sdr for s in scores]), np.mean([s.loss for s in scores])
+        text += f" {100 * wrong:.2f} %, {si:.1f} dB, {loss:.2f} dB |"
+    return text
+
+
+if __name__ == "__main__":
+    main()
