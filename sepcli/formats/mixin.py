@@ -49,6 +49,8 @@ _TIGER = {
     "att_n_head": "heads",
     "att_hid_chan": "query",
 }
+# Published networks whose output is decoded as it is, without multiplying it with the encoder's.
+_MAPPING = ("mossformer2-whamr-2spk",)
 _MOSSFORMER2 = {"masknet_numspks": "num_speakers"}
 # The 8 kHz repositories name modules otherwise than the 16 kHz one, whose keys the network has.
 _MOSSFORMER2_PREFIXES = {
@@ -81,7 +83,9 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     if kind == "spgm":
         return _description("spgm", content, _SPGM)
     if kind == "mossformer2" or str(content.get("config_name", "")).startswith("mossformer2"):
-        return _description("mossformer2", content, _MOSSFORMER2)
+        found = _description("mossformer2", content, _MOSSFORMER2)
+        mapping = content.get("config_name") in _MAPPING
+        return dataclasses.replace(found, config={**found.config, "mapping": mapping})
     if content.keys() >= _TIGER_MARKS:
         return _describe_tiger({**_TIGER_ABSENT, **content})
     return None
