@@ -7,7 +7,7 @@ attention then read memory in order, and no transpose is needed between them.
 from sepcli.layers.convolution import depthwise
 from sepcli.layers.linear import linear, pointwise
 from sepcli.layers.norms import cumulative_norm, global_gain, global_norm
-from sepcli.layers.recurrent import recur
+from sepcli.layers.recurrent import group_size, recur
 from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.layers.transformer import (
     LayerNorm,
@@ -34,6 +34,7 @@ __all__ = [
     "gated_masks",
     "global_gain",
     "global_norm",
+    "group_size",
     "half_overlap_padding",
     "linear",
     "merge",

@@ -34,7 +34,7 @@ def recur(
     """
     steps = sequences if time_first else sequences.transpose(0, 1)
     results = []
-    for part in torch.split(steps, _group_size(rnn, steps), dim=1):
+    for part in torch.split(steps, group_size(rnn, *steps.shape[:2]), dim=1):
         first = None if state is None else _repeat(state, part.shape[1])
         part = part.contiguous()
         result = finish(rnn(part, first)[0], part)
@@ -42,12 +42,12 @@ def recur(
     return torch.cat(results, dim=1 if time_first else 0)
 
 
-def _group_size(rnn: nn.LSTM | nn.GRU, steps: Tensor) -> int:
-    """Return how many sequences to take at a time: groups of much the same size."""
-    time, count, _ = steps.shape
-    if steps.device.type != "cpu":
+def group_size(rnn: nn.LSTM | nn.GRU, time: int, count: int) -> int:
+    """Return how many of `count` sequences of `time` steps to take at a time, all much the same."""
+    weight = rnn.get_parameter("weight_hh_l0")
+    if weight.device.type != "cpu":
         return max(count, 1)
-    wanted = GATE_BYTES // (time * 4 * rnn.hidden_size * steps.element_size())
+    wanted = GATE_BYTES // (time * weight.shape[0] * weight.element_size())
     return math.ceil(count / max(1, round(count / max(wanted, 16))))
 
 
