@@ -169,7 +169,8 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> dict[str, Score]:
         if name == "voices" and arguments.verbose:
             print(
                 f"{recipe.seed} {recipe.style} same_sex={recipe.same_sex} {recipe.seconds:.0f} s, "
-                f"{len(moved.chunks)} chunks (fixed {len(fixed.chunks)}), voices {order.num_voices}, "
+                f"{len(moved.chunks)} chunks (fixed {len(fixed.chunks)}), "
+                f"voices {order.num_voices}, "
                 f"{1e3 * seconds / len(moved.chunks):.1f} ms a chunk, wrong "
                 f"{scores[name].wrong_seconds:.1f} s, uncertain {len(marks)}, {conversation.names}",
                 file=sys.stderr,
@@ -185,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
     parser.add_argument("--split", default="dev")
-    parser.add_argument("--count", type=int, default=12, help="conversations per number of speakers")
+    parser.add_argument("--count", type=int, default=12, help="per number of speakers")
     parser.add_argument("--chunk", type=float, default=8.0, help="seconds")
     parser.add_argument("--overlap", type=float, default=1.0, help="seconds")
     parser.add_argument("--leakage", type=float, nargs=2, default=(-20.0, -10.0), help="dB")

@@ -26,14 +26,14 @@ VOICE_WEIGHT = 12.0
 AGREEMENT_WEIGHT = 6.0
 MOST_SPEAKERS = 4  # 24 states; 5 speakers would have 120, and no separator of five is published
 ROUNDS = 15  # it settles after 3 to 5
-STARTS = 8
+STARTS = 16
 QUIET_RATIO = 10.0**-2.5  # outputs 25 dB below what is usual here are no speech
 USUAL_PERCENTILE = 90.0
 SPEECH_SECONDS = 0.3  # an output that dominates for less may go anywhere without harm
 SAME_VOICE = 0.8  # centroids closer than this are one person ...
 TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
 STRAY_SHARE = 0.01  # of the speech of who speaks most; less in a place is no other person
-LEAST_MARGIN = 2.0  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
+LEAST_MARGIN = 1.5  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
 
 
 @dataclass(frozen=True)
@@ -252,9 +252,9 @@ def _is_split(problem: _Problem, path: IntArray, centroids: FloatArray) -> bool:
 def _margins(problem: _Problem, path: IntArray, unaries: FloatArray) -> FloatArray:
     """Return by how much the path beats the best one that goes on differently, `[chunks]`.
 
-    Going on differently means that somebody heard in a chunk is put with another output of the
-    chunk before. Exchanging outputs that hold nobody changes nothing, and neither does another
-    order of all chunks alike.
+    Going on differently means that somebody who is heard in a chunk or in the one before has
+    another place, and there another partner across the seam. So exchanging outputs that hold
+    nobody does not count, and neither does another order of all chunks alike.
     """
     num_chunks = len(path)
     behind = np.zeros_like(unaries)
@@ -262,14 +262,18 @@ def _margins(problem: _Problem, path: IntArray, unaries: FloatArray) -> FloatArr
         onward = problem.pairs(chunk) + (unaries[chunk] + behind[chunk])
         behind[chunk - 1] = onward.max(axis=1)
     places = np.argsort(problem.states, axis=1)  # of each output, [states, speakers]
-    partners = problem.states[:, places]  # in the chunk before, [states, states, speakers]
+    partners = problem.states[:, places]  # in the chunk before, [before, states, speakers]
     margins = np.full(num_chunks, np.inf)
     ahead = unaries[0]
     for chunk in range(1, num_chunks):
         best = ahead[:, np.newaxis] + problem.pairs(chunk) + (unaries[chunk] + behind[chunk])
-        taken = path[chunk - 1], path[chunk]
-        moved = (partners != partners[taken])[..., problem.matters[chunk]].any(axis=-1)
-        margins[chunk] = best[taken] - np.where(moved, best, -np.inf).max()
+        one, other = path[chunk - 1], path[chunk]
+        moved = (places != places[other]) & problem.matters[chunk]
+        moved_before = (places != places[one]) & problem.matters[chunk - 1]
+        differs = (moved & (partners != partners[one, other])).any(axis=-1)
+        followers = partners.swapaxes(0, 1)  # in this chunk, of each output of the one before
+        differs |= (moved_before[:, np.newaxis] & (followers != followers[one, other])).any(axis=-1)
+        margins[chunk] = best[one, other] - np.where(differs, best, -np.inf).max()
         ahead = (ahead[:, np.newaxis] + problem.pairs(chunk)).max(axis=0) + unaries[chunk]
     return margins
 
