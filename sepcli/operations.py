@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 COUNTED_SECONDS = 4.0  # input length of all figures per second; padding weighs more in shorter ones
@@ -39,15 +40,18 @@ def count_macs(network: nn.Module, num_samples: int) -> int:
         network: On the meta device; its recurrent layers are replaced by stand-ins.
         num_samples: Length of the mixture.
     """
-    recurrent = 0
+    counted = 0
 
     def add(macs: int) -> None:
-        nonlocal recurrent
-        recurrent += macs
+        nonlocal counted
+        counted += macs
 
     for module in network.modules():
         if isinstance(module, nn.LSTM | nn.GRU):
             module.forward = _stand_in(module, add)  # type: ignore[method-assign]
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.numel() == 1 and not buffer.is_floating_point():  # steers the computation
+                module.register_buffer(name, torch.zeros_like(buffer, device="cpu"))
     fourier = {
         torch.ops.aten._fft_r2c: _fft_flops,
         torch.ops.aten._fft_c2r: _fft_flops,
@@ -56,9 +60,9 @@ def count_macs(network: nn.Module, num_samples: int) -> int:
     counter = FlopCounterMode(display=False, custom_mapping=fourier)
     mixture = torch.empty(1, num_samples, device="meta")
     # With gradients on, networks take the plain path: no splitting of work to fit a cache.
-    with torch.enable_grad(), counter:
+    with torch.enable_grad(), counter, _SpectrumStandIn(add):
         network.eval()(mixture)
-    return int(counter.get_total_flops()) // 2 + recurrent
+    return int(counter.get_total_flops()) // 2 + counted
 
 
 def _stand_in(rnn: nn.LSTM | nn.GRU, add: Callable[[int], None]) -> Callable[..., Any]:
@@ -77,9 +81,40 @@ def _stand_in(rnn: nn.LSTM | nn.GRU, add: Callable[[int], None]) -> Callable[...
     return forward
 
 
+class _SpectrumStandIn(TorchFunctionMode):
+    """Counts short-time transforms, whose checks of values the meta device cannot make."""
+
+    def __init__(self, add: Callable[[int], None]) -> None:
+        super().__init__()
+        self.add = add
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in (torch.stft, torch.istft) or not args[0].is_meta:
+            return func(*args, **kwargs)
+        size = args[1]
+        if func is torch.stft:
+            hop = args[2] if len(args) > 2 else kwargs["hop_length"]
+            frames = 1 + args[0].shape[-1] // hop
+            shape = [*args[0].shape[:-1], size // 2 + 1, frames]
+            result = args[0].new_empty(shape, dtype=torch.complex64)
+        else:
+            frames = args[0].shape[-1]
+            shape = [*args[0].shape[:-2], kwargs["length"]]
+            result = args[0].real.new_empty(shape)
+        self.add(math.prod(shape[:1]) * frames * _fft_flops_of(size) // 2)
+        return result
+
+
 def _fft_flops(shape: torch.Size, dims: list[int], *args: Any, out_shape: Any, **_: Any) -> int:
-    """Return the flops of Fourier transforms: 2.5 n log2 n for each real one of n values."""
-    lengths = [max(shape[dim], out_shape[dim]) for dim in dims]
-    size = math.prod(lengths)
-    count = max(shape.numel(), math.prod(out_shape)) // size
-    return int(2.5 * count * size * math.log2(max(size, 2)))
+    """Return the flops of the Fourier transforms in one call."""
+    size: int = math.prod(max(shape[dim], out_shape[dim]) for dim in dims)
+    count: int = max(shape.numel(), math.prod(out_shape)) // size
+    return count * _fft_flops_of(size)
+
+
+def _fft_flops_of(size: int) -> int:
+    """Return the flops of one transform of `size` real values, 2.5 n log2 n."""
+    return int(2.5 * size * math.log2(max(size, 2)))

@@ -76,6 +76,10 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 # Commands register themselves on import; they import nothing heavy until they run.
+from sepcli.cli import download as _download  # noqa: E402
+from sepcli.cli import info as _info  # noqa: E402
 from sepcli.cli import separate as _separate  # noqa: E402
 
 app.command("separate")(_separate.separate)
+app.command("info")(_info.info)
+app.command("download")(_download.download)

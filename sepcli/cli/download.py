@@ -1,0 +1,85 @@
+"""`sepcli download`: weights fetched beforehand, and checked."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from sepcli import console
+from sepcli.errors import SepcliError, UsageError
+from sepcli.registry import ModelEntry, complete_model, load_entries
+
+
+def download(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL...",
+            help="Names or hf:ORG/REPO; see: sepcli info.",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All models of the table.")] = False,
+    revision: Annotated[
+        str, typer.Option(help="Commit, tag or branch of the model's repository.")
+    ] = "",
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Check what is cached, by digest and by loading it; fetch again what is damaged. "
+            "Without MODEL: all that is cached.",
+        ),
+    ] = False,
+) -> None:
+    """Fetch models into the cache, so that later runs need no network."""
+    if everything and (models or revision):
+        raise UsageError("--all goes with neither MODEL nor --revision")
+    if not (models or everything or verify):
+        raise UsageError("no model given", "name one, or give --all; see: sepcli info")
+    failed, first_code = 0, 1
+    for name in _wanted(models or [], everything=everything):
+        try:
+            _fetch(name, revision, verify=verify)
+        except SepcliError as failure:
+            console.error(failure)
+            failed, first_code = failed + 1, failure.exit_code
+    if failed:
+        raise typer.Exit(first_code if failed == 1 and len(models or []) == 1 else 1)
+
+
+def _wanted(models: list[str], *, everything: bool) -> Iterator[str]:
+    """Yield the models to work on: those named, all, or (to verify) all that are cached."""
+    from sepcli.cache import cached_files
+
+    if models:
+        yield from models
+        return
+    for entry in load_entries().values():
+        if everything or cached_files(entry) is not None:
+            yield entry.name
+
+
+def _fetch(name: str, revision: str, *, verify: bool) -> None:
+    from sepcli.hub import fetch_model
+    from sepcli.weights import load_model, resolve_model
+
+    with console.progress(f"downloading {name}", unit="bytes") as bar:
+
+        def show(file: str, done: int, total: int) -> None:
+            bar.update(completed=done, total=total or None, description=f"{name}: {file}")
+
+        entry = resolve_model(name, revision=revision or None, on_progress=show)
+        fetched = fetch_model(entry, on_progress=show, refresh=True)
+        if verify:
+            load_model(fetched.entry, on_progress=show)
+    if fetched.note:
+        console.note(fetched.note)
+    size = sum(path.stat().st_size for path in fetched.files.values())
+    state = "verified" if verify else "ready"
+    console.result(f"{_title(entry, fetched.entry)}\t{state}\t{size / 1e6:.1f} MB")
+
+
+def _title(asked: ModelEntry, got: ModelEntry) -> str:
+    return asked.name if asked.name == got.name else f"{asked.name} ({got.name})"

@@ -1,0 +1,178 @@
+"""`sepcli info`: the models there are, or everything about one."""
+
+from typing import Annotated, Any
+
+import typer
+
+from sepcli import console
+from sepcli.cache import cached_files
+from sepcli.registry import HUB_PREFIX, ModelEntry, complete_model, find_entry, load_entries
+
+
+def info(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A name, a model folder or hf:ORG/REPO; without it, all models.",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
+    ] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """List the models, or tell everything about one."""
+    if model:
+        _tell_one(model, as_json=as_json)
+    elif as_json:
+        for entry in load_entries().values():
+            console.result_json(record(entry))
+    else:
+        _tell_all()
+
+
+def record(entry: ModelEntry) -> dict[str, Any]:
+    """Return what is known about a model, as `--json` gives it."""
+    return {
+        "name": entry.name,
+        "architecture": entry.architecture,
+        "speakers": entry.speakers,
+        "sample_rate": entry.sample_rate,
+        "parameters": entry.parameters,
+        "macs_per_second": entry.macs_per_second,
+        "download_bytes": entry.download_bytes,
+        "license": entry.license,
+        "trained_on": entry.trained_on,
+        "scores": dict(entry.scores),
+        "cached": is_here(entry),
+        "builtin": entry.builtin,
+        "repo": entry.repo,
+        "revision": entry.revision if entry.repo else "",
+        "fallback": entry.fallback,
+        "folder": str(entry.folder or ""),
+        "format": entry.format,
+        "files": list(entry.files),
+        "chunk_seconds": entry.chunk_seconds,
+        "overlap_seconds": entry.overlap_seconds,
+        "level": entry.level,
+        "paper": entry.paper,
+        "note": entry.note,
+        "config": {key: _plain(value) for key, value in entry.config.items()},
+    }
+
+
+def is_here(entry: ModelEntry) -> bool:
+    """Return whether the model, or what stands in for it, can run without a download."""
+    if cached_files(entry) is not None:
+        return True
+    return bool(entry.fallback) and cached_files(find_entry(entry.fallback)) is not None
+
+
+def _tell_all() -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("name", no_wrap=True)
+    for title in ("speakers", "rate", "params", "download", "MAC/s"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("licence", "score", "cached"):
+        table.add_column(title, no_wrap=True)
+    for entry in load_entries().values():
+        table.add_row(
+            entry.name,
+            str(entry.speakers),
+            f"{entry.sample_rate / 1000:g} kHz",
+            _count(entry.parameters),
+            _size(entry),
+            _count(entry.macs_per_second),
+            entry.license,
+            _best_score(entry),
+            "built in" if entry.builtin else "yes" if is_here(entry) else "no",
+        )
+    console.show(table)
+
+
+def _tell_one(model: str, *, as_json: bool) -> None:
+    # torch and the networks: only here, where the operations of one are counted
+    from sepcli.building import build_network
+    from sepcli.operations import count_parameters, macs_per_second
+    from sepcli.weights import resolve_model
+
+    entry = resolve_model(model)
+    known = record(entry)
+    if entry.config or not entry.repo:
+        where = f"model {entry.name}"
+        network, _ = build_network(entry.architecture, entry.config, where=where)
+        known["parameters"] = count_parameters(network)
+        known["macs_per_second"] = macs_per_second(network, entry.sample_rate)
+    if as_json:
+        console.result_json(known)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _lines(entry, known):
+        table.add_row(key, value)
+    console.show(table)
+
+
+def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the label and text of each line about a model; nothing is said where all is blank."""
+    source = f"{HUB_PREFIX}{entry.repo} at {entry.revision}" if entry.repo else str(entry.folder)
+    scores = [f"{name} {value:g} dB" for name, value in entry.scores.items()]
+    config = [f"{key} = {value}" for key, value in known["config"].items()]
+    lines = [
+        ("name", entry.name),
+        ("architecture", entry.architecture),
+        ("speakers", str(entry.speakers)),
+        ("sample rate", f"{entry.sample_rate} Hz"),
+        ("parameters", f"{known['parameters']:,}"),
+        (
+            "operations",
+            f"{known['macs_per_second'] / 1e9:.2f} G multiply-accumulates per second of audio "
+            f"(counted on 4 s at {entry.sample_rate} Hz)",
+        ),
+        ("download", _size(entry)),
+        ("cached", "built in" if entry.builtin else "yes" if is_here(entry) else "no"),
+        ("licence", entry.license),
+        ("trained on", entry.trained_on),
+        ("scores", ", ".join(scores)),
+        ("paper", entry.paper),
+        ("from", source),
+        ("fallback", entry.fallback),
+        ("files", ", ".join(entry.files)),
+        ("chunks", f"{entry.chunk_seconds:g} s, overlap {entry.overlap_seconds:g} s"),
+        ("level", entry.level),
+        ("note", entry.note),
+        ("config", "\n".join(config)),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _count(number: int) -> str:
+    """Return a count with three digits and a suffix, such as `25.7 M`; empty for 0."""
+    for suffix, unit in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= unit:
+            return f"{number / unit:.3g} {suffix}"
+    return str(number) if number else ""
+
+
+def _size(entry: ModelEntry) -> str:
+    if not entry.download_bytes:
+        return ""
+    return f"{entry.download_bytes / 1e6:.3g} MB"
+
+
+def _best_score(entry: ModelEntry) -> str:
+    """Return the first score, which the table puts first because it is the main one."""
+    for name, value in entry.scores.items():
+        return f"{value:.1f} dB {name}"
+    return ""
