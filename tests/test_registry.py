@@ -1,0 +1,128 @@
+"""The table of models, the user's own, and folders."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sepcli import registry
+from sepcli.errors import ModelError
+from sepcli.registry import (
+    DEFAULT_MODEL,
+    complete_model,
+    entry_from_folder,
+    find_entry,
+    list_models,
+    load_entries,
+    user_table_path,
+)
+
+BODY = """
+architecture = "convtasnet"
+format = "safetensors"
+files = ["model.safetensors"]
+speakers = 2
+sample_rate = 8000
+"""
+
+
+@pytest.fixture(autouse=True)
+def config_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path / "config"
+
+
+def _write_user_table(text: str) -> Path:
+    file = user_table_path()
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    return file
+
+
+def test_the_table_holds_the_founding_models() -> None:
+    names = list_models()
+    assert {"spgm", "spgm-base", "sepformer-wsj02mix", "tdanet-2ms", "tiger-speech"} <= set(names)
+    assert DEFAULT_MODEL in names
+    assert find_entry("spgm").fallback == "spgm-base"
+
+
+def test_an_unknown_name_gets_a_suggestion() -> None:
+    with pytest.raises(ModelError, match="unknown model: spgm-bas") as caught:
+        find_entry("spgm-bas")
+    assert "did you mean spgm-base" in caught.value.hint
+    assert "sepcli info" in caught.value.hint
+
+
+def test_completes_names() -> None:
+    assert complete_model("spgm-") == ["spgm-base", "spgm-opt"]
+    assert complete_model("nothing") == []
+
+
+def test_completion_survives_a_broken_table() -> None:
+    _write_user_table("= broken")
+    assert complete_model("spgm") == []
+
+
+def test_the_users_entries_come_on_top() -> None:
+    _write_user_table(f'[mine]\nrepo = "me/mine"\n{BODY}\n[spgm-opt]\nrepo = "me/opt"\n{BODY}')
+    entries = load_entries()
+    assert entries["mine"].repo == "me/mine"
+    assert entries["spgm-opt"].repo == "me/opt"
+    assert list(entries).index("spgm-opt") < list(entries).index("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("= broken", "not valid TOML"),
+        ("stray = 1", "key outside of a model entry .*: stray"),
+        (f'["a b"]\nrepo = "a/b"\n{BODY}', "bad model name"),
+        (f'[x]\nrepo = "a/b"\nfallback = "spmg"\n{BODY}', "fallback of model x is unknown: spmg"),
+        (f"[x]\n{BODY}", "missing key in model entry x"),
+    ],
+)
+def test_a_wrong_user_table_is_named_in_one_line(text: str, message: str) -> None:
+    _write_user_table(text)
+    with pytest.raises(ModelError, match=message) as caught:
+        load_entries()
+    assert "\n" not in caught.value.message
+
+
+def test_a_user_table_that_is_no_text() -> None:
+    _write_user_table("").write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelError, match="not valid TOML"):
+        load_entries()
+
+
+def test_reads_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(BODY)
+    entry = entry_from_folder(tmp_path)
+    assert (entry.name, entry.folder, entry.builtin) == (str(tmp_path), tmp_path, False)
+
+
+def test_a_folder_needs_its_description(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model\.toml in model folder"):
+        entry_from_folder(tmp_path)
+    with pytest.raises(ModelError, match="no such model folder"):
+        entry_from_folder(tmp_path / "absent")
+    (tmp_path / "model.toml").write_text(f'repo = "a/b"\n{BODY}')
+    with pytest.raises(ModelError, match="may not have the key repo"):
+        entry_from_folder(tmp_path)
+
+
+def test_weights_inside_the_package_are_entries(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "builtin" / "little"
+    folder.mkdir(parents=True)
+    (folder / "model.toml").write_text(BODY)
+    (tmp_path / "models.toml").write_text("")
+    monkeypatch.setattr(registry, "_PACKAGE", tmp_path)
+    assert load_entries()["little"].builtin
+    assert find_entry("little").folder == folder
+
+
+def test_torch_is_not_imported() -> None:
+    code = "import sys, sepcli.registry as r; r.load_entries(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
