@@ -49,7 +49,7 @@ def test_gives_the_published_answer(network: str, name: str) -> None:
     tolerance = max(2.5 * about["rel"], 2e-6)
     peak = float(theirs["out/absmax"].max())
     middle = theirs["out/mid1000"].shape[-1]
-    start = (estimates.shape[-1] - middle) // 2
+    start = estimates.shape[-1] // 2
     pieces = {
         "first1000": estimates[:, :1000],
         "mid1000": estimates[:, start : start + middle],

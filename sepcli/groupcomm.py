@@ -1,0 +1,115 @@
+"""What the group-communication networks share: the exchange between groups, and a U block.
+
+Features are cut into groups, and one narrow network serves every group. Groups belong to the
+batch and features come last, `[batch, group, frame, feature]`, so that every linear map is one
+matrix product and every normalisation one pass over adjacent memory.
+"""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sepcli.layers import linear
+from sepcli.ublock import KERNEL, ConvNorm, GlobalNorm, Norm, depthwise
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def each(kind: type[M], modules: nn.Module) -> Iterator[M]:
+    """Return the children of a list of modules, all of one kind."""
+    for module in modules.children():
+        assert isinstance(module, kind)
+        yield module
+
+
+def normalise(features: Tensor, norm: Norm) -> Tensor:
+    """Return each group normalised over all of its frames.
+
+    Args:
+        features: `[..., frames, features]`; mean and variance go over the last two axes.
+        norm: Holds scale and offset by feature.
+    """
+    shape = features.shape[-2:]
+    return F.layer_norm(
+        features, shape, norm.weight.expand(shape), norm.bias.expand(shape), norm.eps
+    )
+
+
+def pointwise(features: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
+    """Return the kernel-1 convolution of features that come last, `[..., features]`."""
+    return linear(features, conv.weight.flatten(1), conv.bias)
+
+
+class TAC(nn.Module):
+    """Transform, average, concatenate: what one group tells all others.
+
+    Luo, Han, Mesgarani, https://arxiv.org/abs/2012.07291, section II-B.
+    """
+
+    def __init__(self, width: int, hidden: int, norm: Norm) -> None:
+        super().__init__()
+        self.TAC_input = nn.Sequential(nn.Linear(width, hidden), nn.PReLU())
+        self.TAC_mean = nn.Sequential(nn.Linear(hidden, hidden), nn.PReLU())
+        self.TAC_output = nn.Sequential(nn.Linear(2 * hidden, width), nn.PReLU())
+        self.TAC_norm = norm
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features after the exchange, `[batch, groups, frames, features]`."""
+        own = _rectified(features, self.TAC_input)
+        shared = _rectified(own.mean(1), self.TAC_mean)
+        # The product with a concatenation is a sum of two products, the mean's taken only once.
+        last, rectify = self.TAC_output
+        assert isinstance(last, nn.Linear)
+        for_own, for_shared = last.weight.chunk(2, 1)
+        told = linear(own, for_own.contiguous())
+        told = told + linear(shared, for_shared.contiguous(), last.bias).unsqueeze(1)
+        return features + normalise(rectify(told), self.TAC_norm)
+
+
+def _rectified(features: Tensor, layers: nn.Sequential) -> Tensor:
+    """Return what a linear map and a rectifier make of the features."""
+    first, rectify = layers
+    assert isinstance(first, nn.Linear) and isinstance(rectify, nn.PReLU)
+    return F.prelu(linear(features, first.weight, first.bias), rectify.weight)
+
+
+class _Rectifier(nn.Module):
+    """Parameters of the normalisation and the rectifier that end a U block."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = GlobalNorm(width)
+        self.act = nn.PReLU()
+
+
+class SumBlock(nn.Module):
+    """Sudo rm -rf's U block: down through strided depthwise filters, up by repeating and adding.
+
+    Tzinis, Wang, Smaragdis, https://arxiv.org/abs/2103.02644, figure 2.
+    """
+
+    def __init__(self, width: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.proj_1x1 = ConvNorm(width, hidden, GlobalNorm, rectify=True)
+        self.spp_dw = nn.ModuleList(
+            ConvNorm(hidden, hidden, GlobalNorm, kernel=KERNEL, stride=min(d, 1) + 1, groups=hidden)
+            for d in range(depth)
+        )
+        self.final_norm = _Rectifier(hidden)
+        self.res_conv = nn.Conv1d(hidden, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features plus what the block found, `[rows, frames, features]`."""
+        inner = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
+        current = F.prelu(inner, self.proj_1x1.act.weight)
+        scales = []
+        for stage in each(ConvNorm, self.spp_dw):
+            current = normalise(depthwise(current, stage.conv), stage.norm)
+            scales.append(current)
+        for finer in reversed(scales[:-1]):
+            current = finer + current.repeat_interleave(2, 1)[:, : finer.shape[1]]
+        final = self.final_norm
+        rectified = F.prelu(normalise(current, final.norm), final.act.weight)
+        return features + pointwise(rectified, self.res_conv)
