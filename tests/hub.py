@@ -112,10 +112,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             return
-        middle = len(body) // 2 if self.hub.delay_seconds else 0
-        self.wfile.write(body[:middle])
-        time.sleep(self.hub.delay_seconds)
-        self.wfile.write(body[middle:])
+        if self.hub.delay_seconds:
+            self.wfile.write(body[: len(body) // 2])
+            time.sleep(self.hub.delay_seconds)
+            body = body[len(body) // 2 :]
+        self.wfile.write(body)
 
 
 @contextmanager
