@@ -7,6 +7,7 @@ stay inert. What a hostile file may claim (sizes, shapes, nesting) is checked be
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,15 +60,15 @@ def read_torch(path: Path) -> Any:
     # Serialised by asteroid and look2hear beside the weights; a string with comparison.
     allowed: list[Any] = [torch.torch_version.TorchVersion]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old pickles; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as cause:
-        if "Unsupported" not in str(cause) and "global" not in str(cause).lower():
+        needed = re.search(r"(?:GLOBAL|global|class) ([\w.]+)", str(cause))
+        if not needed:
             raise _damaged(path, cause) from cause
-        named = re.search(r"GLOBAL ([\w.]+)", str(cause))
         raise WeightsError(
-            f"weights refused, they hold more than tensors: {path.name}"
-            + (f" ({named.group(1)})" if named else ""),
+            f"weights refused, they hold more than tensors: {path.name} ({needed[1]})",
             "use a file that holds tensors only, best of all model.safetensors",
         ) from cause
     except MemoryError as cause:
