@@ -1,0 +1,96 @@
+"""Measures what `remove_leakage` takes out of silent files, and what it costs where both speak.
+
+    python benchmarks/leakage.py --speech ../shared/speech
+
+Two speakers; each estimate is its source plus the other one, at a random level, filtered as given,
+and noise 60 dB below full scale; then levels are fitted to the mixture.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from conversations import make_conversation, recipes
+from scipy.signal import fftconvolve
+from speaker_order import si_sdr
+
+from sepcli.chunking import plan_chunks, seconds_to_samples
+from sepcli.speakers import fit_levels, remove_leakage
+
+LEVELS_DB = ((-20.0, -10.0), (-30.0, -20.0), (-60.0, -60.0))
+FILTERS = {"copy": 0.0, "filtered": 2.0, "strongly filtered": 6.0}  # decay in samples
+CHUNK_SECONDS, OVERLAP_SECONDS = 8.0, 1.0
+
+
+def leaking(
+    rng: np.random.Generator, sources: np.ndarray, level_db: tuple[float, float], decay: float
+) -> np.ndarray:
+    """Return estimates that leak into each other, `[speakers, samples]`."""
+    estimates = []
+    for source, other in zip(sources, sources[::-1], strict=True):
+        response = np.eye(1, 32)[0]
+        if decay > 0.0:
+            response = rng.standard_normal(32) * np.exp(-np.arange(32) / decay)
+            response /= np.linalg.norm(response)
+        leak = fftconvolve(other, response)[: len(source)]
+        noise = 1e-3 * rng.standard_normal(len(source))
+        estimates.append(source + 10.0 ** (rng.uniform(*level_db) / 20.0) * leak + noise)
+    return np.array(estimates, np.float32)
+
+
+def measure(
+    estimates: np.ndarray, sources: np.ndarray, active: np.ndarray
+) -> list[tuple[float, float, float]]:
+    """Return, per silent speaker: level [dB], SI-SDR where both speak, and of all [dB]."""
+    rows = []
+    both = active.all(axis=0)
+    for quiet, loud in ((0, 1), (1, 0)):
+        alone = active[loud] & ~active[quiet]
+        if alone.mean() < 0.1 or both.mean() < 0.1:
+            continue
+        leak = np.square(estimates[quiet][alone]).mean() / np.square(sources[loud][alone]).mean()
+        rows.append(
+            (
+                10.0 * np.log10(leak + 1e-9),
+                si_sdr(estimates[quiet][both], sources[quiet][both]),
+                si_sdr(estimates[quiet], sources[quiet]),
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
+    parser.add_argument("--count", type=int, default=6, help="conversations")
+    parser.add_argument("--sample-rate", type=int, default=8_000)
+    arguments = parser.parse_args()
+    print("| leakage | level | silent file: kept, removed | both speak: kept, removed", end=" ")
+    print("| whole chunk: kept, removed |\n" + "|---" * 5 + "|")
+    rate = arguments.sample_rate
+    conversations = [
+        make_conversation(r, arguments.speech) for r in recipes(arguments.count, 2, rate)
+    ]
+    for kind, decay in FILTERS.items():
+        for level_db in LEVELS_DB:
+            rng = np.random.default_rng(0)
+            rows: list[tuple[list, list]] = []
+            for conversation in conversations:
+                active = np.repeat(conversation.active, rate // 50, axis=1)
+                plan = (seconds_to_samples(s, rate) for s in (CHUNK_SECONDS, OVERLAP_SECONDS))
+                for chunk in plan_chunks(active.shape[1], *plan):
+                    part = slice(chunk.start, chunk.stop)
+                    sources = conversation.sources[:, part]
+                    raw = leaking(rng, sources, level_db, decay)
+                    kept = fit_levels(sources.sum(axis=0), raw)[:, np.newaxis] * raw
+                    removed = remove_leakage(kept, rate)
+                    pair = [measure(e, sources, active[:, part]) for e in (kept, removed)]
+                    rows += zip(*pair, strict=True)
+            kept, removed = np.median(np.array(rows), axis=0).T.reshape(3, 2).T
+            cells = "".join(f" {a:.1f}, {b:.1f} dB |" for a, b in zip(kept, removed, strict=True))
+            print(f"| {kind} | {level_db[0]:g} to {level_db[1]:g} dB |{cells}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
