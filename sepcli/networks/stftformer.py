@@ -84,7 +84,8 @@ class Network(nn.Module):
             tokens = block(tokens, rotation)
         masks = self.masker(tokens)  # [B, S, L, F]
         estimates = self._synthesise(masks * spectrum.unsqueeze(1), mixture.shape[-1])
-        return estimates * level.unsqueeze(1)
+        scaled: Tensor = estimates * level.unsqueeze(1)
+        return scaled
 
     def _analyse(self, mixture: Tensor) -> Tensor:
         """Spectrum `[batch, frames, bins]`; window / stride frames cover each sample."""
@@ -94,7 +95,8 @@ class Network(nn.Module):
             mixture, (window - stride, window + (steps - 1) * stride - mixture.shape[-1])
         )
         frames = padded.unfold(-1, window, stride)
-        return torch.fft.rfft(frames * self.window)
+        spectrum: Tensor = torch.fft.rfft(frames * self.window)
+        return spectrum
 
     def _synthesise(self, spectrum: Tensor, num_samples: int) -> Tensor:
         """Waveforms `[batch, speakers, time]` by windowed overlap-add, the inverse of analysis."""

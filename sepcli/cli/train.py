@@ -1,0 +1,138 @@
+"""`sepcli train` and `sepcli pack`: weights from speech, and speech in one file."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sepcli import console
+from sepcli.errors import SepcliError
+
+if TYPE_CHECKING:
+    from sepcli.training.loop import Outcome
+    from sepcli.training.recipe import Recipe
+    from sepcli.training.results import Measurement
+
+INSTALL_HINT = "install it with: pip install 'sepcli[train]'"
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe: what to train, on what, how long.")],
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", "-o", help="Model folder; a run in it is resumed."),
+    ] = None,
+    train_speech: Annotated[
+        Path | None,
+        typer.Option("--train", help="Speech to train on, in place of the recipe's."),
+    ] = None,
+    dev_speech: Annotated[
+        Path | None,
+        typer.Option("--dev", help="Speech to measure on, in place of the recipe's."),
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--from", help="Model whose weights to go on from: NAME, FOLDER, hf:….")
+    ] = "",
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", min=0, help="Stop after so many seconds; resumable.")
+    ] = math.inf,
+    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or mps.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Causes of errors too.")] = False,
+) -> None:
+    """Train a network on random mixtures of single-speaker speech.
+
+    The result is a model folder that `sepcli separate --model FOLDER` takes. A run that was
+    stopped or killed goes on where its last checkpoint was.
+    """
+    console.configure(quiet=quiet, verbose=verbose)
+    try:
+        import lightning.fabric  # noqa: F401
+    except ImportError as problem:
+        raise SepcliError("training needs the extra `train`", INSTALL_HINT) from problem
+    from sepcli.training.recipe import read_recipe
+    from sepcli.training.session import with_places
+
+    settings = with_places(read_recipe(recipe), train_speech, dev_speech)
+    folder = output_dir or Path("trained") / (settings.model.name or recipe.stem)
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome = _train(settings, folder, source, time_limit, device)
+    if outcome is not None:
+        _report(outcome, folder, settings)
+
+
+def _train(
+    settings: "Recipe", folder: Path, source: str, time_limit: float, device: str
+) -> "Outcome | None":
+    """Run the recipe; the outcome on the first process, None on all others."""
+    from sepcli.training.launch import launch
+
+    bar = console.progress("training", total=settings.run.steps)
+
+    def show(row: "Measurement") -> None:
+        console.note(
+            f"step {row.step}: {row.hours:.2f} h, training SI-SDR {row.train_si_sdr_db:.2f} dB, "
+            f"dev SI-SDRi {row.dev_si_sdri_db:.2f} dB"
+        )
+
+    with bar as shown:
+        return launch(
+            settings,
+            folder,
+            source=source,
+            time_limit_seconds=time_limit,
+            accelerator=device,
+            note=console.note,
+            warn=console.warn,
+            on_step=lambda step: shown.update(completed=step),
+            on_measurement=show,
+        )
+
+
+def _report(outcome: "Outcome", folder: Path, settings: "Recipe") -> None:
+    """Say how the run went; the model folder is the result."""
+    console.note(
+        f"{outcome.audio_rate:.1f} s of mixtures a second; "
+        f"the loader kept the network waiting {100 * outcome.idle_share:.1f} % of the time"
+    )
+    if outcome.skipped_steps:
+        console.warn(f"left out {outcome.skipped_steps} steps without a finite gradient")
+    if not outcome.finished:
+        console.note(
+            f"time is up; run the same command again to go on towards the last step: "
+            f"{settings.run.steps}"
+        )
+    console.result(str(folder))
+
+
+def pack(
+    speech: Annotated[Path, typer.Argument(help="Folder SPEAKER/*.wav or manifest to pack.")],
+    output: Annotated[Path, typer.Argument(help="The pack: one file that train and mix take.")],
+    sample_rate: Annotated[
+        int, typer.Option("--sample-rate", min=1000, help="Rate of the pack in Hz.")
+    ] = 8000,
+    coding: Annotated[str, typer.Option(help="opus (9 MB an hour) or flac (exact).")] = "opus",
+    split: Annotated[str, typer.Option(help="Keep rows of this split of a manifest.")] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
+) -> None:
+    """Put the speech of many speakers into one small file."""
+    console.configure(quiet=quiet)
+    from sepcli.errors import UsageError
+    from sepcli.training.packing import write_pack
+    from sepcli.training.speech import find_speech
+
+    if coding not in ("opus", "flac"):
+        raise UsageError(f"unknown coding: {coding}", "use opus or flac")
+    utterances = find_speech(speech, split=split)
+    with console.progress("packing", total=len(utterances)) as bar:
+        skipped = write_pack(
+            utterances,
+            output,
+            sample_rate,
+            coding="flac" if coding == "flac" else "opus",
+            on_progress=lambda count: bar.update(completed=count),
+        )
+    for line in skipped.lines():
+        console.warn(line)
+    console.result(str(output))

@@ -1,0 +1,110 @@
+"""A run's state in one file: weights, average, optimisers, and how far it has come.
+
+It is written beside the old one and moved over it, so a kill at any moment leaves one whole file.
+"""
+
+import io
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from sepcli.errors import WeightsError
+from sepcli.training.results import Measurement, write_whole
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: Steps done.
+        skipped_steps: Steps left out because their gradient was not finite.
+        train_sum: Sum of the training SI-SDR since the last measurement [dB].
+        train_count: Steps in that sum.
+        measurements: All so far.
+        best: The best of them.
+        best_weights: The averaged weights there.
+    """
+
+    step: int = 0
+    skipped_steps: int = 0
+    train_sum: float = 0.0
+    train_count: int = 0
+    measurements: list[Measurement] = field(default_factory=list)
+    best: Measurement | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def measured_since_best(self) -> int:
+        """Measurements after the best one."""
+        if self.best is None:
+            return 0
+        return sum(row.step > self.best.step for row in self.measurements)
+
+    def add(self, measurement: Measurement, average: dict[str, Tensor]) -> None:
+        """Note a measurement of the averaged weights and keep them if they are the best."""
+        self.measurements.append(measurement)
+        self.train_sum, self.train_count = 0.0, 0
+        if self.best is None or measurement.dev_si_sdri_db > self.best.dev_si_sdri_db:
+            self.best = measurement
+            self.best_weights = {key: value.clone() for key, value in average.items()}
+
+
+def save_checkpoint(
+    path: Path,
+    weights: dict[str, Tensor],
+    optimisers: list[Optimizer],
+    average: dict[str, Tensor],
+    progress: Progress,
+) -> None:
+    """Write a checkpoint whole or not at all."""
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "weights": weights,
+            "average": average,
+            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+            "step": progress.step,
+            "skipped_steps": progress.skipped_steps,
+            "train_sum": progress.train_sum,
+            "train_count": progress.train_count,
+            "measurements": [asdict(row) for row in progress.measurements],
+            "best": None if progress.best is None else asdict(progress.best),
+            "best_weights": progress.best_weights,
+        },
+        buffer,
+    )
+    write_whole(path, buffer.getvalue())
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, optimisers: list[Optimizer], average: dict[str, Tensor]
+) -> Progress:
+    """Put a checkpoint into network, optimisers and average, and return how far it had come.
+
+    Raises:
+        WeightsError: it is damaged, or of another network.
+    """
+    hint = "train into another folder, or remove it to begin anew"
+    device = next(network.parameters()).device
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        network.load_state_dict(state["weights"])
+        for optimiser, held in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(held)
+    except (RuntimeError, KeyError, ValueError, OSError, EOFError) as problem:
+        raise WeightsError(f"checkpoint does not fit this recipe: {path}", hint) from problem
+    for key, value in average.items():
+        value.copy_(state["average"][key])
+    return Progress(
+        step=state["step"],
+        skipped_steps=state["skipped_steps"],
+        train_sum=state["train_sum"],
+        train_count=state["train_count"],
+        measurements=[Measurement(**row) for row in state["measurements"]],
+        best=None if state["best"] is None else Measurement(**state["best"]),
+        best_weights=state["best_weights"],
+    )

@@ -1,0 +1,119 @@
+"""From a recipe to a model folder: processes, material, loop, results."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric import Fabric
+
+from sepcli.errors import DeviceError
+from sepcli.training.loop import Outcome, Trainer, Watch, config_values
+from sepcli.training.recipe import Recipe
+from sepcli.training.results import (
+    CURVE_FILE,
+    LOG_FILE,
+    Measurement,
+    plot_curve,
+    write_log,
+    write_model_folder,
+)
+from sepcli.training.session import batch_maker, dev_mixtures, make_network, read_material
+
+Note = Callable[[str], None]
+
+
+def launch(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    source: str = "",
+    time_limit_seconds: float = float("inf"),
+    accelerator: str = "auto",
+    note: Note = lambda line: None,
+    warn: Note = lambda line: None,
+    on_step: Callable[[int], None] = lambda step: None,
+    on_measurement: Callable[[Measurement], None] = lambda measurement: None,
+) -> Outcome | None:
+    """Run a recipe, write its model folder and return the outcome; None beside the first process.
+
+    Args:
+        recipe: What to do.
+        folder: Model folder, which also holds the checkpoint and the logs.
+        source: Entry whose weights to go on from; empty for none.
+        time_limit_seconds: When to stop, resumable.
+        accelerator: `auto`, `cpu`, `cuda` or `mps`; processes and machines are set by Lightning's
+            launcher, `fabric run`.
+        note: Told what is worth knowing.
+        warn: Told what is not as expected.
+        on_step: Called with the number of steps done.
+        on_measurement: Called after each measurement.
+
+    Raises:
+        SepcliError: data, configuration or device are not fit.
+    """
+    fabric = _fabric(recipe, accelerator)
+    network = make_network(recipe, source)
+    num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
+    material = read_material(recipe, num_speakers, note=note, warn=warn)
+    board = _tensorboard(folder) if fabric.is_global_zero else None
+
+    def measured(row: Measurement) -> None:
+        if board is not None:
+            board.add_scalar("SI-SDR/train", row.train_si_sdr_db, row.step)
+            board.add_scalar("SI-SDRi/dev", row.dev_si_sdri_db, row.step)
+            board.add_scalar("rate", row.rate, row.step)
+            board.flush()
+        on_measurement(row)
+
+    trainer = Trainer(
+        fabric=fabric,
+        network=network,
+        recipe=recipe,
+        make_batch=batch_maker(recipe, material, num_speakers, fabric.global_rank),
+        dev=dev_mixtures(recipe, material, num_speakers),
+        folder=folder,
+        watch=Watch(on_step, measured, lambda step: note(f"going on from step {step}")),
+    )
+    outcome = trainer.run(time_limit_seconds=time_limit_seconds)
+    if not fabric.is_global_zero:
+        return None
+    _write(outcome, recipe, folder, network)
+    return outcome
+
+
+def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
+    """Processes started, precision set."""
+    launched_outside = "LT_CLI_USED" in os.environ
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices="auto" if launched_outside else 1,
+            precision=recipe.run.precision,
+        )
+    except (ValueError, RuntimeError) as problem:
+        raise DeviceError(f"no such device: {accelerator}", "use --device auto") from problem
+    fabric.launch()
+    return fabric
+
+
+def _tensorboard(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _write(outcome: Outcome, recipe: Recipe, folder: Path, network: Any) -> None:
+    """Write weights, entry, log and curve."""
+    write_log(folder / LOG_FILE, outcome.measurements)
+    write_model_folder(
+        folder,
+        recipe,
+        config_values(network),
+        outcome.weights,
+        parameters=sum(p.numel() for p in network.parameters()),
+        best=outcome.best,
+    )
+    if outcome.measurements:
+        title = recipe.model.name or recipe.model.architecture
+        plot_curve(outcome.measurements, folder / CURVE_FILE, title)

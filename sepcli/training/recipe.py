@@ -1,0 +1,249 @@
+"""A training recipe: a TOML file read into frozen, checked settings.
+
+A recipe has four tables: `model` (which network, its configuration), `data` (what is mixed, and
+how), `optimiser` and `run` (lengths, logs, limits). Each table's keys are the fields below.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sepcli.entry import did_you_mean
+from sepcli.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecipe:
+    """What is trained.
+
+    Attributes:
+        name: Name of the model folder's entry.
+        architecture: Module under `sepcli.networks`.
+        sample_rate: Rate of the network [Hz].
+        config: Passed to the architecture's `Config`.
+        chunk_seconds: Chunk at inference [s].
+        license: SPDX identifier of the weights' licence.
+        paper: Address of the architecture's paper.
+        trained_on: Name of the training data.
+        note: One line worth knowing.
+    """
+
+    architecture: str
+    name: str = ""
+    sample_rate: int = 8000
+    config: Mapping[str, Any] = field(default_factory=dict)
+    chunk_seconds: float = 8.0
+    license: str = ""
+    paper: str = ""
+    trained_on: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecipe:
+    """What is mixed, and how.
+
+    Attributes:
+        train: Folder, pack or manifest of single-speaker speech; relative to the recipe.
+        dev: The same for the mixtures that measure progress; other speakers.
+        noise: Folder of noise recordings; empty for none.
+        rooms: Folder of room impulse responses; empty for none.
+        segment_seconds: Length of a training mixture [s].
+        level_db: Levels of two speakers differ by up to this [dB].
+        speeds: Factors of the speed (and pitch) variants of each recording.
+        noise_share: Share of mixtures with noise.
+        noise_db: Lowest and highest level of the mixture over the noise [dB].
+        room_share: Share of mixtures in a room; the references are then reverberant too.
+        weights: Part of a speaker's name (`corpus/`) → weight of all its speakers together;
+            without it all speakers are equally likely.
+        pools: Parts of speakers' names of which two are never mixed: the labels may hide one
+            person.
+        dev_mixtures: Number of development mixtures.
+        dev_seconds: Shortest and longest development mixture [s].
+        dev_seed: Seed of the development mixtures.
+    """
+
+    train: str
+    dev: str = ""
+    noise: str = ""
+    rooms: str = ""
+    segment_seconds: float = 4.0
+    level_db: float = 5.0
+    speeds: tuple[float, ...] = (0.9, 0.95, 1.0, 1.05, 1.1)
+    noise_share: float = 0.0
+    noise_db: tuple[float, float] = (0.0, 20.0)
+    room_share: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    pools: tuple[str, ...] = ()
+    dev_mixtures: int = 60
+    dev_seconds: tuple[float, float] = (4.0, 8.0)
+    dev_seed: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserRecipe:
+    """How weights move.
+
+    Attributes:
+        method: `"adamw"`, or `"muon"`: Muon for the matrices of the network, AdamW for the rest.
+        rate: Highest learning rate.
+        warmup_steps: Steps of linear rise.
+        decay: `"cosine"` to nothing at the last step, `"linear"` over the second half, `"none"`.
+        weight_decay: Decoupled weight decay of matrices.
+        clip: Largest norm of the gradient.
+        accumulate: Batches whose gradients make one step.
+        clamp_db: SI-SDR beyond which a mixture gives no gradient [dB].
+        averaging: Decay of the running average of the weights; 0 for none.
+    """
+
+    method: Literal["adamw", "muon"] = "adamw"
+    rate: float = 1e-3
+    warmup_steps: int = 500
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    weight_decay: float = 0.01
+    clip: float = 5.0
+    accumulate: int = 1
+    clamp_db: float = 30.0
+    averaging: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecipe:
+    """How long, how exactly, and what is written.
+
+    Attributes:
+        steps: Steps in all.
+        batch_size: Mixtures a batch and process.
+        seed: Of weights and data.
+        precision: `"32-true"` or `"bf16-mixed"`, as Lightning names them.
+        dev_every: Steps between two measurements on the development mixtures.
+        save_every: Steps between two checkpoints.
+        patience: Measurements without a gain after which training stops; 0 for never.
+        weights: Number format of the weights that are written.
+    """
+
+    steps: int = 100_000
+    batch_size: int = 4
+    seed: int = 0
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    dev_every: int = 1000
+    save_every: int = 250
+    patience: int = 0
+    weights: Literal["float32", "float16"] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole training run; `path` is the file it was read from."""
+
+    path: Path
+    model: ModelRecipe
+    data: DataRecipe
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    run: RunRecipe = field(default_factory=RunRecipe)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in a TOML file.
+
+    Raises:
+        UsageError: the file cannot be read, or a key or value in it is wrong.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise UsageError(
+            f"cannot read the recipe: {path}", "give a TOML file like those in recipes/"
+        ) from problem
+    kinds = {
+        "model": ModelRecipe,
+        "data": DataRecipe,
+        "optimiser": OptimiserRecipe,
+        "run": RunRecipe,
+    }
+    for name, table in tables.items():
+        if name not in kinds:
+            raise UsageError(f"unknown table of {path.name}: {name}", did_you_mean(name, kinds))
+        if not isinstance(table, dict):
+            raise UsageError(f"not a table in {path.name}: {name}", f"write it as [{name}]")
+    recipe = Recipe(
+        path=path,
+        model=_make(ModelRecipe, tables.get("model", {}), f"[model] of {path.name}"),
+        data=_make(DataRecipe, tables.get("data", {}), f"[data] of {path.name}"),
+        optimiser=_make(
+            OptimiserRecipe, tables.get("optimiser", {}), f"[optimiser] of {path.name}"
+        ),
+        run=_make(RunRecipe, tables.get("run", {}), f"[run] of {path.name}"),
+    )
+    _check(recipe)
+    return recipe
+
+
+def _make(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """One table of a recipe, every key known and of the right type."""
+    hints = typing.get_type_hints(kind)
+    checked: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise UsageError(f"unknown key in {where}: {key}", did_you_mean(key, hints))
+        checked[key] = _converted(value, hints[key], f"{key} in {where}")
+    fields = dataclasses.fields(typing.cast(Any, kind))
+    for item in fields:
+        absent = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if absent and item.name not in checked:
+            raise UsageError(f"missing key in {where}: {item.name}", f"add `{item.name} = ...`")
+    return kind(**checked)
+
+
+def _converted(value: Any, hint: Any, where: str) -> Any:
+    """A TOML value as the type of its field: lists as tuples, whole numbers as floats."""
+    origin, choices = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in choices:
+            raise UsageError(f"wrong value of {where}: {value!r}", f"use {' or '.join(choices)}")
+        return value
+    if origin is tuple and isinstance(value, list):
+        if choices[-1] is not Ellipsis and len(value) != len(choices):
+            raise UsageError(f"wrong value of {where}: {value!r}", f"give {len(choices)} values")
+        return tuple(_converted(item, choices[0], where) for item in value)
+    plain = dict if isinstance(origin, type) and issubclass(origin, Mapping) else hint
+    accepted: Any = (int, float) if plain is float else plain
+    is_type = isinstance(accepted, type | tuple)
+    if origin is tuple or not is_type or not isinstance(value, accepted) or isinstance(value, bool):
+        raise UsageError(f"wrong value of {where}: {value!r}")
+    if plain is dict:
+        return types.MappingProxyType(value)
+    return float(value) if plain is float else value
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse values of the right type that make no sense."""
+    data, run, optimiser = recipe.data, recipe.run, recipe.optimiser
+    wrong = {
+        "model.sample_rate": not 1000 <= recipe.model.sample_rate <= 192_000,
+        "data.segment_seconds": not 0.05 <= data.segment_seconds <= 600,
+        "data.speeds": not data.speeds or not all(0.5 <= speed <= 2 for speed in data.speeds),
+        "data.noise_db": data.noise_db[0] > data.noise_db[1],
+        "data.dev_seconds": not 0.0 < data.dev_seconds[0] <= data.dev_seconds[1],
+        "data.noise_share": not 0 <= data.noise_share <= 1,
+        "data.room_share": not 0 <= data.room_share <= 1,
+        "optimiser.rate": not 0 < optimiser.rate < 10,
+        "optimiser.averaging": not 0 <= optimiser.averaging < 1,
+        "optimiser.accumulate": optimiser.accumulate < 1,
+        "run.steps": run.steps < 1,
+        "run.batch_size": run.batch_size < 1,
+        "run.dev_every": run.dev_every < 1,
+        "run.save_every": run.save_every < 1,
+    }
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            table, key = name.split(".")
+            value = getattr(getattr(recipe, table), key)
+            raise UsageError(f"{recipe.path.name} makes no sense: {name} = {value}")
