@@ -75,11 +75,12 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise _Interrupted(number)
 
 
-# Commands register themselves on import; they import nothing heavy until they run.
-from sepcli.cli import download as _download  # noqa: E402
-from sepcli.cli import info as _info  # noqa: E402
-from sepcli.cli import separate as _separate  # noqa: E402
+# The commands import nothing heavy until they run.
+from sepcli.cli.download import download  # noqa: E402
+from sepcli.cli.info import info  # noqa: E402
+from sepcli.cli.mix import mix  # noqa: E402
+from sepcli.cli.separate import separate  # noqa: E402
+from sepcli.cli.train import pack, train  # noqa: E402
 
-app.command("separate")(_separate.separate)
-app.command("info")(_info.info)
-app.command("download")(_download.download)
+for _command in (separate, info, download, mix, train, pack):
+    app.command()(_command)

@@ -1,0 +1,213 @@
+"""`sepcli mix`: mixtures with references from single-speaker speech."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sepcli import console
+from sepcli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sepcli.mixtures import Material, Mixture
+    from sepcli.training.speech import Skipped
+
+CACHED_RECORDINGS = 512
+MANIFEST = "manifest.csv"
+
+
+class Style(StrEnum):
+    """How sources are put together."""
+
+    together = "together"
+    conversation = "conversation"
+
+
+class Length(StrEnum):
+    """What sources of different lengths become."""
+
+    min = "min"
+    max = "max"
+
+
+def mix(
+    speech: Annotated[
+        Path,
+        typer.Argument(help="Folder SPEAKER/*.wav (or flac, ogg, …), manifest CSV, or pack."),
+    ],
+    output_dir: Annotated[Path, typer.Option("-o", "--output-dir", help="Where the set goes.")],
+    count: Annotated[int, typer.Option("-n", "--count", help="Mixtures to make.", min=1)] = 100,
+    speakers: Annotated[int, typer.Option(help="Speakers of a mixture.", min=1, max=8)] = 2,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
+    sample_rate: Annotated[int, typer.Option(metavar="HZ", help="Rate.", min=1000)] = 8000,
+    style: Annotated[
+        Style, typer.Option(help="Sources start together, or take turns.")
+    ] = Style.together,
+    length: Annotated[
+        Length, typer.Option(help="min cuts sources to the shortest, max fills them up.")
+    ] = Length.min,
+    min_seconds: Annotated[
+        float, typer.Option(help="Join a speaker's utterances up to this length.", min=0.1)
+    ] = 3.0,
+    max_seconds: Annotated[
+        float, typer.Option(help="Longest mixture; a conversation is as long.", min=0.1)
+    ] = 30.0,
+    level_db: Annotated[
+        float, typer.Option(help="Width of the range of the sources' loudness.", min=0.0)
+    ] = 8.0,
+    overlap_ratio: Annotated[
+        float, typer.Option(help="Share of a conversation in which two talk at once.")
+    ] = 0.2,
+    noise: Annotated[
+        Path | None, typer.Option(help="Folder of noise; adds mix_both and noise.")
+    ] = None,
+    snr_db: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Range of speech over noise.")
+    ] = (5.0, 20.0),
+    rooms: Annotated[
+        Path | None,
+        typer.Option(help="Folder of room responses, NAME_1.wav, NAME_2.wav, … of each room."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Keep rows of this split of a manifest.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+) -> None:
+    """Make mixtures with their references, laid out like LibriMix.
+
+    Writes DIR/mix_clean, s1, s2, … (with noise also mix_both and noise) and DIR/manifest.csv.
+    References in rooms are reverberant.
+    """
+    console.configure(quiet=quiet)
+    from sepcli.mixtures import MixOptions, make_mixture
+
+    options = MixOptions(
+        num_speakers=speakers,
+        sample_rate=sample_rate,
+        style="conversation" if style is Style.conversation else "together",
+        length="max" if length is Length.max else "min",
+        min_seconds=min_seconds,
+        max_seconds=max_seconds,
+        level_db=level_db,
+        overlap_ratio=overlap_ratio,
+        snr_db=snr_db,
+    )
+    if (output_dir / MANIFEST).exists() and not overwrite:
+        raise OutputError(f"a set is there already: {output_dir}", "give --overwrite or another -o")
+    material, skipped = _material(speech, split, sample_rate, noise, rooms)
+    rows = []
+    with console.progress("mixing", total=count, unit="items") as bar:
+        for number in range(count):
+            mixture = make_mixture(material, options, seed, number)
+            name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
+            _write(mixture, output_dir, name, sample_rate)
+            rows.append(_row(mixture, name, sample_rate))
+            bar.advance()
+    for line in skipped.lines():
+        console.warn(line)
+    _write_manifest(output_dir / MANIFEST, rows)
+    console.result(str(output_dir / MANIFEST))
+
+
+def _material(
+    speech: Path, split: str, sample_rate: int, noise: Path | None, rooms: Path | None
+) -> "tuple[Material, Skipped]":
+    """Return what mixtures are made of, and the account of what was passed over on the way."""
+    from sepcli.mixtures import Material
+    from sepcli.training.mixing import group_rooms
+    from sepcli.training.speech import Skipped, decode, find_speech, read_recordings, to_float
+
+    skipped = Skipped()
+    root = speech if speech.is_dir() else speech.parent
+    found = {
+        item.member or os.path.relpath(item.path, root): item
+        for item in find_speech(speech, split=split)
+    }
+    recordings: dict[str, list[str]] = {}
+    for name, item in found.items():
+        recordings.setdefault(item.speaker, []).append(name)
+    told: set[str] = set()
+
+    @lru_cache(maxsize=CACHED_RECORDINGS)
+    def load(name: str) -> "np.ndarray[Any, np.dtype[np.float32]] | None":
+        decoded = decode(found[name], sample_rate, (1.0,))
+        if not isinstance(decoded, str):
+            return to_float(decoded[0])
+        if name not in told:
+            told.add(name)
+            skipped.add(decoded, name)
+        return None
+
+    noises = read_recordings(noise, sample_rate)[0] if noise else {}
+    responses = read_recordings(rooms, sample_rate)[0] if rooms else {}
+    groups = group_rooms(responses, sample_rate)
+    if rooms and not groups:
+        raise UsageError(
+            f"no room with responses from two places: {rooms}",
+            "name the responses of one room NAME_1.wav, NAME_2.wav, …",
+        )
+    return Material(recordings, load, noises, groups), skipped
+
+
+def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float32]]]]":
+    """Yield folder and waveform of everything that is written for a mixture."""
+    yield "mix_clean", mixture.clean
+    for number, reference in enumerate(mixture.references, 1):
+        yield f"s{number}", reference
+    if mixture.noise is not None:
+        yield "mix_both", mixture.noisy
+        yield "noise", mixture.noise
+
+
+def _write(mixture: "Mixture", folder: Path, name: str, sample_rate: int) -> None:
+    from sepcli.audio import AudioWriter
+
+    for track, waveform in _tracks(mixture):
+        path = folder / track / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise OutputError(f"cannot make the folder: {path.parent}", str(problem)) from problem
+        with AudioWriter(path, sample_rate, subtype="PCM_16", overwrite=True) as writer:
+            writer.write(waveform)
+            writer.commit()
+
+
+def _row(mixture: "Mixture", name: str, sample_rate: int) -> dict[str, str]:
+    """Return a row of the manifest; paths are relative to it."""
+    paths = {track: f"{track}/{name}" for track, _ in _tracks(mixture)}
+    return paths | {
+        "seconds": f"{mixture.references.shape[1] / sample_rate:.3f}",
+        "sample_rate": str(sample_rate),
+        "speakers": "|".join(mixture.speakers),
+        "recordings": "|".join(" ".join(names) for names in mixture.recordings),
+        "gains_db": "|".join(f"{gain:.2f}" for gain in mixture.gains_db),
+        "noise_recording": mixture.noise_name,
+        "overlap_ratio": f"{mixture.overlap_ratio:.4f}",
+    }
+
+
+def _write_manifest(path: Path, rows: list[dict[str, str]]) -> None:
+    """Write the manifest last: where there is one, the set is whole."""
+    from sepcli.audio import create_temporary
+    from sepcli.audio.names import forget_temporary
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    descriptor, temporary = create_temporary(path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        forget_temporary(temporary)

@@ -1,0 +1,120 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.cli.runner import CommandLine
+
+RATE = 8000
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Return a folder of three speakers, one a level deeper, in three formats."""
+    random = np.random.default_rng(0)
+    for number, name in enumerate(("ann/1.wav", "ann/2.flac", "bob/1.ogg", "more/cy/1.wav")):
+        path = tmp_path / "speech" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.1 * random.standard_normal(RATE + 500 * number), RATE)
+    return tmp_path / "speech"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+OPTIONS = ("-n", 3, "--min-seconds", 1, "--max-seconds", 4)
+
+
+def test_writes_a_set_in_the_layout_of_librimix(sepcli: CommandLine, speech: Path) -> None:
+    done = sepcli("mix", speech, "-o", "set", *OPTIONS)
+    assert done.code == 0, done.err
+    assert done.lines == ["set/manifest.csv"]
+    for row in rows(Path("set")):
+        mixture, one, two = (
+            soundfile.read(Path("set") / row[track], dtype="int16")[0].astype(int)
+            for track in ("mix_clean", "s1", "s2")
+        )
+        assert len(mixture) / RATE == pytest.approx(float(row["seconds"]), abs=1e-3)
+        assert np.abs(mixture - one - two).max() <= 1  # each is rounded to 16 bits on its own
+        assert row["speakers"].count("|") == 1
+    assert not Path("set/noise").exists()
+
+
+def test_the_same_seed_gives_the_same_bytes(sepcli: CommandLine, speech: Path) -> None:
+    noise = ("--noise", speech / "bob")
+    for folder, seed in (("a", 4), ("b", 4), ("c", 5)):
+        assert sepcli("mix", speech, "-o", folder, *OPTIONS, *noise, "--seed", seed).code == 0
+    first, same, other = (content(Path(folder)) for folder in "abc")
+    assert first == same
+    assert set(first) == set(other) and first != other
+    assert {Path(name).parts[0] for name in first} == {
+        "manifest.csv", "mix_clean", "mix_both", "noise", "s1", "s2",
+    }  # fmt: skip
+
+
+def test_takes_a_manifest_and_conversations(sepcli: CommandLine, speech: Path) -> None:
+    lines = ["path,speaker,split", "ann/1.wav,ann,dev", "bob/1.ogg,bob,dev", "no.wav,eve,train"]
+    (speech / "all.csv").write_text("\n".join(lines) + "\n")
+    arguments = ("--split", "dev", "--style", "conversation", "--overlap-ratio", "0.1")
+    done = sepcli("mix", speech / "all.csv", "-o", "set", *OPTIONS, *arguments)
+    assert done.code == 0, done.err
+    assert {row["seconds"] for row in rows(Path("set"))} == {"4.000"}
+    assert all(set(row["speakers"].split("|")) == {"ann", "bob"} for row in rows(Path("set")))
+
+
+def test_takes_a_pack(sepcli: CommandLine, speech: Path) -> None:
+    from sepcli.training.packing import write_pack
+    from sepcli.training.speech import find_speech
+
+    write_pack(find_speech(speech), Path("speech.pack"), RATE, coding="flac")
+    assert sepcli("mix", "speech.pack", "-o", "set", *OPTIONS).code == 0
+    assert len(rows(Path("set"))) == 3
+
+
+def test_bad_recordings_are_said_and_passed_over(sepcli: CommandLine, speech: Path) -> None:
+    (speech / "ann" / "1.wav").write_bytes(b"no recording")
+    soundfile.write(speech / "ann" / "0.wav", np.zeros(RATE), RATE)
+    done = sepcli("mix", speech, "-o", "set", "-n", 8, *OPTIONS[2:])
+    assert done.code == 0
+    assert "skipped 1 recording, not readable: ann/1.wav" in done.err
+    assert "skipped 1 recording, silent: ann/0.wav" in done.err
+    used = [name for row in rows(Path("set")) for name in row["recordings"].split()]
+    assert not any("ann/1.wav" in name or "ann/0.wav" in name for name in used)
+
+
+def test_a_set_is_not_overwritten_unasked(sepcli: CommandLine, speech: Path) -> None:
+    assert sepcli("mix", speech, "-o", "set", *OPTIONS).code == 0
+    before = content(Path("set"))
+    done = sepcli("mix", speech, "-o", "set", *OPTIONS, "--seed", 1)
+    assert done.code == 1 and "a set is there already: set" in done.err
+    assert content(Path("set")) == before
+    assert sepcli("mix", speech, "-o", "set", *OPTIONS, "--seed", 1, "--overwrite").code == 0
+    assert content(Path("set")) != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--speakers", 4), 1, "too few speakers for mixtures of 4: 3"),
+        (("--overlap-ratio", "0.9"), 2, "no such overlap ratio: 0.9"),
+        (("--rooms", "{speech}/more"), 2, "no room with responses from two places"),
+        (("--noise", "{speech}/nowhere"), 1, "nowhere"),
+    ],
+)
+def test_what_cannot_work_is_said(
+    sepcli: CommandLine, speech: Path, arguments: tuple[object, ...], code: int, message: str
+) -> None:
+    filled = [str(argument).replace("{speech}", str(speech)) for argument in arguments]
+    done = sepcli("mix", speech, "-o", "set", *OPTIONS, *filled)
+    assert done.code == code and message in done.err
+    assert "Traceback" not in done.err
+    assert done.lines == []
