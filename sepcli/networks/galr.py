@@ -90,8 +90,8 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        width = config.filters
-        self.encoder = nn.Conv1d(1, width, config.kernel_size, bias=False)
+        width, stride = config.filters, config.kernel_size // 2
+        self.encoder = nn.Conv1d(1, width, config.kernel_size, stride, bias=False)
         self.norm = GlobalNorm(width, eps=1e-8)
         self.bottleneck = nn.Linear(width, width, bias=False)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.num_blocks)))
@@ -100,7 +100,7 @@ class Network(nn.Module):
         self.output = nn.Conv1d(width, width, 1)
         self.gate = nn.Conv1d(width, width, 1)
         self.mask = nn.Conv1d(width, width, 1, bias=False)
-        self.decoder = nn.ConvTranspose1d(width, 1, config.kernel_size, bias=False)
+        self.decoder = nn.ConvTranspose1d(width, 1, config.kernel_size, stride, bias=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
