@@ -16,7 +16,7 @@ from sepcli.networks import load_architecture, make_config
 
 NAMED_KEYS = 3  # of those that differ: enough to recognise what went wrong
 LARGEST_NETWORK_BYTES = 2**35
-MOST_PARAMETERS = 2**17  # tensors, not numbers
+MOST_PARAMETERS = 2**13  # tensors, not numbers; the largest published network has 1,100
 
 
 def build_network(
@@ -98,6 +98,8 @@ def _bounded_parameters() -> Iterator[None]:
         nonlocal count, size
         count += 1
         size += parameter.numel() * parameter.element_size()
+        if parameter.numel() == 0:
+            raise ValueError(f"a parameter without elements: {name}")
         if count > MOST_PARAMETERS or size > LARGEST_NETWORK_BYTES:
             raise _TooLargeError(f"{size:,} bytes in {count:,} tensors, and not finished at {name}")
 

@@ -51,12 +51,31 @@ _DPRNN = {
     "mask_act": "mask_activation",
     "encoder_activation": "encoder_activation",
 }
+_DPTNET = {
+    "n_src": "num_speakers",
+    "n_filters": "num_filters",
+    "kernel_size": "kernel_size",
+    "stride": "stride",
+    "n_heads": "num_heads",
+    "ff_hid": "hidden",
+    "chunk_size": "segment",
+    "hop_size": "hop",
+    "n_repeats": "num_blocks",
+    "bidirectional": "bidirectional",
+    "mask_act": "mask_activation",
+    "encoder_activation": "encoder_activation",
+}
 _NETWORKS = {
     "ConvTasNet": ("convtasnet", _CONV_TASNET),
     "DPRNNTasNet": ("dprnn", _DPRNN),
+    "DPTNet": ("dptnet", _DPTNET),
 }
-# What arguments meant that a file of an older version leaves out, or sets to none.
-_ABSENT = {"encoder_activation": "none", "causal": False, "use_mulcat": False}
+# What it meant that a file of an older version leaves an argument out.
+_ABSENT = {
+    "ConvTasNet": {"encoder_activation": None, "causal": False},
+    "DPRNNTasNet": {"encoder_activation": None, "use_mulcat": False},
+    "DPTNet": {"encoder_activation": "relu"},
+}
 
 
 def describe(files: Mapping[str, Path]) -> Description | None:
@@ -74,8 +93,10 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     if arguments.get("fb_name", "FreeFB") not in ("FreeFB", "free"):
         raise WeightsError(f"filterbank is not built here: {str(arguments['fb_name'])[:40]}")
     architecture, names = _NETWORKS[content["model_name"]]
-    given = {key: value for key, value in arguments.items() if value is not None}
-    given = {**_ABSENT, **given}
+    given = {**_ABSENT[content["model_name"]], **arguments}
+    given["encoder_activation"] = given["encoder_activation"] or "none"
+    # Other arguments set to none were derived by the constructor, as the entry's config says.
+    given = {key: value for key, value in given.items() if value is not None}
     config: dict[str, Any] = {ours: given[key] for key, ours in names.items() if key in given}
     speakers, sample_rate = config.get("num_speakers"), given.get("sample_rate", _SAMPLE_RATE)
     return Description(
