@@ -71,7 +71,7 @@ _NETWORKS = {
     "DPTNet": ("dptnet", _DPTNET),
 }
 # What it meant that a file of an older version leaves an argument out.
-_ABSENT = {
+_ABSENT: dict[str, dict[str, Any]] = {
     "ConvTasNet": {"encoder_activation": None, "causal": False},
     "DPRNNTasNet": {"encoder_activation": None, "use_mulcat": False},
     "DPTNet": {"encoder_activation": "relu"},
