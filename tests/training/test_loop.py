@@ -1,0 +1,200 @@
+"""Training runs: resume is exact to the bit, time limits cut slices, gradients must be finite."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from sepcli.errors import ModelError, WeightsError
+from sepcli.registry import entry_from_folder
+from sepcli.training.launch import launch
+from sepcli.training.loop import CHECKPOINT_FILE, Outcome
+from sepcli.training.recipe import Recipe
+from sepcli.training.results import read_log
+from sepcli.weights import load_network
+
+
+class Killed(BaseException):
+    """Ends a run at once, like a signal."""
+
+
+def run(recipe: Recipe, folder: Path, **options: object) -> Outcome:
+    folder.mkdir(exist_ok=True)
+    outcome = launch(recipe, folder, accelerator="cpu", **options)  # type: ignore[arg-type]
+    assert outcome is not None
+    return outcome
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return dict(torch.load(folder / CHECKPOINT_FILE, weights_only=True))
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """Both folders hold the same model bytes, and the same state bit for bit."""
+    for name in ("model.safetensors", "model.toml", "log.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    first, second = weights(one), weights(other)
+    for part in ("weights", "average", "best_weights"):
+        for key, value in first[part].items():
+            assert torch.equal(value, second[part][key]), (part, key)
+
+
+@pytest.mark.parametrize(("method", "kill_at"), [("adamw", 7), ("muon", 1), ("muon", 4)])
+def test_a_killed_run_ends_like_one_never_killed(
+    tmp_path: Path, write_recipe: Callable[..., Recipe], method: str, kill_at: int
+) -> None:
+    recipe = write_recipe(rate=f'0.01\nmethod = "{method}"')
+
+    def kill(step: int) -> None:
+        if step == kill_at:
+            raise Killed
+
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(Killed):
+        run(recipe, tmp_path / "cut", on_step=kill)
+    steps: list[int] = []
+    run(recipe, tmp_path / "cut", on_step=steps.append)
+    assert steps[0] == (kill_at - 1) // 2 * 2 + 1  # right after the last save, every 2 steps
+    whole = run(recipe, tmp_path / "whole")
+    assert whole.finished and [row.step for row in whole.measurements] == [3, 6, 8]
+    assert_same_end(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_slices_end_like_one_run(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
+    recipe = write_recipe(steps="40")
+    outcome = None
+    for _ in range(40):
+        began = time.monotonic()
+        outcome = run(
+            recipe,
+            tmp_path / "slices",
+            time_limit_seconds=0.0 if outcome is None else 0.3,
+        )
+        assert time.monotonic() - began < 60
+        if outcome.finished:
+            break
+    assert outcome is not None and outcome.finished
+    run(recipe, tmp_path / "whole")
+    assert_same_end(tmp_path / "slices", tmp_path / "whole")
+
+
+def test_the_result_is_a_model(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
+    outcome = run(write_recipe(), tmp_path / "out")
+    network = load_network(entry_from_folder(tmp_path / "out"))
+    assert network(torch.randn(1, 500)).shape == (1, 2, 500)
+    log = read_log(tmp_path / "out" / "log.csv")
+    assert [row.step for row in log] == [3, 6, 8]
+    best = max(log, key=lambda row: row.dev_si_sdri_db)
+    assert outcome.best is not None and outcome.best.step == best.step
+    assert (tmp_path / "out" / "curve.png").is_file()
+    assert list((tmp_path / "out" / "tensorboard").iterdir())
+    assert outcome.audio_rate > 0 and 0 <= outcome.idle_share <= 1
+
+
+def test_bf16_and_no_dev_speech(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
+    recipe = write_recipe(dev='""', steps='4\nprecision = "bf16-mixed"')
+    outcome = run(recipe, tmp_path / "out")
+    assert outcome.finished and outcome.measurements == [] and outcome.best is None
+    assert all(value.isfinite().all() for value in outcome.weights.values())
+
+
+def test_training_goes_on_from_a_model(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
+    recipe = write_recipe(rate="1e-9")
+    run(recipe, tmp_path / "first")
+    on = run(recipe, tmp_path / "second", source=str(tmp_path / "first"))
+    first = load_network(entry_from_folder(tmp_path / "first")).state_dict()
+    for key, value in on.weights.items():
+        assert torch.allclose(value, first[key], atol=1e-5), key
+
+
+def test_another_network_is_refused(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
+    run(write_recipe(), tmp_path / "first")
+    with pytest.raises(ModelError, match="another configuration"):
+        run(write_recipe(hidden="16"), tmp_path / "second", source=str(tmp_path / "first"))
+    with pytest.raises(WeightsError, match="checkpoint does not fit this recipe"):
+        run(write_recipe(hidden="24"), tmp_path / "first")
+
+
+def test_training_stops_when_nothing_is_gained(
+    tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    # Rates this small change no digit of the score, so the first measurement stays the best.
+    recipe = write_recipe(rate="1e-30", steps="1000", dev_every="1\npatience = 3")
+    outcome = run(recipe, tmp_path / "out")
+    assert outcome.finished
+    assert len(outcome.measurements) == 4
+
+
+def test_steps_without_a_finite_gradient_are_left_out(
+    tmp_path: Path, write_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(rng: object, *args: object, **options: object) -> object:
+        mixtures, references = original(rng, *args, **options)  # type: ignore[arg-type]
+        mixtures[0, 0] = float("nan")
+        return mixtures, references
+
+    from sepcli.training import session
+
+    original = session.make_batch
+    monkeypatch.setattr(session, "make_batch", poisoned)
+    outcome = run(write_recipe(dev='""'), tmp_path / "out")
+    assert outcome.skipped_steps == 8
+    assert all(value.isfinite().all() for value in outcome.weights.values())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(360)
+def test_a_tiny_network_overfits_four_mixtures(
+    tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    from lightning.fabric import Fabric
+
+    from sepcli.networks.stftformer import Config, Network
+    from sepcli.training.loop import Trainer
+    from sepcli.training.session import dev_mixtures, read_material
+
+    recipe = write_recipe(
+        steps="1200",
+        batch_size="4",
+        dev_every="200",
+        save_every="600",
+        rate='0.003\nmethod = "muon"\ndecay = "linear"',
+        accumulate="1",
+        dev_mixtures="4",
+        dev_seconds="[1.0, 1.0]",
+    )
+    material = read_material(recipe, 2, note=lambda line: None, warn=lambda line: None)
+    four = dev_mixtures(recipe, material, 2)
+    batch = torch.stack([m for m, _ in four]), torch.stack([s for _, s in four])
+    torch.manual_seed(0)
+    network = Network(Config(dim=64, heads=2, hidden=256, num_blocks=2))
+    trainer = Trainer(
+        Fabric(accelerator="cpu"), network, recipe, lambda step: batch, four, tmp_path
+    )
+    began = time.monotonic()
+    outcome = trainer.run()
+    assert outcome.best is not None and outcome.best.dev_si_sdri_db > 20
+    assert time.monotonic() - began < 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_run_killed_by_the_system_resumes_exactly(
+    tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = write_recipe(steps="60")
+    command = [sys.executable, "-m", "sepcli", "train", str(recipe.path), "-d", "cpu", "-o"]
+    process = subprocess.Popen([*command, str(tmp_path / "cut")])
+    checkpoint = tmp_path / "cut" / CHECKPOINT_FILE
+    while not checkpoint.is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() != 0, "finished before it could be killed"
+    for name in ("cut", "whole"):
+        subprocess.run([*command, str(tmp_path / name)], check=True)
+    assert_same_end(tmp_path / "cut", tmp_path / "whole")

@@ -1,0 +1,62 @@
+"""Recipes: what is read, and which line a wrong one gives."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sepcli.errors import UsageError
+from sepcli.networks import make_config
+from sepcli.training.recipe import Recipe, read_recipe
+
+from .conftest import RECIPE
+
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+def test_values_and_defaults_are_read(write_recipe: Callable[..., Recipe]) -> None:
+    recipe = write_recipe(rate="1")
+    assert recipe.optimiser.rate == 1.0 and isinstance(recipe.optimiser.rate, float)
+    assert recipe.data.speeds == (0.9, 1.0)
+    assert recipe.data.noise_db == (0.0, 20.0)
+    assert recipe.model.config["dim"] == 8
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[run]", "[runn]", "unknown table of recipe.toml: runn"),
+        ("rate = 0.01", "rat = 0.01", r"unknown key in \[optimiser\] of recipe.toml: rat"),
+        ("rate = 0.01", 'rate = "1"', "wrong value of rate in .*: '1'"),
+        ("rate = 0.01", "rate = true", "wrong value of rate in .*: True"),
+        ("rate = 0.01", "rate = -1", "makes no sense: optimiser.rate = -1.0"),
+        ('train = "speech"', "", r"missing key in \[data\] of recipe.toml: train"),
+        ("steps = 8", "steps = 0", "makes no sense: run.steps = 0"),
+        ("steps = 8", 'precision = "fp8"', "wrong value of precision in .*: 'fp8'"),
+        ("speeds = [0.9, 1.0]", "speeds = [9.0]", "makes no sense: data.speeds"),
+        ("dev_seconds = [0.1, 0.2]", "dev_seconds = [0.1]", "wrong value of dev_seconds"),
+        ("dev_seconds = [0.1, 0.2]", "dev_seconds = [2, 1]", "makes no sense: data.dev_seconds"),
+        ("[run]", "[run", "cannot read the recipe"),
+    ],
+)
+def test_wrong_recipes_give_one_clear_line(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE.replace(old, new))
+    with pytest.raises(UsageError, match=message) as caught:
+        read_recipe(path)
+    assert "\n" not in caught.value.message
+
+
+def test_a_missing_recipe_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read the recipe"):
+        read_recipe(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_fit_their_networks(path: Path) -> None:
+    recipe = read_recipe(path)
+    config = make_config(recipe.model.architecture, recipe.model.config, where=path.name)
+    assert config.num_speakers == 2
+    assert recipe.model.license
