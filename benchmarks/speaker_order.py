@@ -2,7 +2,8 @@
 
     python benchmarks/speaker_order.py --speech ../shared/speech
 
-Against a simulated separator, right inside each chunk, so that only the ordering counts:
+Against a simulated separator, right inside each chunk, so that only the ordering counts, or, with
+`--model`, against a real one, where right is what resembles the sources most. The methods:
 `voices` is what `sepcli` does, `overlaps` the same without voice embeddings, `neighbour` greedy
 correlation with the chunk before (the published practice, its chunks not moved), `none` no
 ordering. Loss is against perfect ordering of the same chunks.
@@ -23,6 +24,7 @@ from sepcli.chunking import EnergyEnvelope, overlap_add, plan_chunks, plan_seams
 from sepcli.speakers import SpeakerTracker, fit_levels
 from sepcli.voices import load_embed
 
+Separate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 METHODS = ("voices", "overlaps", "neighbour", "none")
 
 
@@ -49,15 +51,40 @@ class Score:
     missed: int = 0
 
 
+def simulated(recipe: Recipe, leakage_db: tuple[float, float]) -> Separate:
+    """Return a separator that is right inside each chunk."""
+    rng = np.random.default_rng([recipe.seed, 7])
+    return lambda mixture, sources: simulate_separator(rng, sources, leakage_db)
+
+
+def real(model: str) -> Separate:
+    """Return a network; whose its estimates are is told from the sources they resemble most."""
+    import torch
+
+    from sepcli import Separator
+
+    network = Separator.from_pretrained(model).runner
+
+    def separate(mixture: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            estimates = network.run([mixture])[0]
+        unit = estimates / np.maximum(np.linalg.norm(estimates, axis=1, keepdims=True), 1e-9)
+        likeness = unit @ sources.T
+        orders = list(permutations(range(len(sources))))
+        best = max(orders, key=lambda order: sum(likeness[k, s] for k, s in enumerate(order)))
+        return estimates, np.array(best)
+
+    return separate
+
+
 def separate(
     conversation: Conversation,
     recipe: Recipe,
     times: tuple[float, float],
-    leakage_db: tuple[float, float],
+    separator: Separate,
     move: bool,
 ) -> Separated:
-    """Return what a separator that is right inside each chunk gives."""
-    rng = np.random.default_rng([recipe.seed, 7])
+    """Return the estimates of all chunks."""
     chunk, overlap = (seconds_to_samples(each, recipe.sample_rate) for each in times)
     envelope = EnergyEnvelope(recipe.sample_rate)
     mixture = conversation.mixture
@@ -67,8 +94,9 @@ def separate(
     estimates, whose = [], []
     for each in chunks:
         part = conversation.sources[:, each.start : each.stop]
-        raw, truth = simulate_separator(rng, part, leakage_db)
-        gains = fit_levels(mixture[each.start : each.stop], raw)
+        heard = mixture[each.start : each.stop]
+        raw, truth = separator(heard, part)
+        gains = fit_levels(heard, raw)
         estimates.append(gains[:, np.newaxis] * raw)
         whose.append(truth)
     return Separated(chunks, estimates, np.array(whose), energy, overlap)
@@ -158,8 +186,12 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> dict[str, Score]:
     mixture = conversation.mixture
     times = (arguments.chunk, arguments.overlap)
     leakage = (arguments.leakage[0], arguments.leakage[1])
-    moved = separate(conversation, recipe, times, leakage, move=True)
-    fixed = separate(conversation, recipe, times, leakage, move=False)
+
+    def separator() -> Separate:
+        return real(arguments.model) if arguments.model else simulated(recipe, leakage)
+
+    moved = separate(conversation, recipe, times, separator(), move=True)
+    fixed = separate(conversation, recipe, times, separator(), move=False)
     scores = {}
     for name, embed in (("voices", load_embed()), ("overlaps", None)):
         order, seconds = order_tracked(moved, mixture, recipe.sample_rate, embed)
@@ -191,6 +223,7 @@ def main() -> None:
     parser.add_argument("--overlap", type=float, default=1.0, help="seconds")
     parser.add_argument("--leakage", type=float, nargs=2, default=(-20.0, -10.0), help="dB")
     parser.add_argument("--sample-rate", type=int, default=8_000)
+    parser.add_argument("--model", help="a network of sepcli instead of the simulation")
     parser.add_argument("--speakers", type=int, nargs="+", default=(2, 3))
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()

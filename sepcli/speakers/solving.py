@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sepcli.errors import ModelError
 from sepcli.speakers.evidence import ChunkEvidence
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -98,21 +99,32 @@ class _Problem:
         return np.asarray(VOICE_WEIGHT * likeness[..., self.states, places].sum(axis=-1))
 
 
+def require_states(num_chunks: int, num_speakers: int) -> None:
+    """Raise `ModelError` if that many speakers cannot be kept in order over that many chunks."""
+    if num_chunks > 1 and num_speakers > MOST_SPEAKERS:
+        raise ModelError(
+            f"more than {MOST_SPEAKERS} speakers cannot be kept in order: {num_speakers}",
+            "give a --chunk that is as long as the recording",
+        )
+
+
 def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> SpeakerOrder:
     """Return the order of speakers in every chunk.
 
     Args:
         evidence: Of all chunks, in order.
-        num_speakers: Outputs of the separator, at most `MOST_SPEAKERS`.
+        num_speakers: Outputs of the separator.
 
     Raises:
-        ValueError: There are more speakers than can be told apart.
+        ModelError: There are more than `MOST_SPEAKERS` of them, and more than one chunk.
     """
-    if num_speakers > MOST_SPEAKERS:
-        raise ValueError(f"at most {MOST_SPEAKERS} speakers can be kept in order: {num_speakers}")
     if not evidence:
         nothing = np.zeros((0, num_speakers), np.int64)
         return SpeakerOrder(nothing, np.zeros(0), (), 0)
+    if num_speakers > MOST_SPEAKERS:
+        require_states(len(evidence), num_speakers)
+        same = np.arange(num_speakers)[np.newaxis]
+        return SpeakerOrder(same, np.full(1, np.inf), (), num_speakers)
     problem = _stack(evidence, num_speakers)
     num_voices = num_speakers
     path, centroids = _solve(problem, num_voices)

@@ -18,7 +18,7 @@ from sepcli.speakers.evidence import (
     voices,
 )
 from sepcli.speakers.levels import fit_levels
-from sepcli.speakers.solving import SpeakerOrder, solve_order
+from sepcli.speakers.solving import SpeakerOrder, require_states, solve_order
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -51,7 +51,9 @@ class SpeakerTracker:
 
         Raises:
             ValueError: The shapes do not fit.
+            ModelError: There are too many speakers to keep in order over several chunks.
         """
+        require_states(len(self._evidence) + 1, self._num_speakers)
         if estimates.shape != (self._num_speakers, chunk.length):
             raise ValueError(f"expected {self._num_speakers} estimates of {chunk.length} samples")
         levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sepcli.errors import ModelError
 from sepcli.speakers import solving
 from sepcli.speakers.evidence import ChunkEvidence
 from sepcli.speakers.solving import solve_order
@@ -142,6 +143,9 @@ def test_a_recording_of_hours_is_solved_like_a_short_one():
     assert len(set(held[:, 0][heard[:, 0]])) == 1
 
 
-def test_more_speakers_than_states_are_refused():
-    with pytest.raises(ValueError, match="at most 4 speakers"):
-        solve_order([], 5)
+def test_many_speakers_go_through_in_one_chunk_only():
+    evidence = [chunk(n, np.eye(6)) for n in range(2)]
+    assert solve_order(evidence[:1], 6).orders.tolist() == [[0, 1, 2, 3, 4, 5]]
+    with pytest.raises(ModelError, match="more than 4 speakers") as caught:
+        solve_order(evidence, 6)
+    assert "--chunk" in caught.value.hint

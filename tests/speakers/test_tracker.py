@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sepcli.chunking import Chunk
+from sepcli.errors import ModelError
 from sepcli.speakers import SpeakerTracker
 from tests.speakers.talk import RATE, conversation, embed, hum, misplaced, separated
 
@@ -139,3 +140,11 @@ def test_shapes_that_do_not_fit_are_refused():
     tracker = SpeakerTracker(2, RATE)
     with pytest.raises(ValueError, match="2 estimates of 10 samples"):
         tracker.add(Chunk(0, 10), np.zeros(10, np.float32), np.zeros((2, 9), np.float32))
+
+
+def test_too_many_speakers_are_refused_at_the_second_chunk():
+    tracker = SpeakerTracker(5, RATE)
+    tracker.add(Chunk(0, 40), np.zeros(40, np.float32), np.zeros((5, 40), np.float32))
+    assert tracker.solve().orders.tolist() == [[0, 1, 2, 3, 4]]
+    with pytest.raises(ModelError):
+        tracker.add(Chunk(30, 40), np.zeros(40, np.float32), np.zeros((5, 40), np.float32))
