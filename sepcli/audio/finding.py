@@ -1,12 +1,11 @@
 """Finding recordings: the files that a name on the command line stands for."""
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sepcli.audio.names import TEMPORARY_PREFIX, printable
+from sepcli.audio.names import printable
 from sepcli.audio.sources import check_regular
 from sepcli.errors import AudioError
 
@@ -82,7 +81,7 @@ def _walk(root: Path, recursive: bool, skip: SkipNote) -> Iterator[tuple[Path, s
                 continue
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as scan:
-                names = [entry.name for entry in scan]
+                entries = [entry for entry in scan if not entry.name.startswith(".")]
         except OSError as error:
             if folder == root:
                 raise AudioError(
@@ -91,33 +90,30 @@ def _walk(root: Path, recursive: bool, skip: SkipNote) -> Iterator[tuple[Path, s
                 ) from error
             skip(folder, f"cannot be listed ({(error.strerror or 'unknown').lower()})")
             continue
-        for name in names:
-            if name.startswith((".", TEMPORARY_PREFIX)):
-                continue
-            entry = folder / name
-            kind = _kind(entry, skip)
+        for entry in entries:
+            path = folder / entry.name
+            kind = _kind(entry, path, skip)
             if kind == "folder" and recursive:
-                waiting.append(entry)
+                waiting.append(path)
             if kind:
-                yield entry, kind
+                yield path, kind
 
 
-def _kind(entry: Path, skip: SkipNote) -> str:
+def _kind(entry: os.DirEntry[str], path: Path, skip: SkipNote) -> str:
     """Return `audio`, `other` or `folder`; empty for what was skipped with a note."""
-    is_candidate = _ending(entry.name) in EXTENSIONS
     try:
-        mode = entry.stat().st_mode
+        # the folder's listing knows, except for links: no further look at each of 10,000 files
+        is_folder, is_file = entry.is_dir(), entry.is_file()
     except OSError:
-        if is_candidate:
-            is_link = os.path.islink(entry)  # noqa: PTH114 (Path's may raise)
-            skip(entry, "a link that leads nowhere" if is_link else "cannot be reached")
-        return ""
-    if stat.S_ISDIR(mode):
+        is_folder = is_file = False  # a link to itself
+    if is_folder:
         return "folder"
-    if not is_candidate:
+    if _ending(entry.name) not in EXTENSIONS:
         return "other"
-    if not stat.S_ISREG(mode):
-        skip(entry, "not a regular file")
+    if not is_file:
+        # os.path's never raises, unlike Path's
+        exists = os.path.exists(path)  # noqa: PTH110
+        skip(path, "not a regular file" if exists else "a link that leads nowhere")
         return ""
     return "audio"
 
