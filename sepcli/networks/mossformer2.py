@@ -10,6 +10,7 @@ Deviations: none in the numbers; groups of attention and blocks of convolutions 
 after the other, so that no map of a whole recording with all groups is held.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -284,7 +285,7 @@ class ScaleNorm(nn.Module):
 def unit_scale(features: Tensor) -> Tensor:
     """Return features divided by the root mean square of each frame."""
     norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-    return features / (norm * features.shape[-1] ** -0.5).clamp_min(1e-5)
+    return features / (norm / math.sqrt(features.shape[-1])).clamp_min(1e-5)
 
 
 class ConvLinear(nn.Module):
@@ -408,14 +409,18 @@ class DenseConvolutions(nn.Module):
         both = torch.cat([first, features], -1)
         weight = self.conv2.weight.squeeze(-1)  # [dim, 2, taps]
         second = depthwise(both, weight.flatten(0, 1).unsqueeze(1), dilation=2)
-        second = second.view(*features.shape, 2).sum(-1)
+        second = second[..., 0::2] + second[..., 1::2]
         return time_norm(second, self.norm2, self.prelu2)
 
 
 def time_norm(features: Tensor, norm: nn.InstanceNorm2d, activation: nn.PReLU) -> Tensor:
     """Return channels normalised over the whole recording, then activated."""
-    var, mean = torch.var_mean(features, 1, correction=0, keepdim=True)
-    gain = (var + norm.eps).rsqrt() * norm.weight
-    normed = torch.addcmul(norm.bias - mean * gain, features, gain)
-    activated: Tensor = torch.where(normed >= 0, normed, normed * activation.weight)
-    return activated
+    # batch norm of one row is instance norm, and has a kernel for channels last
+    rows = [
+        torch.batch_norm(
+            row.t()[None, :, None], norm.weight, norm.bias, None, None, True, 0, norm.eps, True
+        ).squeeze(2)
+        for row in features
+    ]
+    normed = rows[0] if len(rows) == 1 else torch.cat(rows)
+    return F.prelu(normed, activation.weight).transpose(1, 2)

@@ -27,6 +27,7 @@ def test_has_the_published_shapes(network: str, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("network", "name"), FULLS)
 def test_gives_the_published_answer(network: str, name: str) -> None:
     about = golden.load_full(name)
