@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 
-from sepcli.metrics import best_permutation, si_sdr_improvement
+from sepcli.metrics import best_order, pairwise_si_sdr, reorder, si_sdr_improvement
 
 FOLDER = Path(__file__).parent
 
@@ -22,14 +23,12 @@ def main() -> None:
         [soundfile.read(FOLDER / f"references/s{n}.flac", dtype="float32")[0] for n in (1, 2)]
     )
     estimates = np.stack([soundfile.read(path, dtype="float32")[0] for path in outputs])
-    order = best_permutation(estimates, references)
-    improvements = [
-        float(si_sdr_improvement(estimates[guess], references[speaker], mixture))
-        for speaker, guess in enumerate(order)
-    ]
+    order = best_order(pairwise_si_sdr(estimates, references))
+    ordered = reorder(torch.from_numpy(estimates), order)
+    improvement = si_sdr_improvement(ordered, references, mixture)
     for path in outputs:
         print(path)
-    print(f"SI-SDR improvement: {np.mean(improvements):.1f} dB")
+    print(f"SI-SDR improvement: {improvement.mean():.1f} dB")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import soundfile
 from sepcli import Separator
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 FOLDER = Path(__file__).parent
 
