@@ -1,0 +1,294 @@
+"""`sepcli evaluate`: how close estimates come to their references."""
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sepcli import console
+from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sepcli.evaluation import Average, Item, Scores, Tally
+
+    Waveforms = np.ndarray[Any, np.dtype[np.float32]]
+    # the item, its mixture if any, its rate -> estimates
+    Estimator = Callable[["Item", "Waveforms | None", int], Waveforms]
+
+TITLES = {
+    "si_sdr": "SI-SDR (dB)",
+    "si_sdri": "SI-SDRi (dB)",
+    "sdr": "SDR (dB)",
+    "sdri": "SDRi (dB)",
+    "stoi": "STOI",
+    "pesq": "PESQ",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One recording: its scores, or why there are none."""
+
+    name: str
+    seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    scores: "Scores | None" = None
+    error: str = ""
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Test set: a folder with s1, s2, … and mix, mix_clean or mix_both."),
+    ],
+    model: Annotated[
+        str, typer.Option("-m", "--model", metavar="NAME|FOLDER|hf:ORG/REPO", help="Judge a model.")
+    ] = "",
+    estimates: Annotated[
+        Path | None,
+        typer.Option(help="Judge files: NAME_spk1.wav, … or s1/NAME.wav, … in this folder."),
+    ] = None,
+    mixtures: Annotated[
+        str, typer.Option(help="Folder of mixtures to take, such as mix_both.")
+    ] = "",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Further metrics: sdr, stoi, pesq; may be repeated.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Only the first N recordings.", min=1)
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the scores of every recording.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw how the scores are distributed (png, svg, pdf).")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
+    ] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a recording, then one with the means.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+) -> None:
+    """Score a model, or estimates that are there, against references.
+
+    Prints the mean of each metric with its 95 % confidence interval. Estimates are matched with
+    references in the order that fits best.
+    """
+    console.configure(quiet=quiet, verbose=verbose)
+    if bool(model) == bool(estimates):
+        raise UsageError("give either --model or --estimates", "see: sepcli evaluate --help")
+    from sepcli.evaluation import Tally, find_items, require_metrics
+
+    extras = list(dict.fromkeys(metric or []))
+    require_metrics(extras)
+    for path in (csv_file, plot):
+        if path is not None and not path.parent.is_dir():
+            raise OutputError(f"no such folder: {path.parent}", "make it first")
+    items, chosen = find_items(data, mixtures)
+    if not chosen and model:
+        raise AudioError(f"no mixtures in: {data}", "name their folder with --mixtures")
+    if chosen:
+        console.note(f"mixtures: {data / chosen}")
+    estimator = _files(estimates) if estimates else _separator(model, device)
+    tally, judged = Tally(), []
+    with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
+        for one in judge(items[:limit], estimator, extras):
+            judged.append(one)
+            _count(one, tally)
+            if as_json:
+                console.result_json(record(one))
+            bar.advance()
+    _tell(tally, as_json=as_json)
+    if csv_file is not None:
+        _write_csv(csv_file, judged)
+    if plot is not None:
+        draw(plot, tally)
+    if tally.failures:
+        raise typer.Exit(1)
+
+
+def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Iterator[Judged]:
+    """Yield what became of each recording."""
+    for item in items:
+        try:
+            yield _judge_one(item, estimator, extras)
+        except SepcliError as failure:
+            yield Judged(item.name, error=failure.message)
+
+
+def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judged:
+    from sepcli.evaluation import Scores, read, score
+
+    paths = [*item.references, *([item.mixture] if item.mixture else [])]
+    waveforms, rate, differed = read(paths)
+    references = waveforms[: len(item.references)]
+    mixture = waveforms[-1] if item.mixture else None
+    start = time.perf_counter()
+    estimates = estimator(item, mixture, rate)
+    elapsed = time.perf_counter() - start
+    num_samples = min(estimates.shape[1], references.shape[1])
+    differed = differed or estimates.shape[1] != references.shape[1]
+    cut = None if mixture is None else mixture[:num_samples]
+    found = score(estimates[:, :num_samples], references[:, :num_samples], cut, rate, extras)
+    if differed:
+        remark = "lengths differ, cut to the shortest"
+        found = Scores(found.values, found.order, (*found.remarks, remark))
+    return Judged(item.name, references.shape[1] / rate, elapsed, found)
+
+
+def _separator(model: str, device: str) -> "Estimator":
+    """Return what separates the mixture of a recording."""
+    from sepcli.cli.report import load_separator
+    from sepcli.pipeline import SeparationOptions
+    from sepcli.weights import resolve_model
+
+    separator = load_separator(resolve_model(model), SeparationOptions(device=device))
+
+    def separate(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":
+        assert mixture is not None
+        return separator.separate(mixture, rate).estimates
+
+    return separate
+
+
+def _files(folder: Path) -> "Estimator":
+    """Return what reads the estimates of a recording."""
+    from sepcli.evaluation import find_estimates, read
+
+    if not folder.is_dir():
+        raise AudioError(f"no such folder: {folder}", "give the folder that holds the estimates")
+
+    def find(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":
+        found = find_estimates(folder, item.name)
+        if not found:
+            raise AudioError("no estimates")
+        waveforms, own_rate, _ = read(found)
+        if own_rate != rate:
+            raise AudioError(f"estimates at {own_rate} Hz, references at {rate} Hz")
+        return waveforms
+
+    return find
+
+
+def _count(one: Judged, tally: "Tally") -> None:
+    if one.scores is not None:
+        tally.add(one.scores)
+        return
+    tally.failures[one.error] += 1
+    console.error(SepcliError(f"{one.name}: {one.error}"))
+
+
+def record(one: Judged) -> dict[str, Any]:
+    """Return what `--json` prints about a recording; JSON knows neither nan nor infinity."""
+    if one.scores is None:
+        return {"name": one.name, "error": one.error}
+    values = {
+        name: [value if math.isfinite(value) else None for value in row]
+        for name, row in one.scores.values.items()
+    }
+    return {
+        "name": one.name,
+        "seconds": round(one.seconds, 3),
+        "elapsed_seconds": round(one.elapsed_seconds, 3),
+        "order": list(one.scores.order),
+        **values,
+        "remarks": list(one.scores.remarks),
+    }
+
+
+def _tell(tally: "Tally", *, as_json: bool) -> None:
+    """Print the means, and say what was left out of them."""
+    averages = tally.averages()
+    if as_json:
+        known = {
+            name: {key: value for key, value in asdict(found).items() if math.isfinite(value)}
+            for name, found in averages.items()
+        }
+        left_out = {"failures": dict(tally.failures), "remarks": dict(tally.remarks)}
+        console.result_json({"summary": known, "recordings": len(tally.scores), **left_out})
+    elif averages:
+        console.show(_table(averages))
+    for remark, count in sorted(tally.remarks.items()):
+        console.warn(f"{count} recording{'s' if count > 1 else ''} with {remark}")
+    if tally.failures:
+        total = len(tally.scores) + tally.failures.total()
+        console.note(f"{tally.failures.total()} of {total} recordings not scored")
+
+
+def _table(averages: "dict[str, Average]") -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("metric", no_wrap=True)
+    for title in ("mean", "95 %", "median", "lowest", "highest", "recordings"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, found in averages.items():
+        values = [found.mean, found.median, found.lowest, found.highest]
+        mean, *others = [f"{value:.2f}" for value in values]
+        margin = "" if math.isnan(found.margin) else f"± {found.margin:.2f}"
+        table.add_row(TITLES[name], mean, margin, *others, str(found.count))
+    return table
+
+
+def _write_csv(path: Path, judged: list[Judged]) -> None:
+    """Write one line per recording and reference."""
+    names = dict.fromkeys(name for one in judged if one.scores for name in one.scores.values)
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["name", "reference", "estimate", *names, "remarks", "error"])
+            for one in judged:
+                if one.scores is None:
+                    writer.writerow([one.name, "", "", *("" for _ in names), "", one.error])
+                    continue
+                remarks = "; ".join(one.scores.remarks)
+                for place, matched in enumerate(one.scores.order):
+                    row = [f"{one.scores.values[name][place]:.6g}" for name in names]
+                    writer.writerow([one.name, place + 1, matched + 1, *row, remarks, ""])
+    except OSError as problem:
+        raise OutputError(f"cannot write: {path}", str(problem)) from problem
+
+
+def draw(path: Path, tally: "Tally") -> None:
+    """Draw the distribution of the main metric over recordings.
+
+    Raises:
+        SepcliError: matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as problem:
+        raise SepcliError(
+            "drawing needs matplotlib", "install it with: pip install 'sepcli[metrics]'"
+        ) from problem
+    averages = tally.averages()
+    name = "si_sdri" if "si_sdri" in averages else "si_sdr"
+    values = [scores.mean(name) for scores in tally.scores]
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        console.warn(f"nothing to draw, no recording has a score: {path}")
+        return
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(values, bins=min(50, max(5, round(math.sqrt(len(values))))), color="#4477aa")
+    mean, margin = averages[name].mean, averages[name].margin
+    label = f"mean {mean:.2f}" + ("" if math.isnan(margin) else f" ± {margin:.2f}")
+    axes.axvline(mean, color="#cc3311", label=label)
+    axes.set_xlabel(f"{TITLES[name]}, mean over the speakers of a recording")
+    axes.set_ylabel("recordings")
+    axes.legend()
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as problem:
+        raise OutputError(f"cannot write: {path}", str(problem)) from problem
