@@ -77,7 +77,7 @@ class _Problem:
     """The evidence of all chunks, stacked."""
 
     states: IntArray  # [states, speakers]: the output that goes to each place
-    voices: FloatArray  # [chunks, speakers, dims], times trust
+    voices: np.ndarray[Any, np.dtype[np.float32]]  # [chunks, speakers, dims], times trust
     matters: np.ndarray[Any, np.dtype[np.bool_]]  # [chunks, speakers]: who is heard
     seconds: FloatArray  # [chunks, speakers]
     agreement: FloatArray  # [chunks, speakers, speakers], with the chunk before
@@ -95,8 +95,10 @@ class _Problem:
             centroids: `[..., speakers, dims]`; a place of zeros is one for somebody silent.
         """
         likeness = np.einsum("nkd,...sd->...nks", self.voices, centroids)
-        places = np.arange(self.states.shape[1])
-        return np.asarray(VOICE_WEIGHT * likeness[..., self.states, places].sum(axis=-1))
+        total = likeness[..., self.states[:, 0], 0]
+        for place in range(1, self.states.shape[1]):
+            total += likeness[..., self.states[:, place], place]
+        return np.asarray(VOICE_WEIGHT * total)
 
 
 def require_states(num_chunks: int, num_speakers: int) -> None:
@@ -161,13 +163,13 @@ def _stack(evidence: Sequence[ChunkEvidence], num_speakers: int) -> _Problem:
     usual = float(np.percentile(heard, USUAL_PERCENTILE)) if heard.size else 0.0
     loud = power > QUIET_RATIO * usual
     dims = max(1, *(each.voices.shape[1] for each in evidence))  # 1 where nobody was embedded
-    voices = np.zeros((len(evidence), num_speakers, dims))
+    voices = np.zeros((len(evidence), num_speakers, dims), np.float32)
     for number, each in enumerate(evidence):
         if each.voices.shape[1]:
             voices[number] = each.voices
     return _Problem(
         states=np.array(list(permutations(range(num_speakers)))),
-        voices=voices * (trust * loud)[..., np.newaxis],
+        voices=voices * (trust * loud).astype(np.float32)[..., np.newaxis],
         matters=(seconds >= SPEECH_SECONDS) & loud,
         seconds=seconds * loud,
         agreement=np.stack([each.agreement for each in evidence]).astype(np.float64),
