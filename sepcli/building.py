@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sepcli.checkpoints import State
 from sepcli.errors import ModelError, WeightsError
@@ -35,7 +36,7 @@ def build_network(
     checked = make_config(architecture, config, where=where)
     module = load_architecture(architecture, where=where)
     try:
-        with torch.device("meta"), _bounded_parameters():
+        with torch.device("meta"), _ShapesOnly(), _bounded_parameters():
             return module.Network(checked), checked
     except _TooLargeError as cause:
         raise ModelError(f"configuration of {where} makes a network too large: {cause}") from None
@@ -83,6 +84,20 @@ def fill_buffers(network: nn.Module, architecture: str, config: Any) -> None:
             if name in empty:
                 owner, _, leaf = name.rpartition(".")
                 setattr(network.get_submodule(owner), leaf, buffer)
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Leaves out random first weights: on the meta device torch loads its compiler for them."""
+
+    fills = frozenset({Tensor.normal_, Tensor.uniform_})
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self.fills:
+            return args[0]
+        return func(*args, **kwargs)
 
 
 class _TooLargeError(Exception):
