@@ -6,8 +6,7 @@ to 3, and the checkpoints published with it. Each layer is a gated single-head a
 inside groups of frames and linear across them (FLASH, https://arxiv.org/abs/2202.10447), and a
 gated memory block whose convolutions reach as far as a recurrent layer would.
 
-Deviations: none in the numbers; groups of attention and blocks of convolutions are computed one
-after the other, so that no map of a whole recording with all groups is held.
+Deviations: none in the numbers; groups and blocks run one after the other, to save memory.
 """
 
 import math
@@ -39,8 +38,7 @@ class Config:
         group: Length of a group of the quadratic attention [frames].
         query_channels: Channels of queries and keys.
         expansion: Channels of values and gates together, over `channels`.
-        mapping: Give the features of the estimates themselves, not masks; so does the checkpoint
-            for reverberant speech.
+        mapping: Give features of the estimates, not masks; so does the checkpoint for WHAMR!.
     """
 
     num_speakers: int = 2
@@ -141,32 +139,19 @@ def frame_angles(frames: int, rate: Tensor) -> Tensor:
 
 
 class Middle(nn.Module):
-    """All layers, a norm over the recording, and a skip around both."""
+    """All layers, a norm over channels, one over the recording, and a skip around them."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.intra_mdl = Stack(config)
+        norm = nn.LayerNorm(config.channels, 1e-6)
+        self.intra_mdl = nn.ModuleDict({"mossformerM": Layers(config), "norm": norm})
         self.intra_norm = nn.GroupNorm(1, config.channels, EPS)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
         norm = self.intra_norm
-        deep = self.intra_mdl(features)
+        deep = self.intra_mdl["norm"](self.intra_mdl["mossformerM"](features))
         return global_norm(deep, norm.weight, norm.bias, EPS, residual=features)
-
-
-class Stack(nn.Module):
-    """The layers and a norm over channels."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.mossformerM = Layers(config)
-        self.norm = nn.LayerNorm(config.channels, 1e-6)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frames, N]` for the same."""
-        normed: Tensor = self.norm(self.mossformerM(features))
-        return normed
 
 
 class Layers(nn.Module):
@@ -195,47 +180,44 @@ class Attention(nn.Module):
         inner = dim * config.expansion
         self.group = config.group
         self.rotary_pos_emb = Rotary(rate)
-        self.to_hidden = ConvLinear(dim, inner, ScaleNorm())
-        self.to_qk = ConvLinear(dim, config.query_channels, ScaleNorm())
+        self.to_hidden = ConvLinear(dim, inner)
+        self.to_qk = ConvLinear(dim, config.query_channels)
         self.qk_offset_scale = Heads(config.query_channels)
-        self.to_out = ConvLinear(inner // 2, dim, ScaleNorm())
+        self.to_out = ConvLinear(inner // 2, dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        # L: frames, N: channels, H: channels of values and gates together, Q: query channels
+        # L: frames, H: channels of values and gates together, Q: query channels
         half = features.shape[-1] // 2
         late = F.pad(features[..., :half], (0, 0, 1, -1))  # half of the channels a frame later
         unit = unit_scale(torch.cat([late, features[..., half:]], -1))
-        hidden = self.to_hidden.after_norm(unit)  # [B, L, H]
+        hidden = self.to_hidden(unit)  # [B, L, H]
         scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
-        heads = self.qk_offset_scale(self.to_qk.after_norm(unit), scale)  # 4 × [B, L, Q]
-        turned = self.rotary_pos_emb(heads)
+        turned = self.rotary_pos_emb(self.qk_offset_scale(self.to_qk(unit), scale))  # 4 × [B, L, Q]
         rows = [self._gate(hidden[row], *(t[row] for t in turned)) for row in range(len(hidden))]
-        return self.to_out.convolve(torch.stack(rows)) + features
+        out: Tensor = self.to_out(torch.stack(rows))
+        return out + features
 
     def _gate(
         self, hidden: Tensor, query: Tensor, far_query: Tensor, key: Tensor, far_key: Tensor
     ) -> Tensor:
-        """Return what goes into the last convolution, `[L, N]`, for one row of the batch."""
+        """Return what the last layer sees, `[L, H/2]` of unit scale, for one row of the batch."""
         frames, width = hidden.shape
         half = width // 2
         far = linear(far_key.t(), hidden.t()).t()  # [H, Q]: what all frames say
-        blocks = []
+        result = hidden.new_empty(frames, half)
         step = max(1, BLOCK_FRAMES // self.group) * self.group
         for start in range(0, frames, step):
-            block = slice(start, min(start + step, frames))
-            base = linear(far_query[block], far)  # [block, H]
-            gated = []
-            for low in range(block.start, block.stop, self.group):
-                near = slice(low, min(low + self.group, frames))
+            base = linear(far_query[start : start + step], far)  # [step, H]
+            for low in range(start, min(start + step, frames), self.group):
+                near = slice(low, low + self.group)
                 weights = linear(query[near], key[near], activation="relu").square()
-                own = hidden[near]
-                seen = linear(weights, own.t(), residual=base[low - start : near.stop - start])
-                gated.append(
-                    seen[:, half:] * own[:, :half] * (seen[:, :half] * own[:, half:]).sigmoid()
-                )
-            blocks.append(self.to_out.project(unit_scale(torch.cat(gated))))
-        return torch.cat(blocks)
+                own = hidden[near]  # values and gates
+                residual = base[low - start : low - start + len(own)]
+                seen = linear(weights, own.t(), residual=residual)
+                gate = (seen[:, :half] * own[:, half:]).sigmoid()
+                result[near] = unit_scale(seen[:, half:] * own[:, :half] * gate)
+        return result
 
 
 class Rotary(nn.Module):
@@ -274,14 +256,6 @@ class Heads(nn.Module):
         ]
 
 
-class ScaleNorm(nn.Module):
-    """One gain for features of unit root mean square."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.g = nn.Parameter(torch.ones(1))
-
-
 def unit_scale(features: Tensor) -> Tensor:
     """Return features divided by the root mean square of each frame."""
     norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
@@ -294,42 +268,45 @@ class ConvLinear(nn.Module):
     Keys are `mdl.0.*` (norm), `mdl.1.*` (linear) and `mdl.3.sequential.1.conv.weight`.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: ScaleNorm | nn.LayerNorm) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: nn.LayerNorm | None = None) -> None:
         super().__init__()
-        taps = nn.ModuleDict(
-            {"conv": nn.Conv1d(outputs, outputs, TAPS, groups=outputs, bias=False)}
-        )
+        first = norm or nn.ParameterDict({"g": torch.ones(1)})  # one gain after `unit_scale`
+        conv = nn.Conv1d(outputs, outputs, TAPS, groups=outputs, bias=False)
+        taps = nn.ModuleDict({"conv": conv})
         inner = nn.ModuleDict({"sequential": nn.ModuleDict({"1": taps})})
-        self.mdl = nn.ModuleDict({"0": norm, "1": nn.Linear(inputs, outputs), "3": inner})
+        self.mdl = nn.ModuleDict({"0": first, "1": nn.Linear(inputs, outputs), "3": inner})
 
-    def affine(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the linear layer with the gain and offset of the norm in it."""
+    def forward(self, normed: Tensor) -> Tensor:
+        """Return `[batch, frames, outputs]` for features normalised without gain and offset.
+
+        What goes into the convolution is never held as a whole.
+        """
+        batch, frames, _ = normed.shape
+        weight, bias = self._affine()
+        taps, reach = self._taps(), TAPS // 2
+        result = normed.new_empty(batch, frames, len(weight))
+        for start in range(0, frames, BLOCK_FRAMES):
+            stop = min(start + BLOCK_FRAMES, frames)
+            low, high = max(0, start - reach), min(stop + reach, frames)
+            projected = linear(normed[:, low:high], weight, bias, activation="silu")
+            result[:, start:stop] = depthwise(projected, taps)[:, start - low : stop - low]
+        return result
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the linear layer with gain and offset of the norm in them."""
         norm, inner = self.mdl["0"], self.mdl["1"]
         assert isinstance(inner, nn.Linear)
         if isinstance(norm, nn.LayerNorm):
             return inner.weight * norm.weight, inner.bias + inner.weight @ norm.bias
-        assert isinstance(norm, ScaleNorm)
-        return inner.weight * norm.g, inner.bias
+        assert isinstance(norm, nn.ParameterDict)
+        return inner.weight * norm["g"], inner.bias
 
-    def taps(self) -> Tensor:
+    def _taps(self) -> Tensor:
         """Return the filters with the skip around the convolution in them, `[outputs, 1, taps]`."""
         filters = self.get_parameter("mdl.3.sequential.1.conv.weight")
         unit = torch.zeros_like(filters[:1])
         unit[..., TAPS // 2] = 1
         return filters + unit
-
-    def project(self, normed: Tensor) -> Tensor:
-        """Return what goes into the convolution, for features normalised without a gain."""
-        weight, bias = self.affine()
-        return linear(normed, weight, bias, activation="silu")
-
-    def convolve(self, projected: Tensor) -> Tensor:
-        """Return `[batch, frames, outputs]` for the same."""
-        return depthwise(projected, self.taps())
-
-    def after_norm(self, normed: Tensor) -> Tensor:
-        """Return `[batch, frames, outputs]` for features normalised without a gain."""
-        return self.convolve(self.project(normed))
 
 
 class MemoryBlock(nn.Module):
@@ -365,9 +342,7 @@ class GatedMemory(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, dim]` for the same."""
         normed = F.layer_norm(features, features.shape[-1:])
-        return torch.addcmul(
-            features, self.fsmn(self.to_u.after_norm(normed)), self.to_v.after_norm(normed)
-        )
+        return torch.addcmul(features, self.fsmn(self.to_u(normed)), self.to_v(normed))
 
 
 class Memory(nn.Module):
@@ -389,8 +364,7 @@ class Memory(nn.Module):
 class DenseConvolutions(nn.Module):
     """Two convolutions over time; the second one, dilated, sees the input and the first's output.
 
-    It has two channels a group, next to each other in the two sequences put side by side: the
-    first half of its outputs sees only the first convolution, the other half only the input.
+    It has two neighbouring channels of the two, side by side, in each group.
     """
 
     def __init__(self, dim: int) -> None:

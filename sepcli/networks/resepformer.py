@@ -47,6 +47,10 @@ class Config:
     hidden: int = 1024
     position_rows: int = 100_000
 
+    def __post_init__(self) -> None:
+        if self.channels % self.heads:
+            raise ValueError(f"channels must be a multiple of heads: {self.channels}")
+
 
 class Network(nn.Module):
     """RE-SepFormer: `[batch, time]` → `[batch, speakers, time]`."""

@@ -61,6 +61,13 @@ class Config:
     across_heads: int = 8
     across_hidden: int = 1024
 
+    def __post_init__(self) -> None:
+        for heads in (self.segment_heads, self.across_heads):
+            if self.channels % heads:
+                raise ValueError(f"channels must be a multiple of heads: {self.channels}")
+        if self.segment % 2:
+            raise ValueError(f"segment must be even: {self.segment}")
+
 
 class Network(nn.Module):
     """SepFormer: `[batch, time]` → `[batch, speakers, time]`."""

@@ -73,6 +73,12 @@ class Config:
     skip: bool = True
     extra_linear: bool = False
 
+    def __post_init__(self) -> None:
+        if self.channels % self.heads:
+            raise ValueError(f"channels must be a multiple of heads: {self.channels}")
+        if self.segment % 2:
+            raise ValueError(f"segment must be even: {self.segment}")
+
 
 class Network(nn.Module):
     """SPGM: `[batch, time]` → `[batch, speakers, time]`."""
