@@ -25,3 +25,10 @@ def test_has_the_published_keys(network: str, name: str) -> None:
     built = golden.build(network, golden.narrow_config(network, name))
     ours = {key: list(value.shape) for key, value in built.state_dict().items()}
     assert ours == dict(golden.load_golden(name).shapes)
+
+
+def test_no_recording_is_left_out() -> None:
+    narrow = {path.stem for path in golden.DATA.glob("*.json")}
+    full = {path.stem for path in (golden.DATA / "full").glob("*.json")}
+    assert narrow == {name for _, name in RECORDED}
+    assert full == {name for case in golden.cases().values() for name in case.fulls}
