@@ -53,6 +53,9 @@ def launch(
         SepcliError: data, configuration or device are not fit.
     """
     fabric = _fabric(recipe, accelerator)
+    if not fabric.is_global_zero:  # the first process speaks for all
+        note = warn = _say_nothing
+        on_measurement = _ignore
     network = make_network(recipe, source)
     num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
     material = read_material(recipe, num_speakers, note=note, warn=warn)
@@ -82,6 +85,14 @@ def launch(
     return outcome
 
 
+def _say_nothing(line: str) -> None:
+    pass
+
+
+def _ignore(measurement: Measurement) -> None:
+    pass
+
+
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
     """Processes started, precision set."""
     launched_outside = "LT_CLI_USED" in os.environ
@@ -93,7 +104,8 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
         )
     except (ValueError, RuntimeError) as problem:
         raise DeviceError(f"no such device: {accelerator}", "use --device auto") from problem
-    fabric.launch()
+    if not launched_outside:
+        fabric.launch()
     return fabric
 
 

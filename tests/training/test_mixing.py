@@ -19,6 +19,7 @@ from sepcli.training.speech import Speech, Waveform, find_speech, read_speech
 
 from .conftest import RATE
 
+NOTHING = Surroundings()
 PLAIN = DataRecipe(train="")
 SAMPLES = 6000  # longer than every recording, so utterances are joined
 
@@ -37,7 +38,7 @@ def draw(
     recipe: DataRecipe = PLAIN,
     seed: int = 0,
     num_speakers: int = 2,
-    surroundings: Surroundings = Surroundings(),
+    surroundings: Surroundings = NOTHING,
     num_samples: int = SAMPLES,
 ) -> tuple[Waveform, Waveform]:
     return draw_mixture(

@@ -86,7 +86,7 @@ def test_files_outside_speakers_are_no_speech(tmp_path: Path) -> None:
 def test_too_few_usable_speakers_say_why(tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
     soundfile.write(tmp_path / "anna/1.wav", np.zeros(RATE), RATE)
-    with pytest.raises(AudioError, match="usable speech of 0 speakers, 2 are needed.*silent"):
+    with pytest.raises(AudioError, match=r"usable speech of 0 speakers, 2 are needed.*silent"):
         read_speech(find_speech(tmp_path), RATE, min_speakers=2)
 
 
