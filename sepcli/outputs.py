@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepcli.audio import find_audio_files
 from sepcli.errors import AudioError, SepcliError, UsageError
 
 STDIN = "-"
@@ -152,6 +151,8 @@ def _expand(
     if named == STDIN:
         yield None, Path()
         return
+    from sepcli.audio import find_audio_files  # here: `--help` need not wait for numpy
+
     path = Path(named)
     if path.is_dir():
         avoid = output_folder.resolve()

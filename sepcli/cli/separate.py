@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from sepcli import console
-from sepcli.audio import check_output_format
 from sepcli.errors import UsageError
 from sepcli.outputs import (
     DEFAULT_NAME,
@@ -138,6 +137,8 @@ def separate(
     if skip_existing and overwrite:
         raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
     check_template(name)
+    from sepcli.audio import check_output_format
+
     part = parse_shard(shard) if shard else (1, 1)
     wanted_rate = _parse_rate(sample_rate)
     rate = wanted_rate if isinstance(wanted_rate, int) else None
