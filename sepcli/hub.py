@@ -5,6 +5,7 @@ Fetching goes through the real hub client with its cache, tokens and environment
 no network where the cache holds everything, longer patience, digests, and errors with a hint.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -194,6 +195,10 @@ def _download(
     from huggingface_hub.errors import HfHubHTTPError, XetDownloadError
 
     _quieten_client()
+    if anew and (damaged := local_path(entry, name)) is not None:
+        # The client replaces what a link points to, but leaves the link, or a file in its place.
+        with contextlib.suppress(OSError):
+            damaged.unlink()
     for wait in (*RETRY_WAITS_SECONDS, None):
         try:
             path = huggingface_hub.hf_hub_download(
