@@ -183,8 +183,9 @@ class Trainer:
         for mixture, references in self.dev[self.fabric.global_rank :: self.fabric.world_size]:
             here, truth = self.fabric.to_device((mixture, references))
             reached = pit_si_sdr(self.network(here.unsqueeze(0)), truth.unsqueeze(0)).mean()
-            total[0] += reached - si_sdr(here.expand_as(truth), truth).mean()
-            total[1] += 1
+            gained = reached - si_sdr(here.expand_as(truth), truth).mean()
+            if gained.isfinite():  # a silent reference has no score
+                total += torch.stack((gained, torch.ones_like(gained)))
         self.network.load_state_dict(kept)
         self.network.train()
         total = cast(Tensor, self.fabric.all_reduce(total, reduce_op="sum"))

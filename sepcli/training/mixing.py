@@ -134,11 +134,13 @@ def _draw_source(speech: Speech, voice: int, num_samples: int, rng: Generator) -
     length = 0
     for number in rng.permutation(_needed(recordings, num_samples)):
         recording = recordings[number % len(recordings)]
+        if parts:
+            pause = int(rng.integers(int(LONGEST_PAUSE_SECONDS * speech.sample_rate) + 1))
+            parts.append(np.zeros(pause, np.float32))
         if len(recording) > num_samples:
             start = int(rng.integers(len(recording) - num_samples + 1))
             recording = recording[start : start + num_samples]
-        pause = int(rng.integers(int(LONGEST_PAUSE_SECONDS * speech.sample_rate) + 1))
-        parts += [to_float(recording), np.zeros(pause, np.float32)]
+        parts.append(to_float(recording))
         length += len(recording)
         if length >= num_samples:
             break

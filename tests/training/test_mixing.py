@@ -56,6 +56,14 @@ def level_db(signal: Waveform) -> float:
     return float(10 * np.log10(np.square(signal, dtype=float).mean()))
 
 
+def test_a_recording_that_is_long_enough_is_heard_without_pauses(speech: Speech) -> None:
+    signals = tuple((np.full(5000, 9000, np.int16),) for _ in speech.speakers)
+    steady = dataclasses.replace(speech, signals=(signals,))
+    for seed in range(20):
+        _, references = draw(steady, seed=seed, num_samples=4000)
+        assert np.ptp(np.abs(references), axis=-1).max() < 1e-6
+
+
 @pytest.mark.parametrize("num_speakers", [2, 3])
 @pytest.mark.parametrize("num_samples", [300, SAMPLES, 30_000])
 def test_references_add_up_to_the_mixture(

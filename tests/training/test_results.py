@@ -56,6 +56,8 @@ def test_toml_comes_back_as_it_was() -> None:
         "text": 'quotes " and \\ and ü',
         "number": 3,
         "real": 0.25,
+        "small": 1e-07,
+        "beyond": float("inf"),
         "yes": True,
         "list": [1, 2],
         "names": ["a", "b.c"],

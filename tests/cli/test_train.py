@@ -1,0 +1,105 @@
+"""`sepcli train` and `sepcli pack` as a user runs them."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.cli.runner import CommandLine
+from tests.training.conftest import RATE, RECIPE, voice
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    for number in range(3):
+        folder = tmp_path / "speech" / f"speaker{number}"
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "1.wav", voice(number), RATE)
+    return tmp_path / "speech"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_trains_a_model_that_separates(sepcli: CommandLine, speech: Path, recipe: Path) -> None:
+    done = sepcli("train", recipe, "-o", "model", "--device", "cpu")
+    assert done.code == 0, done.err
+    assert done.lines == ["model"]
+    assert "s of mixtures a second" in done.err
+    assert "the loader kept the network waiting" in done.err
+    assert "step 8" in done.err and "dev SI-SDRi" in done.err
+    assert "3 speakers have one recording only" in done.err
+    entry = tomllib.loads(Path("model/model.toml").read_text())
+    assert "dev SI-SDRi" in entry["scores"]
+    soundfile.write("mix.wav", voice(0) + voice(1), RATE)
+    done = sepcli("separate", "mix.wav", "--model", "model", "--device", "cpu")
+    assert done.code == 0, done.err
+    assert len(done.lines) == 2
+
+
+def test_slices_say_that_they_go_on(sepcli: CommandLine, speech: Path, recipe: Path) -> None:
+    done = sepcli("train", recipe, "-o", "model", "-d", "cpu", "--time-limit", 0)
+    assert done.code == 0, done.err
+    assert "time is up" in done.err
+    done = sepcli("train", recipe, "-o", "model", "-d", "cpu")
+    assert done.code == 0 and "going on from step 0" in done.err
+    done = sepcli("train", recipe, "-o", "model", "-d", "cpu")
+    assert done.code == 0 and "going on from step 8" in done.err
+
+
+def test_a_pack_is_trained_on_like_a_folder(
+    sepcli: CommandLine, speech: Path, recipe: Path
+) -> None:
+    soundfile.write(speech / "speaker0" / "bad.wav", voice(0, 0.05), RATE)
+    done = sepcli("pack", speech, "speech.pack")
+    assert done.code == 0, done.err
+    assert done.lines == ["speech.pack"]
+    assert "skipped 1 recording, shorter than 0.2 s" in done.err
+    done = sepcli(
+        "train",
+        recipe,
+        "-o",
+        "model",
+        "-d",
+        "cpu",
+        "--train",
+        "speech.pack",
+        "--dev",
+        "speech.pack",
+    )
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("none.toml",), 2, "cannot read the recipe: none.toml"),
+        (("small.toml", "--train", "empty"), 1, "no recordings"),
+        (("small.toml", "--train", "none"), 1, "no such folder, manifest or pack"),
+        (("small.toml", "--from", "no-such-model"), 1, "no-such-model"),
+    ],
+)
+def test_failures_are_one_line_and_a_hint(
+    sepcli: CommandLine,
+    speech: Path,
+    recipe: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    Path("empty").mkdir()
+    done = sepcli("train", *arguments, "-o", "model", "-d", "cpu")
+    assert done.code == code, done.err
+    assert message in done.err and "hint: " in done.err
+    assert "Traceback" not in done.err and done.lines == []
+    assert not Path("model/model.toml").exists()
+
+
+def test_a_wrong_coding_is_a_usage_error(sepcli: CommandLine, speech: Path) -> None:
+    done = sepcli("pack", speech, "speech.pack", "--coding", "mp3")
+    assert done.code == 2 and "unknown coding: mp3" in done.err
