@@ -51,7 +51,7 @@ class ModelEntry:
     files: tuple[str, ...]
     speakers: int
     sample_rate: int
-    config: Mapping[str, Any] = _EMPTY
+    config: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
     repo: str = ""
     revision: str = "main"
     fallback: str = ""

@@ -9,7 +9,8 @@ HEAVY = ("torch", "numpy", "soundfile", "soxr", "scipy", "huggingface_hub", "lig
 
 
 @pytest.mark.parametrize(
-    "arguments,allowed", [(["--help"], ()), (["separate", "--help"], ()), (["info"], ("huggingface_hub",))]
+    "arguments,allowed",
+    [(["--help"], ()), (["separate", "--help"], ()), (["info"], ("huggingface_hub",))],
 )
 def test_no_heavy_imports(arguments: list[str], allowed: tuple[str, ...]) -> None:
     program = (
