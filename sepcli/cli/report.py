@@ -14,6 +14,8 @@ from sepcli.registry import ModelEntry
 from sepcli.runner import choose_device
 from sepcli.weights import load_model
 
+LARGER_MODEL = "spgm"  # what to recommend to who takes the built-in one
+
 
 def load_separator(
     entry: ModelEntry, options: SeparationOptions, *, is_default: bool = False
@@ -21,7 +23,7 @@ def load_separator(
     """Return the separator of `entry`, with a bar while its weights are downloaded."""
     choose_device(options.device)  # before a download, not after it
     if is_default:
-        console.note(f"model: {entry.name}; better and larger: --model sepformer-wsj02mix")
+        console.note(f"model: {entry.name}; a larger one does better: --model {LARGER_MODEL}")
     with console.progress(f"downloading {entry.name}", unit="bytes") as bar:
         loaded = load_model(
             entry,
