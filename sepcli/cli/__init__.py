@@ -76,6 +76,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 # The commands import nothing heavy until they run.
+from sepcli.cli.bench import bench  # noqa: E402
 from sepcli.cli.download import download  # noqa: E402
 from sepcli.cli.evaluate import evaluate  # noqa: E402
 from sepcli.cli.info import info  # noqa: E402
@@ -83,5 +84,5 @@ from sepcli.cli.mix import mix  # noqa: E402
 from sepcli.cli.separate import separate  # noqa: E402
 from sepcli.cli.train import pack, train  # noqa: E402
 
-for _command in (separate, info, download, evaluate, mix, train, pack):
+for _command in (separate, info, download, evaluate, bench, mix, train, pack):
     app.command()(_command)

@@ -1,0 +1,226 @@
+"""`sepcli bench`: how fast models run on this machine."""
+
+import shutil
+import statistics
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sepcli import console
+from sepcli.cli.separate import Precision
+from sepcli.errors import OutputError, SepcliError, UsageError
+from sepcli.registry import DEFAULT_MODEL, find_entry, load_entries
+
+if TYPE_CHECKING:
+    from sepcli.benchmark import Result
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Names, model folders, hf:ORG/REPO, or training recipes (.toml).",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All models of the table.")] = False,
+    chunk: Annotated[
+        list[float] | None,
+        typer.Option(metavar="SECONDS", help="Length of a chunk; may be repeated. Default: 4."),
+    ] = None,
+    batch_size: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Chunks run at once; may be repeated. Default: 1.", min=1),
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Timed runs of each setting.", min=1)] = 5,
+    threads: Annotated[
+        int, typer.Option(help="Threads of the processor; 0: as they are.", min=0)
+    ] = 0,
+    device: Annotated[
+        str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
+    ] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")
+    ] = Precision.fp32,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND",
+            help="Time this command against `sepcli separate`; {input} and {output} are filled in.",
+        ),
+    ] = "",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw score over operations (png, svg, pdf).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a setting instead of a table.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+) -> None:
+    """Measure speed and memory of models, each setting in a process of its own.
+
+    Models whose weights are not here run with random ones, which take as long.
+    """
+    console.configure(quiet=quiet)
+    if models and everything:
+        raise UsageError("--all and names of models exclude each other", "give one of them")
+    names = list(load_entries()) if everything else models or [DEFAULT_MODEL]
+    if any(length <= 0 for length in chunk or []):
+        raise UsageError("a chunk must be longer than 0 s", "give --chunk 4")
+    if plot is not None and not plot.parent.is_dir():
+        raise OutputError(f"no such folder: {plot.parent}", "make it first")
+    if against:
+        _against(names, against, runs, chunk or [30.0], device, as_json=as_json)
+        return
+    from sepcli.benchmark import Setting
+
+    settings = [
+        Setting(
+            model=name,
+            device=device,
+            precision=precision.value,
+            chunk_seconds=seconds,
+            batch_size=size,
+            runs=runs,
+            threads=threads,
+        )
+        for name in names
+        for seconds in chunk or [4.0]
+        for size in batch_size or [1]
+    ]
+    results, num_failed = _measure_all(settings, as_json=as_json)
+    if results and not as_json:
+        console.show(_table(results))
+        if any(result.random_weights for result in results):
+            console.note("random weights where a model was not downloaded")
+    if plot is not None:
+        draw(plot, results)
+    if num_failed:
+        raise typer.Exit(1)
+
+
+def _measure_all(settings: "list[Any]", *, as_json: bool) -> "tuple[list[Result], int]":
+    """Return what was measured, and how many settings failed; tells of each as it goes."""
+    from sepcli.benchmark import run
+
+    results = []
+    with console.progress("measuring", total=len(settings), unit="items") as bar:
+        for setting in settings:
+            bar.update(description=f"measuring {setting.model}")
+            try:
+                results.append(run(setting))
+            except SepcliError as failure:
+                console.error(failure)
+            else:
+                if as_json:
+                    console.result_json(asdict(results[-1]))
+            bar.advance()
+    return results, len(settings) - len(results)
+
+
+def _table(results: "list[Result]") -> Any:
+    from rich.table import Table
+
+    first = results[0]
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        caption_justify="left",
+        caption=f"{first.device}, {first.threads} threads, {first.precision}; "
+        f"matrix product {statistics.median(r.product_gflops for r in results):.0f} GFLOP/s",
+    )
+    table.add_column("model", no_wrap=True)
+    titles = ["chunk", "batch", "load", "time", "RTF", "GMAC/s", "GFLOP/s", "share", "peak"]
+    lower = any(result.si_sdr_to_fp32_db is not None for result in results)
+    for title in titles + ["to fp32"] * lower:
+        table.add_column(title, justify="right", no_wrap=True)
+    for result in results:
+        to_fp32 = result.si_sdr_to_fp32_db
+        table.add_row(
+            result.model,
+            f"{result.chunk_seconds:g} s",
+            str(result.batch_size),
+            f"{result.load_seconds:.2f} s",
+            f"{result.seconds:.3f} s",
+            f"{result.real_time_factor:.3f}",
+            f"{result.macs_per_second / 1e9:.2f}",
+            f"{result.gflops:.0f}",
+            f"{100 * result.share:.0f} %",
+            f"{result.peak_bytes / 1e6:.0f} MB",
+            *([] if not lower else ["" if to_fp32 is None else f"{to_fp32:.1f} dB"]),
+        )
+    return table
+
+
+def _against(
+    names: list[str], other: str, runs: int, lengths: list[float], device: str, *, as_json: bool
+) -> None:
+    """Time `sepcli separate` and another command by turns, and tell the ratio of medians."""
+    from sepcli.contest import compare
+
+    if len(names) > 1:
+        raise UsageError("--against takes one model", "name one")
+    program = shutil.which("sepcli")
+    command = [program] if program else [sys.executable, "-m", "sepcli"]
+    command += ["separate", "{input}", "-o", "{output}", "-m", names[0], "-d", device, "-q"]
+    for seconds in lengths:
+        times = compare(command, other, runs, seconds)
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        ratio = medians["other"] / medians["sepcli"]
+        if as_json:
+            known = {"model": names[0], "seconds": seconds, "command": other, "times": times}
+            console.result_json(known | {"medians": medians, "ratio": ratio})
+            continue
+        console.result(
+            f"{seconds:g} s of audio: sepcli {medians['sepcli']:.2f} s, other "
+            f"{medians['other']:.2f} s, sepcli is {ratio:.2f} times as fast "
+            f"(medians of {runs} runs of whole commands, by turns)"
+        )
+
+
+def draw(path: Path, results: "list[Result]") -> None:
+    """Draw the published score of each model over its operations, one colour a test set.
+
+    Raises:
+        SepcliError: matplotlib is not installed.
+        OutputError: The file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as problem:
+        raise SepcliError(
+            "drawing needs matplotlib", "install it with: pip install 'sepcli[metrics]'"
+        ) from problem
+    points: dict[str, list[tuple[float, float, str]]] = {}
+    known = load_entries()
+    for result in {result.model: result for result in results}.values():
+        entry = find_entry(result.model) if result.model in known else None
+        for test_set, score in list(entry.scores.items())[:1] if entry else []:
+            points.setdefault(test_set, []).append(
+                (result.macs_per_second / 1e9, score, result.model)
+            )
+    if not points:
+        console.warn(f"nothing to draw, no model has a published score: {path}")
+        return
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for test_set, found in sorted(points.items()):
+        costs, scores, _ = zip(*found, strict=True)
+        axes.scatter(costs, scores, label=test_set)
+        for cost, score, name in found:
+            axes.annotate(
+                name, (cost, score), fontsize=7, xytext=(4, 3), textcoords="offset points"
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel("G multiply-accumulates per second of audio")
+    axes.set_ylabel("published score (dB)")
+    axes.legend(fontsize=8)
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as problem:
+        raise OutputError(f"cannot write: {path}", str(problem)) from problem

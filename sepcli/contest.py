@@ -1,0 +1,65 @@
+"""Two whole commands timed on one recording, by turns, so that both meet the same machine."""
+
+import shlex
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sepcli.errors import SepcliError, UsageError
+
+RATE = 8000  # of the recording [Hz]
+
+
+def compare(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str, list[float]]:
+    """Return the times [s] of two whole commands on one recording, run by turns.
+
+    Args:
+        ours: Command of sepcli, with `{input}` and `{output}` (a new folder) to fill in.
+        theirs: The other command line; without `{input}` the recording is its last argument.
+        runs: Timed runs of each, after one that is not.
+        seconds: Length of the recording: noise, since its content takes no time [s].
+
+    Raises:
+        SepcliError: A command fails.
+        UsageError: The other command cannot be parsed.
+    """
+    try:
+        other = shlex.split(theirs)
+    except ValueError as problem:
+        raise UsageError(f"cannot read the command: {theirs}", str(problem)) from problem
+    if not any("{input}" in word for word in other):
+        other.append("{input}")
+    times: dict[str, list[float]] = {"sepcli": [], "other": []}
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "mixture.wav"
+        noise = 0.1 * np.random.default_rng(0).standard_normal(round(RATE * seconds))
+        soundfile.write(recording, noise, RATE)
+        for number in range(runs + 1):
+            for name, command in (("sepcli", ours), ("other", other)):
+                output = Path(folder) / f"{name}{number}"
+                output.mkdir()
+                took = _run_command([_filled(word, recording, output) for word in command])
+                if number:
+                    times[name].append(took)
+    return times
+
+
+def _filled(word: str, recording: Path, output: Path) -> str:
+    return word.replace("{input}", str(recording)).replace("{output}", str(output))
+
+
+def _run_command(command: list[str]) -> float:
+    """Return the time that a command takes [s]."""
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as problem:
+        raise SepcliError(f"cannot run: {command[0]}", str(problem)) from problem
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SepcliError(f"command failed with {done.returncode}: {shlex.join(command)}", last)
+    return time.perf_counter() - start

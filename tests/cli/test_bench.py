@@ -1,0 +1,97 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from sepcli import benchmark, contest
+from sepcli.benchmark import Result, Setting
+from sepcli.errors import DeviceError
+from tests.cli.runner import CommandLine
+
+
+def made_up(setting: Setting) -> Result:
+    if setting.model == "convtasnet-libri2mix-noisy-8k":
+        raise DeviceError("out of memory", "buy some")
+    return Result(
+        **{key: value for key, value in dataclasses.asdict(setting).items() if key != "runs"},
+        sample_rate=8000,
+        parameters=1000,
+        random_weights=True,
+        load_seconds=0.1,
+        seconds=0.5,
+        fastest_seconds=0.4,
+        real_time_factor=0.125,
+        macs_per_second=1e9,
+        gflops=16.0,
+        product_gflops=160.0,
+        share=0.1,
+        peak_bytes=300_000_000,
+        si_sdr_to_fp32_db=None if setting.precision == "fp32" else 40.0,
+    )
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "run", made_up)
+
+
+def test_measures_a_real_model(sepcli: CommandLine, model_folder: Path) -> None:
+    done = sepcli("bench", model_folder, "--chunk", 0.5, "--runs", 1, "-d", "cpu", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.lines[0])
+    assert found["model"] == str(model_folder) and not found["random_weights"]
+    assert found["real_time_factor"] > 0 and found["peak_bytes"] > 50e6
+
+
+@pytest.mark.usefixtures("pretend")
+def test_every_setting_has_a_line(sepcli: CommandLine) -> None:
+    settings = ("--chunk", 2, "--chunk", 4, "--batch-size", 1, "--batch-size", 8)
+    done = sepcli("bench", "spgm", "tdanet-2ms", *settings, "--precision", "bf16")
+    assert done.code == 0, done.err
+    assert done.lines[0].split()[-2:] == ["to", "fp32"]
+    rows = [line.split() for line in done.lines[1:9]]
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        (name, seconds, size)
+        for name in ("spgm", "tdanet-2ms")
+        for seconds in "24"
+        for size in "18"
+    ]
+    assert "matrix product 160 GFLOP/s" in done.out
+    assert "random weights" in done.err
+
+
+@pytest.mark.usefixtures("pretend")
+def test_a_model_that_fails_does_not_stop_the_others(sepcli: CommandLine) -> None:
+    done = sepcli("bench", "--all", "--json", "--plot", "cost.png")
+    assert done.code == 1 and "out of memory" in done.err
+    names = [json.loads(line)["model"] for line in done.lines]
+    assert len(names) > 10 and "convtasnet-libri2mix-noisy-8k" not in names
+    assert Path("cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compares_with_another_command(
+    sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turns(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str, list[float]]:
+        assert "separate" in ours and "{input}" in ours and theirs == "other {input}"
+        assert (runs, seconds) == (3, 10.0)
+        return {"sepcli": [2.0, 1.0, 9.0], "other": [5.0, 4.0, 4.0]}
+
+    monkeypatch.setattr(contest, "compare", turns)
+    arguments = ("bench", "spgm", "--against", "other {input}", "--runs", 3, "--chunk", 10)
+    assert "sepcli is 2.00 times as fast" in sepcli(*arguments).out
+    assert json.loads(sepcli(*arguments, "--json").lines[0])["ratio"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("spgm", "--all"), "--all and names of models exclude each other"),
+        (("spgm", "--chunk", "0"), "a chunk must be longer than 0 s"),
+        (("spgm", "tdanet-2ms", "--against", "x"), "--against takes one model"),
+    ],
+)
+def test_usage_errors(sepcli: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+    done = sepcli("bench", *arguments)
+    assert done.code == 2 and message in done.err
