@@ -198,28 +198,28 @@ class Separator:
             on_chunk: Called after each chunk with its recording.
         """
         waiting: dict[int, list[tuple[Recording, int]]] = {}
-        failed: set[int] = set()
         for recording in recordings:
             if recording.is_complete:
                 yield recording, None
             for index in range(recording.num_accepted, len(recording.chunks)):
+                if recording.is_given_up:
+                    break
                 items = waiting.setdefault(recording.chunk_length, [])
                 items.append((recording, index))
                 if len(items) >= self.runner.batch_size:
-                    yield from self._run(waiting.pop(recording.chunk_length), failed, on_chunk)
+                    yield from self._run(waiting.pop(recording.chunk_length), on_chunk)
             if len(waiting) > self.runner.batch_size:  # many lengths: hold no more files open
-                yield from self._run(waiting.pop(next(iter(waiting))), failed, on_chunk)
+                yield from self._run(waiting.pop(next(iter(waiting))), on_chunk)
         for items in waiting.values():
-            yield from self._run(items, failed, on_chunk)
+            yield from self._run(items, on_chunk)
 
     def _run(
         self,
         items: list[tuple[Recording, int]],
-        failed: set[int],
         on_chunk: Callable[[Recording], None],
     ) -> Iterator[tuple[Recording, SepcliError | None]]:
         """Run chunks of one length; what fails together is tried alone, to blame the right one."""
-        items = [item for item in items if id(item[0]) not in failed]
+        items = [item for item in items if not item[0].is_given_up]
         mixtures = [recording.mixture(index) for recording, index in items]
         sounding = [n for n, mixture in enumerate(mixtures) if mixture.any()]
         silence = np.zeros((self.plan.num_speakers, 1), np.float32)
@@ -230,11 +230,11 @@ class Separator:
                 estimates[n] = raw
         except SepcliError as error:
             if len(items) == 1:
-                failed.add(id(items[0][0]))
+                items[0][0].is_given_up = True
                 yield items[0][0], error
                 return
             for item in items:
-                yield from self._run([item], failed, on_chunk)
+                yield from self._run([item], on_chunk)
             return
         for (recording, _), mixture, raw in zip(items, mixtures, estimates, strict=True):
             recording.accept(mixture, raw)

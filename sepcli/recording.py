@@ -100,6 +100,7 @@ class Recording:
         self.chunk_length = self.chunks[0].length if self.chunks else 0
         self._tracker = SpeakerTracker(plan.num_speakers, plan.sample_rate, embed=plan.embed)
         self.num_accepted = 0
+        self.is_given_up = False  # set when one of its chunks failed
         if self.chunks:
             spool.require_space(len(self.chunks), self.chunk_length)
 

@@ -15,6 +15,8 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ACCELERATOR_BATCH = 8  # enough to fill a GPU with chunks of some seconds; halved when it is short
+_LARGEST_BATCH = 32  # beyond this a GPU is busy anyway
+_MEMORY_SHARE = 0.7  # of what is free; allocators need slack
 _CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
 
 
@@ -78,6 +80,7 @@ class Runner:
         self._device = device
         self._precision = precision
         self._on_warning = on_warning
+        self._is_measured = batch_size is not None or device.type != "cuda"
         # On a CPU one chunk keeps all cores busy, and a larger batch only falls out of the caches.
         self.batch_size = batch_size or (1 if device.type == "cpu" else _ACCELERATOR_BATCH)
 
@@ -92,13 +95,27 @@ class Runner:
         """
         estimates: list[Array] = []
         while len(estimates) < len(chunks):
-            batch = chunks[len(estimates) : len(estimates) + self.batch_size]
+            size = self.batch_size if self._is_measured else 1
+            batch = chunks[len(estimates) : len(estimates) + size]
             try:
-                estimates.extend(self._forward(batch))
+                estimates.extend(
+                    self._forward(batch) if self._is_measured else self._measure(batch)
+                )
             except (torch.OutOfMemoryError, RuntimeError) as cause:
                 if not _is_out_of_memory(cause):
                     raise
                 self._shrink(len(batch), cause)
+        return estimates
+
+    def _measure(self, chunks: Sequence[Array]) -> list[Array]:
+        """Run one chunk alone and choose the batch size by the memory that it took."""
+        torch.cuda.reset_peak_memory_stats(self._device)
+        before = torch.cuda.memory_allocated(self._device)
+        estimates = self._forward(chunks)
+        peak = torch.cuda.max_memory_allocated(self._device) - before
+        free, _ = torch.cuda.mem_get_info(self._device)
+        self.batch_size = fitting_batch(peak, free)
+        self._is_measured = True
         return estimates
 
     def _forward(self, chunks: Sequence[Array]) -> list[Array]:
@@ -128,6 +145,12 @@ class Runner:
             ) from cause
         self.batch_size = used // 2
         self._on_warning(f"out of memory: batch size is now {self.batch_size}")
+
+
+def fitting_batch(chunk_bytes: int, free_bytes: int) -> int:
+    """Return how many chunks to run at once, of which one needs `chunk_bytes` of memory."""
+    fitting = int(_MEMORY_SHARE * free_bytes) // max(chunk_bytes, 1)
+    return min(max(fitting, 1), _LARGEST_BATCH)
 
 
 def _is_out_of_memory(cause: BaseException) -> bool:

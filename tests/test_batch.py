@@ -146,6 +146,32 @@ def test_a_network_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == []
 
 
+class Picky(Identity):
+    """Fails on loud chunks and counts how often it was asked."""
+
+    num_calls = 0
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.num_calls += 1
+        estimates = super().forward(mixture)
+        return estimates / (mixture.abs().amax(dim=-1) < 0.5)[:, None, None]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_failing_recording_is_given_up_at_once_and_alone(tmp_path: Path, batch: int) -> None:
+    for number, level in enumerate((0.1, 0.9, 0.1)):
+        path = tmp_path / f"in/{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.full(RATE * 20, level), RATE)
+    network = Picky()
+    outcomes = run(network, jobs_of(tmp_path / "in", tmp_path / "out"), batch=batch)
+    failed = [outcome.job.source for outcome in outcomes if outcome.error]
+    assert failed == [tmp_path / "in/1.wav"]
+    assert len(names(tmp_path / "out")) == 4
+    chunks = 2 * (20 / 0.6 + 1)  # of the two good ones
+    assert network.num_calls < chunks / batch + 4 * batch
+
+
 def test_a_part_of_a_recording(tmp_path: Path) -> None:
     source = write_mixture(tmp_path / "in/a.wav", 4.0)
     jobs = jobs_of(tmp_path / "in", tmp_path / "out")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
-from sepcli.runner import Runner, choose_device
+from sepcli.runner import Runner, choose_device, fitting_batch
 from tests.doubles import Broken, Identity
 
 
@@ -111,3 +111,22 @@ def test_missing_mps_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_chunk_at_a_time_on_a_cpu() -> None:
     assert Runner(Identity(), torch.device("cpu")).batch_size == 1
+
+
+@pytest.mark.parametrize(
+    "chunk,free,batch", [(10, 100, 7), (10, 5, 1), (1, 10**9, 32), (0, 100, 32), (10, 0, 1)]
+)
+def test_a_batch_fits_into_the_memory(chunk: int, free: int, batch: int) -> None:
+    assert fitting_batch(chunk, free) == batch
+
+
+def test_a_gpu_measures_its_first_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Greedy(99)
+    runner = Runner(network, torch.device("cpu"))
+    monkeypatch.setattr(runner, "_is_measured", False)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 50)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 150)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (430, 1000))
+    assert len(runner.run(chunks(8))) == 8
+    assert network.batches == [1, 3, 3, 1]
