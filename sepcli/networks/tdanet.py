@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sepcli.layers import linear
 from sepcli.ublock import (
     ConvNorm,
     GlobalNorm,
@@ -24,10 +24,8 @@ from sepcli.ublock import (
     UBlock,
     depthwise,
     group_norm,
-    image,
     normalise,
     pointwise,
-    sequence,
 )
 
 TABLE_FRAMES = 10000
@@ -94,7 +92,7 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def maps(self, frames: int) -> tuple[Tensor, Tensor]:
-        """Return both maps as one: weight `[channel, channel, 1, 1]`, offset `[1, frame, channel]`.
+        """Return both maps as one: weight `[channel, channel]`, offset `[1, frame, channel]`.
 
         A softmax over one element is 1, so queries and keys do not matter.
         """
@@ -102,11 +100,11 @@ class Attention(nn.Module):
         value, value_bias = attn.in_proj_weight[-channels:], attn.in_proj_bias[-channels:]
         weight = attn.out_proj.weight @ value
         bias = attn.out_proj.weight @ value_bias + attn.out_proj.bias
-        return weight[:, :, None, None], self.pos_enc(frames) @ weight.t() + bias
+        return weight, self.pos_enc(frames) @ weight.t() + bias
 
     def forward(self, features: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        out = sequence(F.conv2d(image(self.attn_in_norm(features)), weight)) + offset
+        out = linear(self.attn_in_norm(features), weight) + offset
         normed: Tensor = self.norm(out + out)  # twice the output: no residual, as published
         return normed
 

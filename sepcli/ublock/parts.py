@@ -1,0 +1,167 @@
+"""Layout, convolutions, normalisations and resizing of the U block."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sepcli.layers import linear
+
+KERNEL = 5
+"""Taps of the strided and of the top-down depthwise convolutions."""
+
+NORM_EPS = 1e-8
+
+
+class GlobalNorm(nn.Module):
+    """Scale and offset per channel of a normalisation over time and channels of a row."""
+
+    def __init__(self, channels: int, eps: float = NORM_EPS) -> None:
+        super().__init__()
+        self.eps = eps
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    @property
+    def weight(self) -> Tensor:
+        """Scale by channel, under the name that torch's own norms give it."""
+        return self.gamma
+
+    @property
+    def bias(self) -> Tensor:
+        """Offset by channel."""
+        return self.beta
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Return the same normalisation with torch's names for its parameters."""
+    return nn.GroupNorm(1, channels, NORM_EPS)
+
+
+Norm = GlobalNorm | nn.GroupNorm
+MakeNorm = Callable[[int], Norm]
+
+
+def image(features: Tensor) -> Tensor:
+    """Return a view as `[row, channel, 1, time]`, which torch recognises as channels-last."""
+    return features.transpose(1, 2).unsqueeze(2)
+
+
+def sequence(images: Tensor) -> Tensor:
+    """Return a view as `[row, time, channel]`; undoes `image`."""
+    return images.squeeze(2).transpose(1, 2)
+
+
+def pointwise(
+    features: Tensor, conv: nn.Conv1d | nn.Conv2d, *, residual: Tensor | None = None
+) -> Tensor:
+    """Return the kernel-1 convolution of the features, plus `residual` if given.
+
+    Args:
+        features: `[row, time, channel]`.
+        conv: A convolution of kernel 1 without groups.
+        residual: Of the shape of the result.
+    """
+    if not torch.is_grad_enabled():
+        return linear(features, conv.weight.flatten(1), conv.bias, residual=residual)
+    weight = conv.weight.flatten(1)[:, :, None, None]
+    result = sequence(F.conv2d(image(features), weight, conv.bias))
+    return result if residual is None else residual + result
+
+
+def depthwise(features: Tensor, conv: nn.Conv1d) -> Tensor:
+    """Return each channel convolved with its own odd kernel, `[row, ceil(time / stride), channel]`.
+
+    Gradients come from shifted products: torch's own backward pass of a depthwise convolution
+    takes a hundred times as long as its forward pass.
+    """
+    channels, _, taps = conv.weight.shape
+    stride = conv.stride[0]
+    weight = conv.weight.unsqueeze(2)
+    return sequence(
+        F.conv2d(image(features), weight, conv.bias, (1, stride), (0, taps // 2), groups=channels)
+    )
+
+
+def scale_and_offset(mean: Tensor, square: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+    """Return a, b `[row, 1, channel]` such that a x + b is x normalised.
+
+    Args:
+        mean: Mean of x over time and channels, `[row, 1, 1]`.
+        square: Mean of x², `[row, 1, 1]`.
+        norm: Holds scale and offset by channel.
+    """
+    scale = norm.weight * ((square - mean.square()).clamp_min(0) + norm.eps).rsqrt()
+    return scale, norm.bias - scale * mean
+
+
+def means(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the mean square over time and channels, `[row, 1, 1]`."""
+    # Frame by frame first: one float32 sum over all would lose digits.
+    frame = torch.linalg.vector_norm(features, dim=2, keepdim=True)
+    square = frame.square().mean(1, keepdim=True) / features.shape[2]
+    return features.mean(2, keepdim=True).mean(1, keepdim=True), square
+
+
+def normalise(features: Tensor, norm: Norm, *, residual: Tensor | None = None) -> Tensor:
+    """Return the features of each row normalised over time and channels, plus `residual`."""
+    # Not torch's group_norm: its channels-last sums lose digits as the recording grows.
+    scale, offset = scale_and_offset(*means(features), norm)
+    if residual is None:
+        return torch.addcmul(offset, features, scale)
+    return torch.addcmul(residual, features, scale) + offset
+
+
+@lru_cache(maxsize=256)
+def nearest(source: int, target: int, device: torch.device) -> Tensor:
+    """Return the source frame of every target frame under nearest-neighbour resizing.
+
+    The position is computed in float32, as torch does and as the published networks were trained;
+    whole-number arithmetic gives other frames at many pairs of lengths.
+    """
+    with torch.inference_mode(False):
+        frames = torch.arange(source, dtype=torch.float32, device=device)
+        return F.interpolate(frames[None, None], size=target, mode="nearest")[0, 0].long()
+
+
+def spread(fine: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
+    """Return fine * up(factor) + up(offset), where up resizes to fine's length by repetition.
+
+    Args:
+        fine: `[row, time, channel]`.
+        factor: `[row, coarse time, channel]`.
+        offset: `[row, coarse time, channel]`.
+    """
+    rows, time, channels = fine.shape
+    coarse = factor.shape[1]
+    if time % coarse == 0:  # every coarse frame is repeated equally often: a view will do
+        blocks = fine.reshape(rows, coarse, time // coarse, channels)
+        return torch.addcmul(offset.unsqueeze(2), blocks, factor.unsqueeze(2)).reshape(fine.shape)
+    index = nearest(coarse, time, fine.device)
+    return torch.addcmul(offset.index_select(1, index), fine, factor.index_select(1, index))
+
+
+class ConvNorm(nn.Module):
+    """Parameters of a convolution, its normalisation, and for some a rectifier's slope."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        norm: MakeNorm,
+        *,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        rectify: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(
+            inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias
+        )
+        self.norm = norm(outputs)
+        if rectify:
+            self.act = nn.PReLU()
