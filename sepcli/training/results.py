@@ -162,6 +162,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     if isinstance(value, float):
-        return repr(value)  # also nan and inf, which JSON does not have
+        return repr(float(value))  # also nan and inf, which JSON does not have
     # JSON's strings, whole numbers and booleans are TOML's.
     return json.dumps(value, ensure_ascii=False)
