@@ -3,16 +3,17 @@
     python benchmarks/leakage.py --speech ../shared/speech
 
 Two speakers; each estimate is its source plus the other one, at a random level, filtered as given,
-and noise 60 dB below full scale; then levels are fitted to the mixture.
+and noise 60 dB below full scale; or, with `--model`, what a network gives. Then levels are fitted.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from conversations import make_conversation, recipes
+from conversations import Conversation, make_conversation, recipes
 from scipy.signal import fftconvolve
-from speaker_order import si_sdr
+from speaker_order import Separate, real, si_sdr
 
 from sepcli.chunking import plan_chunks, seconds_to_samples
 from sepcli.speakers import fit_levels, remove_leakage
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
     parser.add_argument("--count", type=int, default=6, help="conversations")
     parser.add_argument("--sample-rate", type=int, default=8_000)
+    parser.add_argument("--model", help="a network of sepcli instead of the simulation")
     arguments = parser.parse_args()
     print("| leakage | level | silent file: kept, removed | both speak: kept, removed", end=" ")
     print("| whole chunk: kept, removed |\n" + "|---" * 5 + "|")
@@ -72,24 +74,54 @@ def main() -> None:
     conversations = [
         make_conversation(r, arguments.speech) for r in recipes(arguments.count, 2, rate)
     ]
+    if arguments.model:
+        network = real(arguments.model)
+        row = _row(
+            conversations, rate, lambda mixture, sources: _in_place(network, mixture, sources)
+        )
+        print(f"| {arguments.model} | as it is |{row}")
+        return
     for kind, decay in FILTERS.items():
         for level_db in LEVELS_DB:
             rng = np.random.default_rng(0)
-            rows: list[tuple[list, list]] = []
-            for conversation in conversations:
-                active = np.repeat(conversation.active, rate // 50, axis=1)
-                plan = (seconds_to_samples(s, rate) for s in (CHUNK_SECONDS, OVERLAP_SECONDS))
-                for chunk in plan_chunks(active.shape[1], *plan):
-                    part = slice(chunk.start, chunk.stop)
-                    sources = conversation.sources[:, part]
-                    raw = leaking(rng, sources, level_db, decay)
-                    kept = fit_levels(sources.sum(axis=0), raw)[:, np.newaxis] * raw
-                    removed = remove_leakage(kept, rate)
-                    pair = [measure(e, sources, active[:, part]) for e in (kept, removed)]
-                    rows += zip(*pair, strict=True)
-            kept, removed = np.median(np.array(rows), axis=0).T.reshape(3, 2).T
-            cells = "".join(f" {a:.1f}, {b:.1f} dB |" for a, b in zip(kept, removed, strict=True))
-            print(f"| {kind} | {level_db[0]:g} to {level_db[1]:g} dB |{cells}", flush=True)
+
+            def separate(
+                mixture: np.ndarray,
+                sources: np.ndarray,
+                how: tuple = (rng, level_db, decay),
+            ) -> np.ndarray:
+                return leaking(how[0], sources, how[1], how[2])
+
+            row = _row(conversations, rate, separate)
+            print(f"| {kind} | {level_db[0]:g} to {level_db[1]:g} dB |{row}", flush=True)
+
+
+def _in_place(network: Separate, mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    estimates, whose = network(mixture, sources)
+    return estimates[np.argsort(whose)]
+
+
+def _row(
+    conversations: list[Conversation],
+    rate: int,
+    separate: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> str:
+    """Return the cells of one row: medians over chunks and speakers."""
+    rows: list[tuple] = []
+    for conversation in conversations:
+        active = np.repeat(conversation.active, rate // 50, axis=1)
+        plan = (seconds_to_samples(s, rate) for s in (CHUNK_SECONDS, OVERLAP_SECONDS))
+        for chunk in plan_chunks(active.shape[1], *plan):
+            part = slice(chunk.start, chunk.stop)
+            sources = conversation.sources[:, part]
+            mixture = sources.sum(axis=0)
+            raw = separate(mixture, sources)
+            kept = fit_levels(mixture, raw)[:, np.newaxis] * raw
+            removed = remove_leakage(kept, rate)
+            pair = [measure(e, sources, active[:, part]) for e in (kept, removed)]
+            rows += zip(*pair, strict=True)
+    kept, removed = np.median(np.array(rows), axis=0)
+    return "".join(f" {a:.1f}, {b:.1f} dB |" for a, b in zip(kept, removed, strict=True))
 
 
 if __name__ == "__main__":
