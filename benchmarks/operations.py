@@ -267,11 +267,14 @@ def measured(architecture: str, config: str, sample_rate: int, seconds: int) -> 
     return count_parameters(network), round(macs)
 
 
+ENTRIES = load_entries()
+
+
 def network_of(row: Row) -> tuple[str, str, int]:
     """Return architecture, configuration as JSON, and rate of a row."""
     if not row.entry:
         return row.architecture, json.dumps(dict(row.config), sort_keys=True), row.sample_rate
-    entry = load_entries()[row.entry]
+    entry = ENTRIES[row.entry]
     return entry.architecture, json.dumps(dict(entry.config), sort_keys=True), entry.sample_rate
 
 
@@ -343,7 +346,7 @@ def claims() -> Iterator[str]:
 
 def modulation_share() -> float:
     """Return the share of SPGM's parameters that its modulation has."""
-    entry = load_entries()["spgm-base"]
+    entry = ENTRIES["spgm-base"]
     network, _ = build_network(entry.architecture, entry.config, where="spgm")
     inside = sum(p.numel() for name, p in network.named_parameters() if ".inter_mdl." in name)
     return inside / count_parameters(network)
@@ -373,7 +376,7 @@ of the later code: 128 filters in 16 groups against 64 filters in one.
 def models_table() -> str:
     """Return models.toml with the operations of each entry as counted."""
     text = TABLE.read_text()
-    for name, entry in load_entries().items():
+    for name, entry in ENTRIES.items():
         head = f"[{name}]\n"
         if head not in text:
             continue  # inside the package, or the user's own
@@ -390,7 +393,8 @@ def models_table() -> str:
 def main() -> int:
     """Write both files, or with `--check` compare them; return the exit code."""
     stale = 0
-    for file, content in ((TABLE, models_table()), (DOCUMENT, document())):
+    for file, made in ((TABLE, models_table), (DOCUMENT, document)):
+        content = made()
         if "--check" in sys.argv:
             stale += not file.is_file() or file.read_text() != content
         else:
