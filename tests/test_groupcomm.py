@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from sepcli.groupcomm import TAC, SumBlock, normalise
-from sepcli.ublock import GlobalNorm
 
 
 @torch.inference_mode()
