@@ -229,4 +229,9 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         )
     if recording.peak == 0.0:
         found.append("the recording is silent")
+    elif delivery.order.num_voices < len(delivery.order.orders[0]):
+        found.append(
+            f"it sounds like fewer people than outputs: {delivery.order.num_voices} of "
+            f"{recording.plan.num_speakers}"
+        )
     return tuple(found)

@@ -15,7 +15,7 @@ from sepcli.chunking import seconds_to_samples
 from sepcli.delivery import OutputOptions, deliver, prepare_folder, refuse_unwritable
 from sepcli.errors import AudioError, SepcliError, UsageError
 from sepcli.outputs import Naming
-from sepcli.recording import Level, Recording, RecordingPlan
+from sepcli.recording import Leakage, Level, Recording, RecordingPlan
 from sepcli.registry import DEFAULT_MODEL, ModelEntry
 from sepcli.runner import Precision, Runner, choose_device
 from sepcli.speakers import SpeakerOrder
@@ -43,6 +43,8 @@ class SeparationOptions:
         overlap_seconds: Overlap of neighbouring chunks [s].
         batch_size: Chunks run at once.
         level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
+        leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
+            there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
     """
 
     device: str = "auto"
@@ -51,6 +53,7 @@ class SeparationOptions:
     overlap_seconds: float | None = None
     batch_size: int | None = None
     level: Level | None = None
+    leakage: Leakage = "keep"
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,7 @@ def _plan(entry: ModelEntry, options: SeparationOptions) -> RecordingPlan:
         chunk=seconds_to_samples(chunk_seconds, entry.sample_rate),
         overlap=seconds_to_samples(overlap_seconds, entry.sample_rate),
         level=options.level or entry.level,
+        leakage=options.leakage,
         embed=voices.load_embed(),
     )
 

@@ -10,11 +10,12 @@ import numpy as np
 from sepcli.audio import AudioInfo, downmix, resample_blocks
 from sepcli.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
 from sepcli.errors import SepcliError
-from sepcli.speakers import Embed, SpeakerOrder, SpeakerTracker, fit_levels
+from sepcli.speakers import Embed, SpeakerOrder, SpeakerTracker, fit_levels, remove_leakage
 from sepcli.spool import Spool
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Level = Literal["fit", "as-is"]
+Leakage = Literal["keep", "remove"]
 
 FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
 QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
@@ -53,6 +54,7 @@ class RecordingPlan:
         chunk: Length of a chunk.
         overlap: Overlap of neighbouring chunks.
         level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
+        leakage: `"remove"` takes faint copies of who speaks out of who is silent.
         embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
     """
 
@@ -61,6 +63,7 @@ class RecordingPlan:
     chunk: int
     overlap: int
     level: Level
+    leakage: Leakage = "keep"
     embed: Embed | None = None
 
 
@@ -147,6 +150,8 @@ class Recording:
         estimates = raw_estimates / np.float32(self.input_gain)
         if self.plan.level == "fit":
             estimates = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
+        if self.plan.leakage == "remove":
+            estimates = remove_leakage(estimates, self.plan.sample_rate)
         estimates = estimates.astype(np.float32, copy=False)
         self._tracker.add(self.chunks[self.num_accepted], mixture, estimates)
         self.spool.append_estimates(estimates)

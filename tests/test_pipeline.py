@@ -82,6 +82,15 @@ def test_any_scale_comes_back(scale: float) -> None:
     np.testing.assert_allclose(scaled / scale, usual, atol=2e-6)
 
 
+def test_leakage_is_removed_on_request() -> None:
+    speech = two_voices(6.0)[0]
+    leaky = Identity((0.9, 0.1))
+    kept = separator(leaky).separate(speech, RATE).estimates
+    cleaned = separator(leaky, leakage="remove").separate(speech, RATE).estimates
+    np.testing.assert_allclose(cleaned.sum(axis=0), kept.sum(axis=0), atol=1e-5)
+    assert np.square(cleaned[1]).sum() < 0.1 * np.square(kept[1]).sum()
+
+
 def test_silence_stays_silent() -> None:
     made = Separator(BandSplit(), entry()).separate(np.zeros(20_000, np.float32), RATE)
     assert made.estimates.shape == (2, 20_000)

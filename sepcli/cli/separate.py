@@ -44,6 +44,13 @@ class Level(StrEnum):
     as_is = "as-is"
 
 
+class Leakage(StrEnum):
+    """What becomes of faint copies of who speaks in the files of who is silent."""
+
+    keep = "keep"
+    remove = "remove"
+
+
 def separate(
     inputs: Annotated[
         list[str],
@@ -101,6 +108,9 @@ def separate(
         Level | None,
         typer.Option(help="fit: levels that explain the mixture; as-is: the network's own."),
     ] = None,
+    leakage: Annotated[
+        Leakage, typer.Option(help="remove: quieten who is silent; costs a little quality.")
+    ] = Leakage.keep,
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Chunks run at once.", min=1)
     ] = None,
@@ -159,6 +169,7 @@ def separate(
         overlap_seconds=overlap,
         batch_size=batch_size,
         level=level.value if level is not None else None,
+        leakage=leakage.value,
     )
     output = OutputOptions(
         format=audio_format.value,
