@@ -2,7 +2,7 @@
 PYTHON ?= python
 VENV ?= .venv
 
-.PHONY: ci check format test slow scores
+.PHONY: ci check format test slow mutants scores
 
 ci:  ## set up an environment and run every check in it
 	python3 -m venv $(VENV)
@@ -25,3 +25,6 @@ test:
 
 slow:
 	$(PYTHON) -m pytest -m slow
+
+mutants:  ## change the code in small ways, see docs/testing.md; MODULES='chunking speakers' for some
+	$(PYTHON) benchmarks/mutants.py $(MODULES)

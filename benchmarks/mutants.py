@@ -1,0 +1,137 @@
+"""Change sepcli in thousands of small ways and count which changes the tests notice.
+
+    python benchmarks/mutants.py                      every module of the table, most of an hour
+    python benchmarks/mutants.py chunking speakers    only those whose name begins so
+    python benchmarks/mutants.py chunking --show      and the changes nobody noticed, as diffs
+
+Needs mutmut (`pip install 'sepcli[mutants]'`). Each module is mutated in a copy below
+`runs/mutants/`, never in the working tree, and is tried by its own tests alone. What an earlier
+run found is kept there, so that an interrupted run goes on; `--again` forgets it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("sepcli", "tests", "benchmarks", "docs", "examples", "recipes")
+FILES = ("pyproject.toml", "models.toml", "README.md", "SECURITY.md", "Makefile")
+
+# module below sepcli/ -> its tests below tests/; the smallest and purest first
+WEIGHTS = ("test_weights.py", "test_building.py")
+MODULES = {
+    "chunking": ("test_chunking.py",),
+    "speakers/levels": ("speakers/test_levels.py",),
+    "speakers/evidence": ("speakers/test_evidence.py", "speakers/test_tracker.py"),
+    "speakers/leakage": ("speakers/test_leakage.py",),
+    "speakers/tracker": ("speakers/test_tracker.py",),
+    "speakers/solving": ("speakers/test_solving.py", "speakers/test_tracker.py"),
+    "audio/resampling": ("audio/test_resampling.py",),
+    "audio/encodings": ("audio/test_encodings.py",),
+    "audio/names": ("audio/test_names.py",),
+    "audio/space": ("audio/test_space.py",),
+    "audio/headers": ("audio/test_headers.py",),
+    "audio/finding": ("audio/test_finding.py",),
+    "audio/pending": ("audio/test_pending.py",),
+    "audio/writing": ("audio/test_writing.py",),
+    "audio/sources": ("audio/test_sources.py", "audio/test_reading.py"),
+    "audio/sndfile": ("audio/test_reading.py", "audio/test_headers.py", "audio/test_writing.py"),
+    "audio/reading": ("audio/test_reading.py", "audio/test_ffmpeg.py"),
+    "audio/ffmpeg": ("audio/test_ffmpeg.py",),
+    "checkpoints": ("test_checkpoints.py",),
+    "building": WEIGHTS,
+    "cache": ("test_hub.py",),
+    "hub": ("test_hub.py",),
+    "weights": WEIGHTS,
+}
+KILLED = ("killed", "timeout", "segfault", "suspicious")
+
+
+def prepare(module: str, again: bool) -> Path:
+    """Return a folder with a copy of the tree and the settings for one module."""
+    folder = ROOT / "runs" / "mutants" / module.replace("/", "-")
+    if again:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in FILES:
+        shutil.copy2(ROOT / name, folder / name)
+    tests = "".join(f"\n    tests/{test}" for test in MODULES[module])
+    copied = "".join(f"\n    {name}" for name in (*COPIED[2:], *FILES[1:]))
+    (folder / "setup.cfg").write_text(
+        "[mutmut]\n"
+        "source_paths =\n    sepcli\n"
+        f"only_mutate =\n    sepcli/{module}.py\n"
+        f"also_copy ={copied}\n"
+        f"pytest_add_cli_args_test_selection ={tests}\n"
+        "pytest_add_cli_args =\n    -p\n    no:cacheprovider\n    --hypothesis-profile=mutants\n"
+        "use_git_change_detection = false\n"
+        "track_dependencies = false\n"
+        "timeout_multiplier = 5.0\n"
+        "timeout_constant = 5.0\n"
+    )
+    return folder
+
+
+def mutmut(folder: Path, *arguments: str) -> str:
+    """Return what mutmut prints in that folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mutmut", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"mutmut {' '.join(arguments)} in {folder}:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def results(folder: Path, module: str) -> dict[str, str]:
+    """Return what became of each mutant of a module, by its name."""
+    lines = [line.split(": ") for line in mutmut(folder, "results", "--all", "true").splitlines()]
+    prefix = f"sepcli.{module.replace('/', '.')}."
+    found = {line[0].strip(): line[1] for line in lines if len(line) == 2}
+    return {name: status for name, status in found.items() if name.startswith(prefix)}
+
+
+def main() -> None:
+    """Print a table of the modules chosen, and what nobody noticed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="beginnings of modules; none for all")
+    parser.add_argument("--show", action="store_true", help="print the changes nobody noticed")
+    parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--children", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    chosen = [m for m in MODULES if not options.names or m.startswith(tuple(options.names))]
+    summary = {}
+    print("| module | mutants | killed | of them by time | survived | without a test | score |")
+    print("|---|---|---|---|---|---|---|")
+    for module in chosen:
+        folder = prepare(module, options.again)
+        mutmut(folder, "run", "--max-children", str(options.children))
+        found = results(folder, module)
+        count = Counter(found.values())
+        killed = sum(count[status] for status in KILLED)
+        summary[module] = {"mutants": len(found), "killed": killed, **count}
+        score = f"{100 * killed / len(found):.1f} %" if found else "none"
+        row = (len(found), killed, count["timeout"], count["survived"], count["no tests"], score)
+        print(f"| {module} | {' | '.join(map(str, row))} |", flush=True)
+        for name in (n for n, status in found.items() if options.show and status not in KILLED):
+            print(f"{found[name]}: {name}\n{mutmut(folder, 'show', name)}", flush=True)
+    path = ROOT / "runs" / "mutants" / "summary.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(known | summary, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
