@@ -24,6 +24,7 @@ from sepcli.recording import Recording
 from sepcli.spool import Spool, default_spool_folder, spool_key
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
+TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
 
 
@@ -229,7 +230,10 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         )
     if recording.peak == 0.0:
         found.append("the recording is silent")
-    elif delivery.order.num_voices < len(delivery.order.orders[0]):
+    elif (
+        recording.seconds >= TELLING_SECONDS
+        and 0 < delivery.order.num_voices < recording.plan.num_speakers
+    ):
         found.append(
             f"it sounds like fewer people than outputs: {delivery.order.num_voices} of "
             f"{recording.plan.num_speakers}"

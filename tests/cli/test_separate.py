@@ -8,7 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from sepcli.cli import report, separate
+from sepcli.cli import report
+from sepcli.cli.separate import _parse_time
 from sepcli.errors import UsageError
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, Identity, two_voices
@@ -224,13 +225,13 @@ def test_any_tone_of_verbosity_gives_the_same_results(
     "text,seconds", [("", None), ("12.5", 12.5), ("3:20", 200.0), ("1:02:03.5", 3723.5)]
 )
 def test_times(text: str, seconds: float | None) -> None:
-    assert separate._parse_time(text) == seconds
+    assert _parse_time(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["1:", "-3", ":", "1:2:3:4", "nan", "1e999", "x"])
 def test_bad_times(text: str) -> None:
     with pytest.raises(UsageError):
-        separate._parse_time(text)
+        _parse_time(text)
 
 
 def test_clock() -> None:
