@@ -62,9 +62,13 @@ def test_downloads_once_and_then_needs_no_network(hub: Hub, served: Path) -> Non
     files = fetch_files(entry, on_progress=lambda *step: seen.append(step))
     assert files["w.bin"].read_bytes() == CONTENT
     assert seen[-1] == ("w.bin", len(CONTENT), len(CONTENT))
-    asked = len(hub.requests)
+    # The file's metadata, then the file, and nothing else: no telemetry.
+    assert [(method, path) for method, path, _ in hub.requests] == [
+        ("HEAD", "/org/name/resolve/main/w.bin"),
+        ("GET", "/org/name/resolve/main/w.bin"),
+    ]
     assert fetch_files(entry) == files == cached_files(entry)
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == 2
 
 
 def test_a_refresh_asks_the_hub_for_news(hub: Hub, served: Path) -> None:
