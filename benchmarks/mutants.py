@@ -3,6 +3,7 @@
     python benchmarks/mutants.py                      every module of the table, most of an hour
     python benchmarks/mutants.py chunking speakers    only those whose name begins so
     python benchmarks/mutants.py chunking --show      and the changes nobody noticed, as diffs
+    python benchmarks/mutants.py audio --sample 50    50 of each module, drawn by a fixed seed
 
 Needs mutmut (`pip install 'sepcli[mutants]'`). Each module is mutated in a copy below
 `runs/mutants/`, never in the working tree, and is tried by its own tests alone. What an earlier
@@ -10,8 +11,8 @@ run found is kept there, so that an interrupted run goes on; `--again` forgets i
 """
 
 import argparse
-import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,21 @@ MODULES = {
     "hub": ("test_hub.py",),
     "weights": WEIGHTS,
 }
+NAMES = """
+import sys
+from pathlib import Path
+from mutmut.__main__ import get_mutant_name
+from mutmut.mutation.file_mutation import mutate_file_contents
+path = Path(sys.argv[1])
+for name in mutate_file_contents(str(path), path.read_text(), None, None).mutant_names:
+    print(get_mutant_name(path, name))
+"""
+DIFFS = """
+import sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+for name in sys.argv[2:]:
+    print(name, get_diff_for_mutant(name, path=sys.argv[1]), sep="\\n")
+"""
 KILLED = ("killed", "timeout", "segfault", "suspicious")
 
 
@@ -81,10 +97,10 @@ def prepare(module: str, again: bool) -> Path:
     return folder
 
 
-def mutmut(folder: Path, *arguments: str) -> str:
-    """Return what mutmut prints in that folder."""
+def run(folder: Path, *arguments: str) -> str:
+    """Return what a Python program prints in that folder."""
     done = subprocess.run(
-        [sys.executable, "-m", "mutmut", *arguments],
+        [sys.executable, *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""},
         stdout=subprocess.PIPE,
@@ -92,16 +108,20 @@ def mutmut(folder: Path, *arguments: str) -> str:
         text=True,
     )
     if done.returncode:
-        raise SystemExit(f"mutmut {' '.join(arguments)} in {folder}:\n{done.stdout[-4000:]}")
+        raise SystemExit(f"{' '.join(arguments[:2])} in {folder}:\n{done.stdout[-4000:]}")
     return done.stdout
 
 
-def results(folder: Path, module: str) -> dict[str, str]:
-    """Return what became of each mutant of a module, by its name."""
-    lines = [line.split(": ") for line in mutmut(folder, "results", "--all", "true").splitlines()]
-    prefix = f"sepcli.{module.replace('/', '.')}."
-    found = {line[0].strip(): line[1] for line in lines if len(line) == 2}
-    return {name: status for name, status in found.items() if name.startswith(prefix)}
+def names_of(folder: Path, module: str) -> list[str]:
+    """Return the names of all mutants of a module."""
+    return run(folder, "-c", NAMES, f"sepcli/{module}.py").split()
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Return what became of each mutant that was tried, by its name."""
+    lines = run(folder, "-m", "mutmut", "results", "--all", "true").splitlines()
+    found = dict(line.strip().split(": ") for line in lines if line.startswith("    "))
+    return {name: status for name, status in found.items() if status != "not checked"}
 
 
 def main() -> None:
@@ -110,27 +130,27 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of modules; none for all")
     parser.add_argument("--show", action="store_true", help="print the changes nobody noticed")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--sample", type=int, help="try no more than this many of a module")
     parser.add_argument("--children", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     chosen = [m for m in MODULES if not options.names or m.startswith(tuple(options.names))]
-    summary = {}
-    print("| module | mutants | killed | of them by time | survived | without a test | score |")
+    print("| module | mutants | tried | killed | of them by time | without a test | score |")
     print("|---|---|---|---|---|---|---|")
     for module in chosen:
         folder = prepare(module, options.again)
-        mutmut(folder, "run", "--max-children", str(options.children))
-        found = results(folder, module)
+        every = names_of(folder, module)
+        few = options.sample and options.sample < len(every)
+        drawn = random.Random(0).sample(every, options.sample) if few else []
+        run(folder, "-m", "mutmut", "run", "--max-children", str(options.children), *drawn)
+        found = results(folder)
         count = Counter(found.values())
         killed = sum(count[status] for status in KILLED)
-        summary[module] = {"mutants": len(found), "killed": killed, **count}
         score = f"{100 * killed / len(found):.1f} %" if found else "none"
-        row = (len(found), killed, count["timeout"], count["survived"], count["no tests"], score)
+        row = (len(every), len(found), killed, count["timeout"], count["no tests"], score)
         print(f"| {module} | {' | '.join(map(str, row))} |", flush=True)
-        for name in (n for n, status in found.items() if options.show and status not in KILLED):
-            print(f"{found[name]}: {name}\n{mutmut(folder, 'show', name)}", flush=True)
-    path = ROOT / "runs" / "mutants" / "summary.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(known | summary, indent=2) + "\n")
+        left = [name for name, status in found.items() if status not in KILLED]
+        if options.show and left:
+            print(run(folder, "-c", DIFFS, f"sepcli/{module}.py", *left), flush=True)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,13 @@ def test_overlap_grows_until_somebody_speaks_in_it():
     assert second.start > 6_000  # and no more than needed
 
 
+def test_a_short_overlap_wants_to_be_filled_with_speech():
+    signal = np.zeros(8_000, np.float32)
+    signal[:3_500] = signal[5_000:] = 1.0
+    second = plan_chunks(len(signal), 4_000, 200, envelope(signal))[1]
+    assert second.start == 3_300  # 200 samples of speech, no more
+
+
 def test_overlap_stays_when_the_pause_is_too_long_for_it():
     signal = np.zeros(16_000, np.float32)
     signal[:2_000] = signal[12_000:] = 1.0
@@ -121,8 +128,50 @@ def test_fade_goes_to_the_quiet_place():
     assert 1_600 <= seam.start < seam.stop <= 1_800
 
 
+def quiet(start, stop):
+    """The energy of 160 samples that are loud but for one stretch; frames of one sample."""
+    levels = np.full(160, 200, np.uint8)
+    levels[start:stop] = 0
+    return Energy(levels, 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        (0, 0, (75, 85)),  # nothing to choose: the middle of the overlap, 60 to 100
+        (70, 80, (70, 80)),
+        (60, 74, (65, 75)),  # an eighth of the overlap is left out at either end,
+        (86, 100, (85, 95)),  # though it would be quieter there
+    ],
+)
+def test_seam_is_the_quietest_place_of_the_middle(start, stop, expected):
+    chunks = (Chunk(0, 100), Chunk(60, 100))
+    (seam,) = plan_seams(chunks, 40, quiet(start, stop))
+    assert (seam.start, seam.stop) == expected
+
+
+def test_a_fade_shorter_than_a_frame_goes_to_the_quietest_frame():
+    levels = np.full(60, 200, np.uint8)
+    levels[45], levels[47:49] = 100, 140
+    (seam,) = plan_seams((Chunk(0, 1_000), Chunk(840, 360)), 40, Energy(levels, 20))
+    assert (seam.start, seam.stop) == (905, 915)
+
+
+def test_overlap_add_fades_where_it_is_quiet():
+    def read(index):
+        return np.full((1, 100), 1.0 - index, np.float32)
+
+    chunks = (Chunk(0, 100), Chunk(60, 100))
+    total = np.concatenate(list(overlap_add(chunks, read, 40, quiet(70, 80))), axis=1)[0]
+    assert total.dtype == np.float32
+    assert (total[:70] == 1.0).all() and (total[80:] == 0.0).all()
+    assert ((total[70:80] > 0.0) & (total[70:80] < 1.0)).all()
+
+
 def test_weights_of_a_seam_sum_to_one_and_rise():
     weights = fade_in(64)
+    assert weights.dtype == np.float32
+    assert fade_in(1) == 0.5
     np.testing.assert_allclose(weights + weights[::-1], 1.0, atol=1e-6)
     assert (np.diff(weights) > 0).all()
     chunks = (Chunk(0, 100), Chunk(60, 100))
