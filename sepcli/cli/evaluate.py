@@ -16,7 +16,8 @@ from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sepcli.evaluation import Average, Item, Scores, Tally
+    from sepcli.evaluation import Average, Scores, Tally
+    from sepcli.testset import Item
 
     Waveforms = np.ndarray[Any, np.dtype[np.float32]]
     # the item, its mixture if any, its rate -> estimates
@@ -87,7 +88,8 @@ def evaluate(
     console.configure(quiet=quiet, verbose=verbose)
     if bool(model) == bool(estimates):
         raise UsageError("give either --model or --estimates", "see: sepcli evaluate --help")
-    from sepcli.evaluation import Tally, find_items, require_metrics
+    from sepcli.evaluation import Tally, require_metrics
+    from sepcli.testset import find_items
 
     extras = list(dict.fromkeys(metric or []))
     require_metrics(extras)
@@ -127,7 +129,8 @@ def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Ite
 
 
 def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judged:
-    from sepcli.evaluation import Scores, read, score
+    from sepcli.evaluation import Scores, score
+    from sepcli.testset import read
 
     paths = [*item.references, *([item.mixture] if item.mixture else [])]
     waveforms, rate, differed = read(paths)
@@ -163,13 +166,15 @@ def _separator(model: str, device: str) -> "Estimator":
 
 def _files(folder: Path) -> "Estimator":
     """Return what reads the estimates of a recording."""
-    from sepcli.evaluation import find_estimates, read
+    from sepcli.testset import find_estimates, index_files, read
 
     if not folder.is_dir():
         raise AudioError(f"no such folder: {folder}", "give the folder that holds the estimates")
 
+    files = index_files(folder)
+
     def find(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":
-        found = find_estimates(folder, item.name)
+        found = find_estimates(files, item.name)
         if not found:
             raise AudioError("no estimates")
         waveforms, own_rate, _ = read(found)

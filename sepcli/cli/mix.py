@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sepcli.mixtures import Material, Mixture
     from sepcli.training.speech import Skipped
 
+    Waveform = np.ndarray[Any, np.dtype[np.float32]]
+
 CACHED_RECORDINGS = 512
 MANIFEST = "manifest.csv"
 
@@ -136,7 +138,7 @@ def _material(
     told: set[str] = set()
 
     @lru_cache(maxsize=CACHED_RECORDINGS)
-    def load(name: str) -> "np.ndarray[Any, np.dtype[np.float32]] | None":
+    def load(name: str) -> "Waveform | None":
         decoded = decode(found[name], sample_rate, (1.0,))
         if not isinstance(decoded, str):
             return to_float(decoded[0])
@@ -145,8 +147,9 @@ def _material(
             skipped.add(decoded, name)
         return None
 
-    noises = read_recordings(noise, sample_rate)[0] if noise else {}
-    responses = read_recordings(rooms, sample_rate)[0] if rooms else {}
+    noises, responses = (
+        _told(read_recordings(folder, sample_rate)) if folder else {} for folder in (noise, rooms)
+    )
     groups = group_rooms(responses, sample_rate)
     if rooms and not groups:
         raise UsageError(
@@ -156,7 +159,14 @@ def _material(
     return Material(recordings, load, noises, groups), skipped
 
 
-def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float32]]]]":
+def _told(read: "tuple[dict[str, Waveform], Skipped]") -> "dict[str, Waveform]":
+    """Return what was read from a folder, and say what was not."""
+    for line in read[1].lines():
+        console.warn(line)
+    return read[0]
+
+
+def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, Waveform]]":
     """Yield folder and waveform of everything that is written for a mixture."""
     yield "mix_clean", mixture.clean
     for number, reference in enumerate(mixture.references, 1):
