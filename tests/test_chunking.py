@@ -117,6 +117,7 @@ def test_silence_and_constant_level_move_nothing():
     for signal in (np.zeros(5_000, np.float32), np.ones(5_000, np.float32)):
         with_energy = plan_chunks(5_000, 1_000, 200, envelope(signal))
         assert with_energy == plan_chunks(5_000, 1_000, 200)
+        assert plan_chunks(5_000, 1_010, 0, envelope(signal)) == plan_chunks(5_000, 1_010, 0)
 
 
 def test_fade_goes_to_the_quiet_place():
@@ -214,12 +215,22 @@ def test_envelope_does_not_depend_on_the_blocks(lengths, sample_rate):
 def test_envelope_levels_are_decibels():
     signal = np.concatenate([np.full(20, 1.0), np.full(20, 0.01), np.zeros(20)])
     np.testing.assert_array_equal(envelope(signal).levels, [240, 160, 0])  # 0, -40, at most -120 dB
+    faint = np.full(20, np.sqrt(3e-12))  # and the floor adds to what is near it: 4e-12
+    np.testing.assert_array_equal(envelope(faint).levels, [12])
+
+
+def test_frames_hold_a_sample_at_least():
+    assert EnergyEnvelope(1).values.frame == 1
 
 
 def test_active_frames_are_judged_by_the_loudest():
     levels = np.array([0, 100, 180, 180, 180], np.uint8)  # -70 dB is 40 dB below the speech
     np.testing.assert_array_equal(Energy(levels, 20).active(), [False, False, True, True, True])
-    assert not Energy(np.zeros(3, np.uint8), 20).active().any()
+    levels = np.array([110, 111, *[180] * 30], np.uint8)  # 70 steps below is too quiet, 69 is not
+    np.testing.assert_array_equal(Energy(levels, 20).active()[:3], [False, True, True])
+    silent = Energy(np.zeros(3, np.uint8), 20).active()
+    assert silent.dtype == np.bool_
+    assert not silent.any()
 
 
 @pytest.mark.parametrize(("chunk", "overlap"), [(0, 0), (10, 10), (10, -1)])

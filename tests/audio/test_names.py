@@ -145,6 +145,16 @@ def test_host_token_tells_machines_apart(monkeypatch):
     assert host_token() != here
 
 
+def test_host_token_tells_containers_apart(monkeypatch):
+    def token_in(namespace):
+        names_of = {"/proc/self/ns/pid": namespace}
+        monkeypatch.setattr(os, "readlink", lambda path: names_of[path])
+        return host_token()
+
+    assert token_in("pid:[1]") != token_in("pid:[2]")
+    assert token_in("pid:[1]") == token_in("pid:[1]")
+
+
 def test_nothing_is_known_where_asking_would_kill(monkeypatch):
     pid = dead_pid()
     assert not names._is_alive(pid)

@@ -20,10 +20,25 @@ def test_gains_undo_the_scale_of_each_estimate(scales):
     np.testing.assert_allclose(gains, scales, rtol=0.01, atol=2e-3 * scales.max())
 
 
-def test_a_faint_copy_is_not_raised():
-    (voice,) = voices(1)
+@pytest.mark.parametrize("level", [1.0, 1e-9])
+def test_a_faint_copy_is_not_raised(level):
+    voice = np.float32(level) * voices(1)[0]
     gains = fit_levels(voice, np.stack([voice, 0.05 * voice]))
+    assert gains.dtype == np.float32
     np.testing.assert_allclose(gains, 1 / 1.05, rtol=0.01)
+
+
+@pytest.mark.parametrize("level", [1e-9, 1.0, 1e9])
+def test_the_level_of_the_recording_changes_nothing(level):
+    sources = np.float32(level) * voices(2)
+    gains = fit_levels(sources.sum(0), sources / np.float32([[3.0], [0.5]]))
+    np.testing.assert_allclose(gains, [3.0, 0.5], rtol=0.01)
+
+
+def test_of_opposite_estimates_one_is_dropped():
+    (voice,) = voices(1)
+    gains = fit_levels(voice, np.stack([voice, -voice]))
+    np.testing.assert_allclose(gains, [1.0, 0.0], atol=1e-4)
 
 
 def test_gains_are_never_negative():
