@@ -2,7 +2,7 @@
 PYTHON ?= python
 VENV ?= .venv
 
-.PHONY: ci check format test slow mutants scores
+.PHONY: ci check format test slow mutants coverage scores
 
 ci:  ## set up an environment and run every check in it
 	python3 -m venv $(VENV)
@@ -28,3 +28,11 @@ slow:
 
 mutants:  ## change the code in small ways, see docs/testing.md; MODULES='chunking speakers' for some
 	$(PYTHON) benchmarks/mutants.py $(MODULES)
+
+# what a separation does not pass through
+OTHER_WORK = sepcli/training/*,sepcli/mixtures.py,sepcli/evaluation.py,sepcli/metrics.py,sepcli/benchmark.py,sepcli/operations.py,sepcli/contest.py,sepcli/testset.py,sepcli/cli/bench.py,sepcli/cli/download.py,sepcli/cli/evaluate.py,sepcli/cli/info.py,sepcli/cli/mix.py,sepcli/cli/report.py,sepcli/cli/train.py
+
+coverage:  ## by branch: the path of a separation at 95 %, the whole package at 90 %
+	$(PYTHON) -m pytest -n 2 --cov --cov-branch --cov-report=
+	$(PYTHON) -m coverage report --skip-covered --fail-under=90
+	$(PYTHON) -m coverage report --skip-covered --fail-under=95 --omit='$(OTHER_WORK)'

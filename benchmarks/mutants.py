@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print the changes nobody noticed")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--sample", type=int, help="try no more than this many of a module")
+    parser.add_argument("--left", action="store_true", help="try again what earlier runs left")
     parser.add_argument("--children", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     chosen = [m for m in MODULES if not options.names or m.startswith(tuple(options.names))]
@@ -141,6 +142,8 @@ def main() -> None:
         every = names_of(folder, module)
         few = options.sample and options.sample < len(every)
         drawn = random.Random(0).sample(every, options.sample) if few else []
+        if options.left:
+            drawn = [name for name, status in results(folder).items() if status not in KILLED]
         run(folder, "-m", "mutmut", "run", "--max-children", str(options.children), *drawn)
         found = results(folder)
         count = Counter(found.values())
