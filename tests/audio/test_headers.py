@@ -93,7 +93,18 @@ def test_rf64_header_holds_lengths_of_64_bits():
     header = rf64_header(bytes(24), 5 << 32)
     assert header[:4] == b"RF64"
     assert struct.unpack_from("<QQ", header, 20) == (len(header) - 8 + (5 << 32), 5 << 32)
+    assert header[36:48] == bytes(12)  # number of samples and table: not given
     assert header[-8:] == b"data\xff\xff\xff\xff"
+
+
+def test_the_sound_may_begin_where_the_head_ends():
+    assert unknown_length_wav(with_lengths(0, 0)[:44]) == (encoded()[12:36], 44)
+
+
+def test_sound_bytes_of_aifc():
+    data = encoded("AIFF", "FLOAT")
+    assert data[8:12] == b"AIFC"
+    assert sound_bytes(io.BytesIO(data)) == (4000, 4000)
 
 
 @pytest.mark.parametrize("format", ["WAV", "AIFF"])
@@ -114,6 +125,7 @@ def test_sound_bytes_of_a_file_that_was_cut(format, cut):
         bytes(encoded()[:30]),
         b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 2000,  # more chunks than anybody writes
         b"FORM\0\0\0\0WAVE" + bytes(encoded()[12:]),
+        b"FORM\0\0\0\0WAVE" + bytes(encoded("AIFF")[12:]),
         b"RIFF\0\0\0\0AIFF" + bytes(encoded()[12:]),
     ],
 )

@@ -166,7 +166,9 @@ def test_resample_blocks_cuts_to_the_wanted_length():
     assert np.concatenate(list(blocks)).shape == (333, 2)
 
 
-@pytest.mark.parametrize("rates", [(1, 8000), (768_000, 8000), (8000, 768_000), (384_000, 16_000)])
+@pytest.mark.parametrize(
+    "rates", [(1, 8000), (8000, 1), (768_000, 8000), (8000, 768_000), (384_000, 16_000)]
+)
 @pytest.mark.parametrize("num_samples", [0, 1, 40])
 def test_extreme_rates(rates, num_samples):
     got = Resampler(*rates).push(noise(num_samples)[:, 0], last=True)

@@ -28,7 +28,10 @@ def test_too_little_room_names_both_sizes(tmp_path, monkeypatch):
     assert caught.value.message == (
         f"not enough space for the spool in {tmp_path}: 2.0 GB needed, 1.5 MB free"
     )
-    assert "--output-dir" in caught.value.hint
+    assert caught.value.hint == (
+        "free some space, or choose another disk with --output-dir (results) "
+        "or TMPDIR (temporary files)"
+    )
 
 
 def test_real_disk(tmp_path):
