@@ -12,14 +12,13 @@ the answer depends on weights and input alone. Both members of each conjugate pa
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.ublock import GlobalNorm, RecurrentMasker, UBlock, pointwise
+from sepcli.ublock import GlobalNorm, RecurrentMasker, UBlock, child, pointwise
 
 DIRECTIONS = 2
 MAX_CACHED = 4
@@ -120,7 +119,8 @@ class Kernel(nn.Module):
         while rows.shape[1] * count < DIRECTIONS * frames:
             rows = torch.cat([rows, rows @ transition], 1)
             transition = transition @ transition
-        responses = (rows @ columns).real.unflatten(1, (-1, DIRECTIONS))
+        responses: Tensor = (rows @ columns).real
+        responses = responses.reshape(len(rows), -1, DIRECTIONS, count)
         return responses.permute(2, 0, 1, 3).flatten(2)[:, :, :frames]
 
 
@@ -132,7 +132,9 @@ def both(half: Tensor) -> Tensor:
 
 def fast_size(least: int) -> int:
     """Return the smallest even 2^a 3^b 5^c of at least `least`: a size Fourier transforms like."""
-    powers = [2**a * 3**b * 5**c for a in range(1, 24) for b in range(4) for c in range(3)]
+    powers: list[int] = [
+        2**a * 3**b * 5**c for a in range(1, 24) for b in range(4) for c in range(3)
+    ]
     return min(size for size in powers if size >= least)
 
 
@@ -187,7 +189,7 @@ class S4(nn.Module):
         transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum
         convolved = torch.fft.irfft(transformed, size, dim=1)[:, :frames]
         active = F.gelu(torch.addcmul(convolved, inputs, self.D))
-        return F.glu(pointwise(active, self.output_linear[0]), 2)
+        return F.glu(pointwise(active, child(self.output_linear, 0, nn.Conv1d)), 2)
 
 
 class FeedForward(nn.Module):
@@ -203,8 +205,9 @@ class FeedForward(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        (widen,), _, narrow = self.ff
-        return pointwise(F.gelu(pointwise(features, widen)), narrow)
+        widen = child(child(self.ff, 0, nn.Sequential), 0, nn.Conv1d)
+        wide = F.gelu(pointwise(features, widen))
+        return pointwise(wide, child(self.ff, 2, nn.Conv1d))
 
 
 class Residual(nn.Module):
@@ -231,8 +234,9 @@ class Block(UBlock):
 
     def prepare(self, frames: int) -> tuple[Tensor, ...]:
         """Return the spectrum of the state-space kernel."""
-        spectrum: Callable[[int], Tensor] = self.s4.layer.spectrum
-        return (spectrum(frames),)
+        layer = self.s4.layer
+        assert isinstance(layer, S4)
+        return (layer.spectrum(frames),)
 
     def refine(self, coarse: Tensor, prepared: tuple[Tensor, ...]) -> Tensor:
         """Return the global features, `[row, coarse time, hidden]`."""

@@ -23,6 +23,7 @@ from sepcli.ublock import (
     GlobalNorm,
     MakeNorm,
     Norm,
+    child,
     depthwise,
     group_norm,
     image,
@@ -160,14 +161,15 @@ class Masker(nn.Module):
         first = self.bottleneck if self.improved else self.l1
         refined: Tensor = self.sm(pointwise(normalise(encoded, self.ln), first))
         if self.improved:
-            slope, last = self.mask_net
-            masks = pointwise(rectify(refined, slope), last).relu()
-            return masks.unflatten(2, (self.num_speakers, -1))
-        weight, bias = self.filters()
-        return linear(refined, weight, bias).unflatten(2, (self.num_speakers, -1)).softmax(2)
+            slope = child(self.mask_net, 0, nn.PReLU)
+            masks = pointwise(rectify(refined, slope), child(self.mask_net, 1, nn.Conv1d)).relu()
+            return masks.reshape(*masks.shape[:2], self.num_speakers, -1)
+        masks = linear(refined, *self.filters())
+        return masks.reshape(*masks.shape[:2], self.num_speakers, -1).softmax(2)
 
     def filters(self) -> tuple[Tensor, Tensor]:
         """Return the linear map to all masks, `[speaker * filter, channel]`, and its offset."""
+        assert self.m.bias is not None
         taps, filters = self.m.weight.flatten(1), self.m.weight.shape[2] - 1
         place = torch.arange(filters, device=taps.device)
         # The filter of a speaker slides along the features: mask i sees feature j by this tap.
@@ -177,6 +179,7 @@ class Masker(nn.Module):
         if not hasattr(self, "reshape_before_masks"):
             return slid, bias
         before = self.reshape_before_masks
+        assert before.bias is not None
         return slid @ before.weight.squeeze(2), slid @ before.bias + bias
 
 

@@ -17,7 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.ublock import ConvNorm, UBlock, depthwise, group_norm, normalise, pointwise
+from sepcli.ublock import (
+    ConvNorm,
+    UBlock,
+    child,
+    children,
+    depthwise,
+    group_norm,
+    normalise,
+    pointwise,
+)
 
 CHANNEL_EPS = 1e-5
 BAND_EPS = torch.finfo(torch.float32).eps
@@ -108,7 +117,7 @@ class Block(UBlock):
         tile = max(1, TILE // (features.shape[1] * self.res_conv.in_channels))
         if torch.is_grad_enabled() or tile >= features.shape[0]:
             return super().forward(features)
-        return torch.cat([super(Block, self).forward(rows) for rows in features.split(tile)])
+        return torch.cat([super(Block, self).forward(rows) for rows in torch.split(features, tile)])
 
 
 class Projection(nn.Module):
@@ -142,7 +151,7 @@ class Attention(nn.Module):
         seen = torch.cat(
             [
                 torch.softmax(some * scale @ keys.transpose(2, 3), 3) @ values
-                for some in queries.split(QUERIES, 2)
+                for some in torch.split(queries, QUERIES, 2)
             ],
             2,
         )
@@ -157,10 +166,10 @@ class Attention(nn.Module):
     def project(self, features: Tensor, projections: nn.ModuleList) -> Tensor:
         """Return every head's map of the features, `[batch, head, element, position, channel]`."""
         mapped = []
-        for projection in projections:
+        for projection in children(projections, Projection):
             linear = pointwise(features.flatten(1, 2), projection.conv)
             active = F.prelu(linear, projection.act.weight)
-            mapped.append(projection.norm(active).unflatten(1, features.shape[1:3]))
+            mapped.append(projection.norm(active).reshape(*features.shape[:3], -1))
         return torch.stack(mapped, 1)
 
 
@@ -182,7 +191,8 @@ class Separator(nn.Module):
 
     def forward(self, bands: Tensor) -> Tensor:
         """Return the refined features, `[batch, band, frame, channel]`."""
-        mix, rectify = self.concat_block
+        mix, rectify = child(self.concat_block, 0, nn.Conv2d), child(self.concat_block, 1, nn.PReLU)
+        assert mix.bias is not None
         refined = self.interleave(bands)
         for _ in range(self.repeats - 1):
             mixed = torch.addcmul(mix.bias, bands + refined, mix.weight.flatten())
@@ -236,23 +246,26 @@ class Network(nn.Module):
         estimates = torch.istft(
             masked, config.window, config.stride, window=window, length=time + short
         )
-        return estimates.unflatten(0, (-1, config.num_speakers))[:, :, :time]
+        return estimates.view(-1, config.num_speakers, time + short)[:, :, :time]
 
     def split(self, spectrum: Tensor) -> Tensor:
         """Return the bands' features, `[batch, band, frame, channel]`."""
         bands = []
-        for part, (norm, conv) in zip(spectrum.split(self.config.bands, 1), self.BN, strict=True):
+        parts = torch.split(spectrum, list(self.config.bands), 1)
+        for part, band in zip(parts, self.BN, strict=True):
             stacked = torch.cat([part.real, part.imag], 1).transpose(1, 2)
-            bands.append(pointwise(normalise(stacked, norm), conv))
+            normed = normalise(stacked, child(band, 0, nn.GroupNorm))
+            bands.append(pointwise(normed, child(band, 1, nn.Conv1d)))
         return torch.stack(bands, 1)
 
     def masks(self, bands: Tensor) -> Tensor:
         """Return complex masks that add up to 1, `[batch, speakers, bin, frame]`."""
         speakers = self.config.num_speakers
         parts = []
-        for band, (rectify, conv) in zip(bands.unbind(1), self.mask, strict=True):
-            raw = conv(rectify(band).transpose(1, 2))
-            value, gate = raw.unflatten(1, (2, 2, speakers, -1)).unbind(1)
+        for band, mask in zip(bands.unbind(1), self.mask, strict=True):
+            active = child(mask, 0, nn.PReLU)(band)
+            raw: Tensor = child(mask, 1, nn.Conv1d)(active.transpose(1, 2))
+            value, gate = raw.view(len(raw), 2, 2, speakers, -1, raw.shape[2]).unbind(1)
             parts.append(value * gate.sigmoid())
         real, imaginary = torch.cat(parts, 3).unbind(1)
         real = real - (real.sum(1, keepdim=True) - 1) / speakers

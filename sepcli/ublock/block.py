@@ -8,6 +8,7 @@ from sepcli.ublock.parts import (
     KERNEL,
     ConvNorm,
     MakeNorm,
+    children,
     depthwise,
     image,
     means,
@@ -126,7 +127,7 @@ class UBlock(nn.Module):
         inner = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
         current = F.prelu(inner, self.proj_1x1.act.weight)
         scales = []
-        for stage in self.spp_dw:
+        for stage in children(self.spp_dw, ConvNorm):
             current = normalise(depthwise(current, stage.conv), stage.norm)
             scales.append(current)
         return scales

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.ublock.block import UBlock
-from sepcli.ublock.parts import MakeNorm, normalise, pointwise
+from sepcli.ublock.parts import MakeNorm, child, normalise, pointwise
 from sepcli.ublock.tiled import Tiled
 
 
@@ -33,7 +33,8 @@ class Refinement(nn.Module):
 
     def repeat(self, features: Tensor, block: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the features after all repeats of the block."""
-        mix, rectify = self.concat_block
+        mix, rectify = child(self.concat_block, 0, nn.Conv1d), child(self.concat_block, 1, nn.PReLU)
+        assert mix.bias is not None
         weight = mix.weight.flatten()
         refined = block(features)
         for _ in range(self.repeats - 1):
@@ -69,15 +70,17 @@ class RecurrentMasker(nn.Module):
         self.window, self.stride = window, window // 4
         self.num_speakers = num_speakers
         filters = window // 2 + 1
-        codec = {"stride": self.stride, "padding": window // 2, "bias": False}
-        self.encoder = nn.Conv1d(1, filters, window, **codec)
+        stride, pad = self.stride, window // 2
+        self.encoder = nn.Conv1d(1, filters, window, stride, pad, bias=False)
         self.ln = norm(filters)
         self.bottleneck = nn.Conv1d(filters, channels, 1)
         self.sm = Refinement(unet, channels, repeats)
         self.mask_net = nn.Sequential(
             nn.PReLU(), nn.Conv1d(channels, num_speakers * filters, 1), nn.ReLU()
         )
-        self.decoder = nn.ConvTranspose1d(num_speakers * filters, num_speakers, window, **codec)
+        self.decoder = nn.ConvTranspose1d(
+            num_speakers * filters, num_speakers, window, stride, pad, bias=False
+        )
         nn.init.xavier_uniform_(self.encoder.weight)
         nn.init.xavier_uniform_(self.decoder.weight)
 
@@ -89,10 +92,11 @@ class RecurrentMasker(nn.Module):
         padded = F.pad(mixture, (margin, rest + margin)).unsqueeze(1)
         encoded = self.encoder(padded).transpose(1, 2).contiguous()  # [B, F, N]
         features = pointwise(normalise(encoded, self.ln), self.bottleneck)  # [B, F, C]
-        rectify, to_masks, _ = self.mask_net
+        rectify, to_masks = child(self.mask_net, 0, nn.PReLU), child(self.mask_net, 1, nn.Conv1d)
         refined = F.prelu(self.sm(features), rectify.weight)
         masks = pointwise(refined, to_masks).relu()  # [B, F, S * N]
-        masked = masks.unflatten(2, (self.num_speakers, -1)) * encoded.unsqueeze(2)
+        speakers = masks.reshape(*masks.shape[:2], self.num_speakers, -1)
+        masked = (speakers * encoded.unsqueeze(2)).flatten(2)
         # Every estimate is decoded from all speakers' masked features, as published.
-        estimates = self.decoder(masked.flatten(2).transpose(1, 2))
+        estimates: Tensor = self.decoder(masked.transpose(1, 2))
         return estimates[:, :, margin : margin + time]

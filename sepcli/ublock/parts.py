@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,25 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 Norm = GlobalNorm | nn.GroupNorm
 MakeNorm = Callable[[int], Norm]
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def children(parent: nn.Module, kind: type[M]) -> list[M]:
+    """Return the children of a list of modules, which are all of one kind."""
+    found = []
+    for module in parent.children():
+        assert isinstance(module, kind)
+        found.append(module)
+    return found
+
+
+def child(parent: nn.Module, index: int, kind: type[M]) -> M:
+    """Return the child at a place of a list of modules, of the kind it has there."""
+    found = list(parent.children())[index]
+    assert isinstance(found, kind)
+    return found
 
 
 def image(features: Tensor) -> Tensor:
@@ -162,6 +182,6 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv1d(
             inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=bias
         )
-        self.norm = norm(outputs)
+        self.norm: Norm = norm(outputs)
         if rectify:
             self.act = nn.PReLU()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sepcli.layers import linear
 from sepcli.ublock.block import Gate, UBlock
-from sepcli.ublock.parts import KERNEL, ConvNorm, image, nearest, sequence
+from sepcli.ublock.parts import KERNEL, ConvNorm, children, image, nearest, sequence
 
 TILE = 1 << 18
 """Features of a tile: one megabyte in single precision."""
@@ -94,10 +94,9 @@ class Tiled:
         """
         self.block, self.prepared = block, prepared
         conv = block.proj_1x1.conv
-        self.stages = [part for part in block.spp_dw if isinstance(part, ConvNorm)]
-        fusions = block.loc_glo_fus if block.gated else []
-        self.fusions = [part for part in fusions if isinstance(part, Gate)]
-        self.gates = [part for part in block.last_layer if isinstance(part, Gate)]
+        self.stages = children(block.spp_dw, ConvNorm)
+        self.fusions = children(block.loc_glo_fus, Gate) if block.gated else []
+        self.gates = children(block.last_layer, Gate)
         self.lengths = [frames]
         for _ in self.stages[1:]:
             self.lengths.append((self.lengths[-1] + 1) // 2)
@@ -182,11 +181,11 @@ class Tiled:
 
     def refine(self, affines: list[Affine]) -> Tensor:
         """Return the global features, `[row, coarse time, channel]`."""
-        coarsest, total = self.lengths[-1], 0
+        coarsest = self.lengths[-1]
+        total = self.scales[-1].new_zeros(coarsest, self.channels)
         for (scale, offset), buffer in zip(affines, self.scales, strict=True):
             pooled = sequence(F.adaptive_avg_pool2d(image(buffer[None]), (1, coarsest)))[0]
             total = total + torch.addcmul(offset, pooled, scale)
-        assert isinstance(total, Tensor)
         return self.block.refine(total.unsqueeze(0), self.prepared)[0]
 
     def fusion(
