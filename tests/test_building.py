@@ -56,6 +56,9 @@ def test_missing_and_unknown_keys_are_named() -> None:
     assert message.startswith(f"weights do not fit model x: 5 missing ({keys[0]}, {keys[1]}, ")
     assert message.endswith("; 1 unknown (surplus)")
     assert keys[4] not in message
+    assert caught.value.hint == (
+        "the entry's config must be that of the weights; compare with `sepcli info NAME`"
+    )
 
 
 def test_another_shape_is_named() -> None:
@@ -91,6 +94,24 @@ def test_an_absurd_configuration_is_refused_in_one_line(
         build_network("convtasnet", CONFIG | change, where="model x")
     assert "model x" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(ValueError("no such width\nand more"), "no such width"), (TypeError(), "TypeError")],
+)
+def test_what_a_network_says_of_its_configuration_is_passed_on(
+    failure: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(nn.Module):
+        def __init__(self, config: object) -> None:
+            raise failure
+
+    module = type("Module", (), {"Network": Failing})
+    monkeypatch.setattr(sepcli.building, "load_architecture", lambda *_, **__: module)
+    with pytest.raises(ModelError) as caught:
+        build_network("convtasnet", CONFIG, where="model x")
+    assert caught.value.message == f"wrong configuration of model x: {said}"
 
 
 class Tied(nn.Module):

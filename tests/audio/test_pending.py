@@ -63,8 +63,8 @@ def test_what_is_there_is_kept(tmp_path, monkeypatch, kind, links):
     with pytest.raises(OutputError) as caught:
         file.publish()
     assert caught.value.message == f"output is already there: {path}"
-    assert "--overwrite" in caught.value.hint
-    assert "--skip-existing" in caught.value.hint
+    assert caught.value.hint == "use --overwrite to replace it, or --skip-existing to keep it"
+    assert caught.value.__cause__.strerror
     file.discard()
     assert sorted(p.name for p in tmp_path.iterdir()) == (
         ["other", "out.wav"] if kind == "link" else ["out.wav"]
@@ -148,10 +148,22 @@ def test_failure_while_closing_is_kept(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pending.os, "close", fail)
         file.close()
-    file.close()
+    with monkeypatch.context() as patch:
+        closed = []
+        patch.setattr(pending.os, "close", closed.append)
+        file.close()
+    assert closed == []  # not a second time: the number may be another file's by now
     with pytest.raises(OutputError, match="quota"):
         file.check()
     file.discard()
+
+
+def test_a_temporary_that_somebody_removed_is_no_obstacle(tmp_path):
+    file = write(tmp_path / "out.wav")
+    (hidden,) = tmp_path.iterdir()
+    hidden.unlink()
+    file.discard()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_hint_names_a_way_out():
@@ -161,6 +173,7 @@ def test_every_hint_names_a_way_out():
         assert "--output-dir" in error.hint or "rename" in error.hint
     assert output_error("x", OSError("odd")).message == "cannot write (odd): x"
     assert output_error("x", OSError()).message == "cannot write (oserror): x"
+    assert output_error("x", OSError()).hint.startswith("check the output folder")
 
 
 def test_reading_back(tmp_path):

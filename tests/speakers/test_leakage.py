@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepcli.speakers import remove_leakage
-from sepcli.speakers.leakage import _smooth, _spectra, _waveform
+from sepcli.speakers.leakage import _smooth, _spectra, _taper, _waveform
 from tests.speakers.talk import RATE, hum
 
 
@@ -21,6 +21,7 @@ def test_a_copy_goes_back_to_who_speaks(num_speakers):
     (voice,) = noise(1)
     estimates = np.stack([0.8 * voice, *[0.2 / (num_speakers - 1) * voice] * (num_speakers - 1)])
     cleaned = remove_leakage(estimates, RATE)
+    assert cleaned.dtype == np.float32
     np.testing.assert_allclose(cleaned[0], voice, atol=0.05)
     assert level_db(cleaned[1:], voice) < -40
 
@@ -90,3 +91,9 @@ def test_smoothing_sums_the_neighbourhood():
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 5))
     np.testing.assert_allclose(_smooth(values), windows.sum(axis=(2, 3)))
     np.testing.assert_allclose(_smooth(np.ones((1, 1))), 1.0)
+
+
+def test_the_window_is_symmetric_and_adds_up():
+    window = _taper(8)
+    np.testing.assert_array_equal(window, window[::-1])
+    np.testing.assert_allclose(window[:8] ** 2 + window[8:] ** 2, 1.0, rtol=1e-6)
