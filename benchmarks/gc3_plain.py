@@ -3,7 +3,7 @@
 The plain form keeps features before frames, permutes to and from each linear map, concatenates in
 the TAC, and sends all context stretches through the codec at once. Run as
 `python benchmarks/gc3_plain.py [seconds]`; runs are interleaved, and the medians
-of their processor time and its ratio printed.
+of their processor time and its ratio printed, then what our time goes into.
 """
 
 import statistics
@@ -115,6 +115,17 @@ def plain(network: gc3.Network, mixture: Tensor) -> Tensor:
     return decoded.view(batch, config.num_speakers, -1)
 
 
+def shares(network: gc3.Network, mixture: Tensor, top: int = 6) -> None:
+    """Print which operations the time goes into."""
+    cpu = [torch.profiler.ProfilerActivity.CPU]
+    with torch.inference_mode(), torch.profiler.profile(activities=cpu) as profile:
+        network(mixture)
+    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(spent.values())
+    for name, time_spent in sorted(spent.items(), key=lambda item: -item[1])[:top]:
+        print(f"{100 * time_spent / total:5.1f} %  {name}")
+
+
 def main(seconds: float = 4.0, runs: int = 9) -> None:
     """Print medians and their ratio."""
     torch.manual_seed(0)
@@ -137,6 +148,7 @@ def main(seconds: float = 4.0, runs: int = 9) -> None:
     ratio = medians["plain"] / medians["sepcli"]
     print(f"{seconds:g} s, {torch.get_num_threads()} threads: {ratio:.2f} times as fast")
     print(f"largest difference {apart:.1e}")
+    shares(network, mixture)
 
 
 if __name__ == "__main__":
