@@ -227,8 +227,9 @@ def _check_archive(path: Path) -> None:
 
 
 def _damaged(path: Path, cause: BaseException) -> DamagedFileError:
-    first = str(cause).strip().splitlines()
+    lines = str(cause).strip().splitlines()
+    reason = lines[0][:120] if lines else type(cause).__name__
     return DamagedFileError(
-        f"file is damaged or of another kind: {path}: {first[0][:120] if first else cause!r}",
+        f"file is damaged or of another kind: {path}: {reason}",
         "run `sepcli download --verify` to fetch damaged files again",
     )

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import sepcli.checkpoints
 from sepcli.checkpoints import (
     LARGEST_TEXT_BYTES,
     DamagedFileError,
@@ -74,6 +75,7 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path, zipped: bool) -
     ) as caught:
         read_torch(path)
     assert not isinstance(caught.value, DamagedFileError)
+    assert caught.value.hint == "use a file that holds tensors only, best of all model.safetensors"
     assert not mark.exists()
 
 
@@ -96,8 +98,10 @@ def test_a_truncated_file_is_known_as_damaged(tmp_path: Path, name: str, keep: i
     path = tmp_path / name
     save_file(STATE, path) if path.suffix == ".safetensors" else _saved(path, STATE)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DamagedFileError, match="damaged or of another kind") as caught:
+    with pytest.raises(DamagedFileError) as caught:
         read_state(path)
+    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: ")
+    assert len(caught.value.message) > len(f"file is damaged or of another kind: {path}: ")
     assert "\n" not in caught.value.message
     assert "--verify" in caught.value.hint
 
@@ -121,6 +125,32 @@ def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
         read_torch(path)
 
 
+def test_an_archive_that_claims_more_than_it_holds_is_not_read(tmp_path: Path) -> None:
+    path = _saved(tmp_path / "w.bin", STATE)
+    content = bytearray(path.read_bytes())
+    entry = content.rfind(b"PK\x01\x02")  # of the last member, in the list at the end
+    struct.pack_into("<I", content, entry + 24, 2**31)
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"not what PyTorch writes: w\.bin") as caught:
+        read_torch(path)
+    assert caught.value.hint == "use the file as its authors published it"
+
+
+def test_a_large_pickle_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _saved(tmp_path / "w.bin", STATE)
+    read_torch(path)
+    monkeypatch.setattr(sepcli.checkpoints, "LARGEST_PICKLE_BYTES", 10)
+    with pytest.raises(WeightsError, match="not what PyTorch writes"):
+        read_torch(path)
+
+
+def test_an_archive_whose_list_is_broken_is_known_as_damaged(tmp_path: Path) -> None:
+    path = _saved(tmp_path / "w.bin", STATE)
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x01\x03"))
+    with pytest.raises(DamagedFileError, match=r"w\.bin: Bad magic number"):
+        read_torch(path)
+
+
 def test_an_archive_in_an_archive_stays_closed(tmp_path: Path) -> None:
     inner = _saved(tmp_path / "inner.bin", STATE)
     with zipfile.ZipFile(tmp_path / "outer.bin", "w") as archive:
@@ -135,6 +165,13 @@ def test_a_tensor_may_not_be_larger_than_its_storage(tmp_path: Path) -> None:
     assert path.stat().st_size < 10_000
     with pytest.raises(WeightsError, match=r"tensor in w\.bin claims more than it holds: a"):
         read_state(path)
+
+
+def test_a_long_name_is_cut_in_the_message(tmp_path: Path) -> None:
+    state = {"k" * 200: torch.zeros(1).expand(10)}
+    with pytest.raises(WeightsError) as caught:
+        as_state(state, tmp_path / "w.bin")
+    assert caught.value.message == f"tensor in w.bin claims more than it holds: {'k' * 80}"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +234,57 @@ def test_broken_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(WeightsError) as caught:
         read_yaml(path)
     assert "\n" not in caught.value.message
+
+
+def test_yaml_may_be_nested_so_deep_and_no_deeper(tmp_path: Path) -> None:
+    path = tmp_path / "h.yaml"
+    path.write_text("a: " + "[" * 63 + "]" * 63 + "\nb: [" + "[], " * 200 + "]")
+    assert len(read_yaml(path)["b"]) == 200
+    for text in ("a: " + "[" * 64 + "]" * 64, "a: " + "[1, " * 64 + "]" * 64):
+        path.write_text(text)
+        with pytest.raises(WeightsError, match=r"h\.yaml: nested too deeply$"):
+            read_yaml(path)
+
+
+def test_yaml_may_be_indented_so_far_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "h.yaml"
+    path.write_text("a:\n" + " " * 512 + "b: 1")
+    assert read_yaml(path) == {"a": {"b": 1}}
+    path.write_text("a:\n" + " " * 513 + "b: 1")
+    with pytest.raises(WeightsError, match=r"^nested too deeply: h\.yaml$"):
+        read_yaml(path)
+
+
+def test_what_is_wrong_with_a_configuration_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text("{")
+    with pytest.raises(DamagedFileError) as caught:
+        read_json(path)
+    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: Expecting")
+    path.write_bytes(b"\xff")
+    with pytest.raises(DamagedFileError) as caught:
+        read_text(path)
+    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: 'utf-8'")
+    path.write_text("a: [")
+    with pytest.raises(DamagedFileError) as caught:
+        read_yaml(path)
+    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: while")
+    path.write_text("[1]")
+    for read in (read_json, read_yaml):
+        with pytest.raises(WeightsError, match=r"^not a configuration: c\.json$"):
+            read(path)
+
+
+def test_what_is_no_state_dict_is_said(tmp_path: Path) -> None:
+    for content, said in (
+        ([], "no weights by name in w.bin: list"),
+        ({}, "no weights by name in w.bin: dict"),
+        ({"a": 3}, "no tensor in w.bin under: 'a'"),
+        ({1: torch.zeros(1)}, "no tensor in w.bin under: '1'"),
+    ):
+        with pytest.raises(WeightsError) as caught:
+            as_state(content, tmp_path / "w.bin")
+        assert caught.value.message == said
 
 
 def test_yaml_that_laughs_a_billion_times_costs_nothing(tmp_path: Path) -> None:
