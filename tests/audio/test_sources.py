@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from sepcli.audio import sources
+from sepcli.audio.headers import HEAD_BYTES
 from sepcli.audio.reading import AudioReader, read_info
 from sepcli.audio.sources import check_regular, open_source, source_name
 from sepcli.errors import AudioError, OutputError
@@ -69,6 +70,16 @@ def test_wav_from_a_pipe_has_no_lengths(length):
     assert np.array_equal(samples(Pipe(streamed(length))), SIGNAL)
 
 
+@pytest.mark.parametrize("length", [0, None])
+def test_stream_longer_than_the_head_that_is_looked_at(length):
+    values = np.random.default_rng(0).integers(-(2**15), 2**15, 100_000, np.int16)
+    wav = encoded()[:36] + b"data" + struct.pack("<I", 200_000 if length is None else length)
+    riff = len(wav) - 8 + 200_000 if length is None else length
+    data = wav[:4] + struct.pack("<I", riff) + wav[8:] + values.tobytes()
+    assert len(data) > 3 * HEAD_BYTES
+    assert np.array_equal(samples(Pipe(data))[:, 0], values.astype(np.float32) / 32768)
+
+
 def test_wav_of_a_recorder_that_died(tmp_path):
     path = tmp_path / "x.wav"
     path.write_bytes(streamed(0))
@@ -88,8 +99,10 @@ def test_standard_input(monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", Stdin)
     assert np.array_equal(samples("-"), SIGNAL)
-    with pytest.raises(AudioError, match="standard input is empty"):  # it can be read once
+    with pytest.raises(AudioError) as caught:  # it can be read once
         AudioReader("-")
+    assert caught.value.message == "nothing to read: standard input is empty"
+    assert caught.value.hint == "is there a sound in what feeds it?"
 
 
 def test_terminal_is_no_recording(monkeypatch):
@@ -104,7 +117,7 @@ def test_terminal_is_no_recording(monkeypatch):
         monkeypatch.setattr(sys, "stdin", stdin)
         with pytest.raises(AudioError, match="nothing comes in on standard input") as caught:
             AudioReader("-")
-        assert caught.value.hint
+        assert caught.value.hint == "… | sepcli separate -"
 
 
 def test_a_file_may_be_called_dash(tmp_path, monkeypatch):
@@ -121,8 +134,11 @@ def test_stream_that_breaks_off():
                 raise OSError(errno.EIO, "Input/output error")
             return super().read(size)
 
-    with pytest.raises(AudioError, match="cannot be read to its end \\(input/output error\\)"):
+    with pytest.raises(
+        AudioError, match="cannot be read to its end \\(input/output error\\)"
+    ) as caught:
         AudioReader(Broken(encoded()))
+    assert caught.value.hint == "check the disk, or copy it again"
 
 
 @pytest.mark.parametrize("fails_at", ["open", "write"])
@@ -139,7 +155,9 @@ def test_temporary_disk_that_is_full(monkeypatch, fails_at):
     monkeypatch.setattr(sources.tempfile, "TemporaryFile", temporary)
     with pytest.raises(OutputError) as caught:
         AudioReader(Pipe(encoded()))
-    assert "no space left on device" in caught.value.message
+    assert caught.value.message == (
+        "no room for a temporary copy (no space left on device): the stream"
+    )
     assert f"TMPDIR at a larger disk than that of {tempfile.gettempdir()}" in caught.value.hint
 
 
@@ -176,24 +194,31 @@ def test_things_that_are_no_files(tmp_path):
     (tmp_path / "file").touch()
     with socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(tmp_path / "socket"))
-        for name, message in {
-            "pipe": "a named pipe, not a recording",
-            "socket": "a socket, not a recording",
-            ".": "a folder, not a recording",
-            "loop": "link leads in a circle",
-            "dangling": "link leads nowhere",
-            "missing": "no such file",
-            "file/below": "cannot be opened (not a directory)",
-            "x" * 300: "cannot be opened (file name too long)",
+        stream = "name a recording; a stream goes in on standard input: … | sepcli separate -"
+        for name, (message, hint) in {
+            "pipe": ("a named pipe, not a recording", stream),
+            "socket": ("a socket, not a recording", stream),
+            ".": ("a folder, not a recording", stream),
+            "loop": ("link leads in a circle", "name the file itself"),
+            "dangling": (
+                "link leads nowhere",
+                "restore what it points at, or name the file itself",
+            ),
+            "missing": ("no such file", "check the spelling, or list the folder with ls"),
+            "file/below": ("cannot be opened (not a directory)", "check the path and the disk"),
+            "x" * 300: ("cannot be opened (file name too long)", "check the path and the disk"),
         }.items():
             for check in (check_regular, AudioReader):
                 with pytest.raises(AudioError) as caught:
                     check(tmp_path / name)
-                assert caught.value.message.startswith(f"{message}: ")
+                assert caught.value.message == f"{message}: {tmp_path / name}"
+                assert caught.value.hint == hint
     with pytest.raises(AudioError, match="a device, not a recording: /dev/null"):
         check_regular(Path("/dev/null"))
-    with pytest.raises(AudioError, match="not a file name"):
+    with pytest.raises(AudioError) as caught:
         check_regular(Path("a\0b"))
+    assert caught.value.message == r"not a file name: a\x00b"
+    assert caught.value.hint == "it holds a NUL byte"
 
 
 def test_file_that_may_not_be_read(tmp_path, monkeypatch):
@@ -204,9 +229,10 @@ def test_file_that_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(sources.os, "open", refuse)
-    with pytest.raises(AudioError, match="not allowed to read: ") as caught:
+    with pytest.raises(AudioError) as caught:
         AudioReader(path)
-    assert "ls -l" in caught.value.hint
+    assert caught.value.message == f"not allowed to read: {path}"
+    assert caught.value.hint == "check its permissions with ls -l"
 
 
 def test_disk_that_cannot_be_read(tmp_path, monkeypatch, open_files):

@@ -86,6 +86,15 @@ def test_places_are_sorted_by_who_speaks_first():
     assert whose[tracker.solve().orders[0]][0] == 2
 
 
+def test_who_speaks_first_within_a_chunk_has_the_first_place():
+    sources = conversation([(1, 0.2, 1.8), (0, 2.0, 3.8)], 4, 2)
+    for outputs in ([0, 1], [1, 0]):
+        tracker = SpeakerTracker(2, RATE, embed)
+        tracker.add(Chunk(0, 4000), sources.sum(0), sources[outputs])
+        (order,) = tracker.solve().orders
+        assert np.array(outputs)[order].tolist() == [1, 0]
+
+
 def test_the_level_of_estimates_changes_nothing():
     sources = alternate(60, 2.5, 0.5)
     items = list(separated(sources))
