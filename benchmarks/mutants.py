@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print the changes nobody noticed")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--sample", type=int, help="try no more than this many of a module")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--left", action="store_true", help="try again what earlier runs left")
     parser.add_argument("--children", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
@@ -141,11 +142,11 @@ def main() -> None:
         folder = prepare(module, options.again)
         every = names_of(folder, module)
         few = options.sample and options.sample < len(every)
-        drawn = random.Random(0).sample(every, options.sample) if few else []
+        drawn = random.Random(options.seed).sample(every, options.sample) if few else []
         if options.left:
             drawn = [name for name, status in results(folder).items() if status not in KILLED]
         run(folder, "-m", "mutmut", "run", "--max-children", str(options.children), *drawn)
-        found = results(folder)
+        found = {n: s for n, s in results(folder).items() if not drawn or n in drawn}
         count = Counter(found.values())
         killed = sum(count[status] for status in KILLED)
         score = f"{100 * killed / len(found):.1f} %" if found else "none"
