@@ -201,7 +201,10 @@ def test_a_spoilt_cache_is_noticed_and_fetched_again_once(
     path = fetch_files(_entry())["w.bin"].resolve()
     path.write_bytes(spoilt)
     assert "sha256" in damage(_entry(), "w.bin", path)
-    assert fetch_files(_entry())["w.bin"].read_bytes() == CONTENT
+    seen: list[tuple[str, int, int]] = []
+    files = fetch_files(_entry(), on_progress=lambda *step: seen.append(step))
+    assert files["w.bin"].read_bytes() == CONTENT
+    assert seen[-1] == ("w.bin", len(CONTENT), len(CONTENT))
     assert hub.count("GET", "w.bin") == 2
 
 
@@ -219,8 +222,13 @@ def test_other_bytes_than_the_entry_knows_are_refused_after_one_more_try(
     hub: Hub, served: Path
 ) -> None:
     known = MappingProxyType({"w.bin": "0" * 64})
-    with pytest.raises(WeightsError, match=r"w\.bin of org/name is not the file that is known"):
+    with pytest.raises(
+        WeightsError, match=r"w\.bin of org/name is not the file that is known"
+    ) as caught:
         fetch_files(_entry(sha256=known))
+    assert caught.value.hint == (
+        "try again later; to trust what the hub holds now, add `--revision main`"
+    )
     assert hub.count("GET", "w.bin") == 2
     right = MappingProxyType({"w.bin": sha256(served / "w.bin")})
     assert fetch_files(_entry(sha256=right))["w.bin"].read_bytes() == CONTENT
@@ -231,8 +239,10 @@ def test_a_folder_with_an_altered_file(tmp_path: Path) -> None:
     entry = _entry(repo="", folder=tmp_path, sha256=MappingProxyType({"w.bin": "0" * 64}))
     with pytest.raises(WeightsError, match="file is altered"):
         fetch_files(entry)
-    with pytest.raises(MissingFileError, match=r"does not hold: a\.bin"):
-        fetch_files(replace(entry, files=("a.bin", "w.bin")))
+    with pytest.raises(MissingFileError) as caught:
+        fetch_files(replace(entry, files=("a.bin", "w.bin", "b|c", "w.bin|d", "e?")))
+    assert caught.value.message == f"model folder {tmp_path} does not hold: a.bin, b|c"
+    assert caught.value.hint == "put the file there, or correct files in its model.toml"
 
 
 def test_threads_fetching_at_once_all_get_the_file(hub: Hub, served: Path) -> None:
@@ -331,8 +341,49 @@ def test_a_fallback_is_left_alone_where_the_files_are(
     hub: Hub, spgm: ModelEntry, tmp_path: Path
 ) -> None:
     (tmp_path / "empty" / "w.bin").write_bytes(CONTENT)
-    fetched = fetch_model(spgm)
+    seen: list[tuple[str, int, int]] = []
+    fetched = fetch_model(spgm, on_progress=lambda *step: seen.append(step))
     assert (fetched.entry, fetched.note) == (spgm, "")
+    assert seen[-1] == ("w.bin", len(CONTENT), len(CONTENT))
+
+
+def test_a_refresh_notices_files_that_came_back(hub: Hub, spgm: ModelEntry, tmp_path: Path) -> None:
+    assert fetch_model(spgm).entry.name == "spare"
+    (tmp_path / "empty" / "w.bin").write_bytes(CONTENT)
+    assert fetch_model(spgm).entry.name == "spare"  # without a question
+    assert fetch_model(spgm, refresh=True).entry == spgm
+
+
+def test_a_missing_extra_does_not_make_a_fallback(
+    hub: Hub, spgm: ModelEntry, tmp_path: Path
+) -> None:
+    entry = replace(spgm, files=("w.bin", "extra.json?"))
+    assert fetch_model(entry).entry.name == "spare"
+    (tmp_path / "empty" / "w.bin").write_bytes(CONTENT)
+    assert list(fetch_files(entry)) == ["w.bin"]
+
+
+def test_a_model_without_fallback_tells_its_progress(hub: Hub, served: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    fetched = fetch_model(_entry(), on_progress=lambda *step: seen.append(step))
+    assert (fetched.entry, fetched.note) == (_entry(), "")
+    assert seen[-1] == ("w.bin", len(CONTENT), len(CONTENT))
+
+
+def test_offline_a_single_file_may_be_absent(
+    hub: Hub, served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert find_file(REPO, "main", "w.bin") is None
+    assert hub.requests == []
+
+
+def test_online_a_single_file_that_cannot_be_had_is_an_error(
+    hub: Hub, served: Path, waits: list[float]
+) -> None:
+    hub.statuses["HEAD"] = [503] * 100
+    with pytest.raises(WeightsError, match="HTTP 503"):
+        find_file(REPO, "main", "w.bin")
 
 
 def test_a_fallback_does_not_hide_other_failures(
