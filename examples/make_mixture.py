@@ -2,7 +2,7 @@
 
 The two recordings are named in examples/LICENSE.md. Usage:
 
-    python examples/make_mixture.py ENGLISH.wav ITALIAN.wav
+    python examples/make_mixture.py SPANISH.wav ITALIAN.wav
 """
 
 import sys
@@ -12,16 +12,16 @@ import numpy as np
 import soundfile
 
 SECONDS = 8.0
-OFFSET_SECONDS = 1.0  # past the first words, so that both talk all the time
+OFFSETS_SECONDS = (12.0, 22.0)  # where both talk all the time
 RMS = 0.06  # leaves head-room for the sum of two voices
 
 
 def main() -> None:
     folder = Path(__file__).parent
     references = []
-    for path in sys.argv[1:3]:
+    for path, offset in zip(sys.argv[1:3], OFFSETS_SECONDS, strict=True):
         waveform, sample_rate = soundfile.read(path, dtype="float64")
-        start = int(OFFSET_SECONDS * sample_rate)
+        start = int(offset * sample_rate)
         piece = waveform[start : start + int(SECONDS * sample_rate)]
         references.append(piece * RMS / np.sqrt(np.mean(piece**2)))
     (folder / "references").mkdir(exist_ok=True)
