@@ -197,3 +197,22 @@ def test_named_things_that_are_no_recording(tmp_path):
 def test_endings_are_small_letters_with_a_dot():
     assert all(e.startswith(".") and e == e.lower() for e in EXTENSIONS)
     assert {".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus", ".aiff", ".w64"} <= EXTENSIONS
+
+
+@pytest.mark.parametrize("closed", ["a", "b", "c"])
+def test_a_folder_that_cannot_be_listed_does_not_hide_the_others(tmp_path, monkeypatch, closed):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.wav").touch()
+    scandir = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == closed:
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    notes = []
+    found = find_audio_files(tmp_path, True, lambda path, why: notes.append((path.name, why)))
+    assert [path.parent.name for path in found] == sorted(set("abc") - {closed})
+    assert notes == [(closed, "cannot be listed (permission denied)")]

@@ -364,3 +364,10 @@ def test_the_real_limit_fits_into_32_bits():
     assert writing.MAX_WAV_BYTES + 1000 < 1 << 32
     assert struct.pack("<I", writing.MAX_WAV_BYTES + 1000)
     assert writing.MAX_WAV_BYTES > 4_200_000_000
+
+
+def test_clipped_values_are_counted_over_all_blocks(tmp_path):
+    with AudioWriter(tmp_path / "x.wav", 8000) as writer:
+        writer.write(np.float32([2.0, 0.0]))
+        writer.write(np.float32([-2.0, 3.0]))
+        assert writer.num_clipped == 3
