@@ -36,12 +36,24 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "run", made_up)
 
 
-def test_measures_a_real_model(sepcli: CommandLine, model_folder: Path) -> None:
-    done = sepcli("bench", model_folder, "--chunk", 0.5, "--runs", 1, "-d", "cpu", "--json")
+def check_real_model(sepcli: CommandLine, model: Path) -> None:
+    done = sepcli("bench", model, "--chunk", 0.5, "--runs", 1, "-d", "cpu", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.lines[0])
-    assert found["model"] == str(model_folder) and not found["random_weights"]
+    assert found["model"] == str(model) and not found["random_weights"]
     assert found["real_time_factor"] > 0 and found["peak_bytes"] > 50e6
+
+
+def test_measures_a_real_model(
+    sepcli: CommandLine, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "run", benchmark.measure)
+    check_real_model(sepcli, model_folder)
+
+
+@pytest.mark.slow  # a process that imports torch: seconds, on a busy machine minutes
+def test_measures_in_a_process_of_its_own(sepcli: CommandLine, model_folder: Path) -> None:
+    check_real_model(sepcli, model_folder)
 
 
 @pytest.mark.usefixtures("pretend")
