@@ -94,8 +94,7 @@ def pointwise(
 def depthwise(features: Tensor, conv: nn.Conv1d) -> Tensor:
     """Return each channel convolved with its own odd kernel, `[row, ceil(time / stride), channel]`.
 
-    Gradients come from shifted products: torch's own backward pass of a depthwise convolution
-    takes a hundred times as long as its forward pass.
+    With gradients too: shifted products were no faster there, with a stride four times as slow.
     """
     channels, _, taps = conv.weight.shape
     stride = conv.stride[0]
