@@ -41,7 +41,7 @@ MODULES = {
     "audio/pending": ("audio/test_pending.py",),
     "audio/writing": ("audio/test_writing.py",),
     "audio/sources": ("audio/test_sources.py", "audio/test_reading.py"),
-    "audio/sndfile": ("audio/test_reading.py", "audio/test_headers.py", "audio/test_writing.py"),
+    "audio/sndfile": ("audio/test_sndfile.py", "audio/test_reading.py"),
     "audio/reading": ("audio/test_reading.py", "audio/test_ffmpeg.py"),
     "audio/ffmpeg": ("audio/test_ffmpeg.py",),
     "checkpoints": ("test_checkpoints.py",),
