@@ -9,8 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import huggingface_hub
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.utils import logging
 
 import sepcli.hub
 from sepcli.cache import cached_files, damage, sha256
@@ -405,3 +407,63 @@ def test_finds_a_single_file_and_remembers_what_is_not_there(hub: Hub, served: P
     assert len(hub.requests) == asked
     with pytest.raises(MissingFileError):
         find_file("no/where", "main", "w.bin")
+
+
+def test_a_refresh_of_a_model_asks_the_hub_with_and_without_fallback(
+    hub: Hub, served: Path, spgm: ModelEntry, tmp_path: Path
+) -> None:
+    (tmp_path / "empty" / "w.bin").write_bytes(CONTENT)
+    for entry in (_entry(), spgm):
+        fetch_model(entry)
+        asked = hub.count("HEAD", "w.bin")
+        fetch_model(entry)
+        assert hub.count("HEAD", "w.bin") == asked
+        assert fetch_model(entry, refresh=True).entry == entry
+        assert hub.count("HEAD", "w.bin") == asked + 1
+
+
+def test_a_damaged_file_in_the_place_of_a_link_is_replaced(hub: Hub, served: Path) -> None:
+    entry = _entry(sha256=MappingProxyType({"w.bin": sha256(served / "w.bin")}))
+    path = fetch_files(entry)["w.bin"]
+    path.unlink()
+    path.write_bytes(b"spoilt")
+    assert fetch_files(entry)["w.bin"].read_bytes() == CONTENT
+
+
+def test_a_transfer_of_the_wrong_size_is_tried_again(
+    hub: Hub, served: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download, failures = huggingface_hub.hf_hub_download, [OSError("Consistency check failed: 1")]
+
+    def flaky(*args: Any, **options: Any) -> str:
+        if failures:
+            raise failures.pop()
+        return download(*args, **options)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", flaky)
+    assert fetch_files(_entry())["w.bin"].read_bytes() == CONTENT
+    assert waits == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "debug", "quiet"), [("", False, True), ("info", False, False), ("", True, False)]
+)
+def test_the_client_sends_no_telemetry_and_keeps_quiet_unless_asked(
+    hub: Hub,
+    served: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verbosity: str,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    monkeypatch.setattr(constants, "HF_DEBUG", debug)
+    monkeypatch.setenv("HF_HUB_VERBOSITY", verbosity)
+    before = logging.get_verbosity()
+    try:
+        logging.set_verbosity_warning()
+        fetch_files(_entry())
+        assert constants.HF_HUB_DISABLE_TELEMETRY is True
+        assert (logging.get_verbosity() == logging.ERROR) == quiet
+    finally:
+        logging.set_verbosity(before)
