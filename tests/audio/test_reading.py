@@ -358,5 +358,9 @@ def test_damaged_flac_keeps_the_rest_in_its_place(tmp_path):
 def test_empty_file(tmp_path):
     path = tmp_path / "x.wav"
     path.touch()
-    with pytest.raises(AudioError, match="empty file: "):
+    with pytest.raises(AudioError) as caught:
         read_info(path)
+    assert (caught.value.message, caught.value.hint) == (
+        f"empty file: {path}",
+        "record or copy it again",
+    )
