@@ -114,7 +114,7 @@ def test_a_repository_outside_the_table_describes_itself(hub: Hub, miniature: st
     hub.serve("someone/else", miniature)
     entry = resolve_model("hf:someone/else")
     assert (entry.architecture, entry.format) == ("convtasnet", "asteroid")
-    assert (entry.speakers, entry.sample_rate) == (3, 16000)
+    assert (entry.speakers, entry.sample_rate, entry.revision) == (3, 16000, "main")
     _assert_right(load_model(entry), miniature)
 
 
