@@ -89,14 +89,25 @@ def fill_buffers(network: nn.Module, architecture: str, config: Any) -> None:
 class _ShapesOnly(TorchFunctionMode):
     """Leaves out random first weights: on the meta device torch loads its compiler for them."""
 
-    fills = frozenset({Tensor.normal_, Tensor.uniform_})
+    fills = frozenset(
+        {
+            Tensor.normal_,
+            Tensor.uniform_,
+            nn.init.normal_,
+            nn.init.uniform_,
+            nn.init.kaiming_normal_,
+            nn.init.kaiming_uniform_,
+            nn.init.xavier_normal_,
+            nn.init.xavier_uniform_,
+        }
+    )
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if func in self.fills:
-            return args[0]
+            return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
 
 

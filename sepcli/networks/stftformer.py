@@ -13,6 +13,7 @@ a quarter from the frame after.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,8 +68,10 @@ class Network(nn.Module):
         self.masker = Masker(config)
         # The squared windows of the frames that cover a sample add up to 1.
         scale = math.sqrt(2 * config.stride / config.window)
-        window = torch.hann_window(config.window).sqrt() * scale
-        self.register_buffer("window", window, persistent=False)
+        # The root of a Hann window is a half-period of a sine; from numpy, because torch loads
+        # its compiler to compute anything on the meta device.
+        window = np.sin(np.pi * np.arange(config.window) / config.window) * scale
+        self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1.
