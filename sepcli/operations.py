@@ -50,8 +50,9 @@ def count_macs(network: nn.Module, num_samples: int) -> int:
         if isinstance(module, nn.LSTM | nn.GRU):
             module.forward = _stand_in(module, add)  # type: ignore[method-assign]
         for name, buffer in module.named_buffers(recurse=False):
-            if buffer.numel() == 1 and not buffer.is_floating_point():  # steers the computation
-                module.register_buffer(name, torch.zeros_like(buffer, device="cpu"))
+            steers = buffer.numel() == 1 and not buffer.is_floating_point()  # the computation
+            place = "cpu" if steers else "meta"
+            module.register_buffer(name, torch.zeros_like(buffer, device=place))
     fourier = {
         torch.ops.aten._fft_r2c: _fft_flops,
         torch.ops.aten._fft_c2r: _fft_flops,

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,21 @@ class Spectrum(nn.Module):
 def test_short_time_transforms_by_formula() -> None:
     one = int(2.5 * 64 * math.log2(64)) // 2
     assert count_macs(Spectrum(), 160) == pytest.approx(2 * (160 // 16 + 1) * one, abs=2)
+
+
+class Windowed(Layers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.from_numpy(np.ones(1000, np.float32)))
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        return super().forward(mixture * self.window)
+
+
+def test_a_buffer_that_is_not_on_the_meta_device_is_taken_there() -> None:
+    with torch.device("meta"):
+        network = Windowed()
+    assert count_macs(network, 1000) == 1000 * 15
 
 
 class Transform(nn.Module):
