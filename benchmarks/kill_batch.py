@@ -2,8 +2,8 @@
 
 Each round starts a run over a folder of short recordings, sends it SIGINT, SIGTERM or SIGKILL at a
 random moment, and checks that every file under its final name is, byte for byte, what an
-undisturbed run writes; that a run which could still act left no temporary file and said 130 or
-143; and that the next run with --skip-existing finishes the rest and tidies up.
+undisturbed run writes; that a run which could still act left no temporary file, said 130 or 143
+and showed no traceback; and that the next run with --skip-existing finishes the rest and tidies up.
 
 Example: python benchmarks/kill_batch.py --rounds 100
 """
@@ -46,10 +46,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
 
 
-def check(out: Path, expected: dict[str, bytes], number: signal.Signals, code: int) -> list[str]:
-    """Return what is wrong after a killed run."""
+def check(
+    out: Path, expected: dict[str, bytes], number: signal.Signals, code: int, said: str
+) -> list[str]:
+    """Return what is wrong after a killed run that ended with `code` and said this on stderr."""
     left = contents(out)
-    wrong = []
+    wrong = [f"traceback after {number.name}:\n{said}"] if "Traceback" in said else []
     for name, data in left.items():
         if name.startswith("."):
             if number is not signal.SIGKILL:
@@ -81,12 +83,19 @@ def main() -> None:
         out = folder / "out"
         for turn in range(arguments.rounds):
             number = SIGNALS[turn % len(SIGNALS)]
-            process = subprocess.Popen(command(folder, out), stdout=subprocess.DEVNULL)
-            time.sleep(chance.uniform(0.2, 1.05) * usual)
+            process = subprocess.Popen(
+                command(folder, out),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            time.sleep(chance.uniform(0.0, 1.05) * usual)
             process.send_signal(number)
-            code = process.wait(timeout=60)
-            interrupted += code != 0
-            wrong += check(out, expected, number, code)
+            _, said = process.communicate(timeout=120)
+            interrupted += process.returncode != 0
+            wrong += check(out, expected, number, process.returncode, said)
+            if wrong:
+                print(turn, wrong[-1], file=sys.stderr, flush=True)
             if turn % 5 == 4:  # finish the rest, then start afresh
                 done = subprocess.run(command(folder, out), stdout=subprocess.DEVNULL)
                 if done.returncode or contents(out) != expected:

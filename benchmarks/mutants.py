@@ -46,8 +46,17 @@ MODULES = {
     "audio/ffmpeg": ("audio/test_ffmpeg.py",),
     "checkpoints": ("test_checkpoints.py",),
     "building": WEIGHTS,
-    "cache": ("test_hub.py",),
+    "cache": ("test_cache.py", "test_hub.py"),
     "hub": ("test_hub.py",),
+    "hubfaults": ("test_hub.py",),
+    "registry": ("test_registry.py",),
+    "entry": ("test_entry.py", "test_registry.py"),
+    "formats/asteroid": ("formats/test_formats.py",),
+    "formats/clearvoice": ("formats/test_formats.py",),
+    "formats/look2hear": ("formats/test_formats.py",),
+    "formats/mixin": ("formats/test_formats.py",),
+    "formats/safetensors": ("formats/test_formats.py",),
+    "formats/speechbrain": ("formats/test_formats.py",),
     "weights": WEIGHTS,
 }
 NAMES = """

@@ -1,5 +1,11 @@
-"""`python -m sepcli`."""
+"""`python -m sepcli`, and the installed command."""
 
-from sepcli.cli import main
+import signal
 
-main()
+# Until `main` takes over, Ctrl-C ends the process without a traceback from some import.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from sepcli.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all done, 1 any input failed, 2 usage, 130 interrupted.",
 )
+
+_Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
 class _Interrupted(BaseException):
@@ -51,12 +54,14 @@ def main() -> None:
     """Run the command line and end the process with the exit code design promises.
 
     A known failure is one line and a hint. SIGINT and SIGTERM unwind the running command, so
-    that temporary files go away, and end with 130 and 143.
+    that temporary files go away, and end with 130 and 143; once it is unwound they end at once.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     try:
-        app()
+        try:
+            _handle_signals(_interrupt)
+            app()
+        finally:
+            _handle_signals(signal.SIG_DFL)
     except SepcliError as failure:
         console.error(failure)
         sys.exit(failure.exit_code)
@@ -69,9 +74,13 @@ def main() -> None:
         sys.exit(1)
 
 
+def _handle_signals(handler: _Handler) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_DFL)  # a second one ends at once
+    _handle_signals(signal.SIG_DFL)  # a second one ends at once
     raise _Interrupted(number)
 
 

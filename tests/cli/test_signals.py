@@ -1,0 +1,56 @@
+"""Signals that come before the command has begun, while it runs, and when it has ended."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("arguments", [["--version"], ["separate", "missing.wav", "-m", "./none"]])
+def test_a_process_that_is_ending_ends_at_once(
+    number: signal.Signals, arguments: list[str]
+) -> None:
+    program = (
+        "import atexit, os\n"
+        f"atexit.register(lambda: os.kill(os.getpid(), {int(number)}))\n"
+        "from sepcli.cli import main\n"
+        "main()\n"
+    )
+    done = _run(program, *arguments)
+    assert done.returncode == -number
+    assert done.stdout or done.stderr.startswith("error: ")  # the command had its say
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_running_command_says_that_it_was_interrupted(number: signal.Signals) -> None:
+    program = (
+        "import os\n"
+        "import sepcli.cli as cli\n"
+        f"cli.app = lambda: os.kill(os.getpid(), {int(number)})\n"
+        "cli.main()\n"
+    )
+    done = _run(program)
+    assert (done.returncode, done.stderr) == (
+        128 + number,
+        "interrupted: finished outputs are kept\n",
+    )
+
+
+def test_a_process_that_is_starting_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
+    command = [sys.executable, "-m", "sepcli", "--version"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
