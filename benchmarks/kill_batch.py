@@ -94,8 +94,6 @@ def main() -> None:
             _, said = process.communicate(timeout=120)
             interrupted += process.returncode != 0
             wrong += check(out, expected, number, process.returncode, said)
-            if wrong:
-                print(turn, wrong[-1], file=sys.stderr, flush=True)
             if turn % 5 == 4:  # finish the rest, then start afresh
                 done = subprocess.run(command(folder, out), stdout=subprocess.DEVNULL)
                 if done.returncode or contents(out) != expected:

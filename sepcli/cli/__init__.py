@@ -1,8 +1,11 @@
 """The command line: one file a command; here they are put together and their failures told."""
 
+import _thread
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -57,11 +60,8 @@ def main() -> None:
     that temporary files go away, and end with 130 and 143; once it is unwound they end at once.
     """
     try:
-        try:
-            _handle_signals(_interrupt)
+        with _interruptible():
             app()
-        finally:
-            _handle_signals(signal.SIG_DFL)
     except SepcliError as failure:
         console.error(failure)
         sys.exit(failure.exit_code)
@@ -72,6 +72,29 @@ def main() -> None:
     except BrokenPipeError:  # the reader of stdout has gone, as in `sepcli info | head`
         sys.stderr.close()
         sys.exit(1)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let signals unwind the block, also those that come where exceptions are swallowed."""
+    usual_hook = sys.unraisablehook
+
+    def raise_again(swallowed: "sys.UnraisableHookArgs") -> None:
+        """Repeat an interruption that a finaliser or import lock dropped, once it has returned."""
+        if not isinstance(swallowed.exc_value, _Interrupted):
+            usual_hook(swallowed)
+            return
+        _handle_signals(_interrupt)
+        again = threading.Timer(0.01, _thread.interrupt_main, [swallowed.exc_value.number])
+        again.start()
+
+    try:
+        sys.unraisablehook = raise_again
+        _handle_signals(_interrupt)
+        yield
+    finally:
+        _handle_signals(signal.SIG_DFL)
+        sys.unraisablehook = usual_hook
 
 
 def _handle_signals(handler: _Handler) -> None:

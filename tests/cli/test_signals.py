@@ -48,6 +48,23 @@ def test_a_running_command_says_that_it_was_interrupted(number: signal.Signals) 
     )
 
 
+def test_an_interruption_is_not_lost_where_exceptions_are_swallowed() -> None:
+    program = (
+        "import os, time\n"
+        "import sepcli.cli as cli\n"
+        "class Finalised:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), 15)\n"
+        "def app():\n"
+        "    Finalised()\n"
+        "    time.sleep(30)\n"
+        "cli.app = app\n"
+        "cli.main()\n"
+    )
+    done = _run(program)
+    assert (done.returncode, done.stderr) == (143, "interrupted: finished outputs are kept\n")
+
+
 def test_a_process_that_is_starting_ends_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
     command = [sys.executable, "-m", "sepcli", "--version"]
