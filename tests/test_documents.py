@@ -1,0 +1,56 @@
+"""What the documents name is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+FOLDERS = "sepcli|tests|benchmarks|docs|examples|recipes"
+NAMED = re.compile(rf"(?<![\w/.:-])((?:{FOLDERS})/[\w./-]*\w/?)(?:::(\w+))?")
+LINKED = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+PLACEHOLDERS = {"sepcli/networks/NAME.py"}
+
+
+def missing(document: Path) -> list[str]:
+    """Return what a document names or links to that is not in the tree."""
+    text = document.read_text()
+    absent = [name for name in LINKED.findall(text) if not (document.parent / name).exists()]
+    for name, test in NAMED.findall(text):
+        path = ROOT / name
+        if name not in PLACEHOLDERS and not path.exists():
+            absent.append(name)
+        elif test and f"def {test}(" not in path.read_text():
+            absent.append(f"{name}::{test}")
+    return absent
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_and_tests_named_in_the_documents_exist(document: Path) -> None:
+    assert missing(document) == []
+
+
+def test_the_map_names_modules_that_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    modules = re.findall(r"`([\w/]+(?:\.py|/))`", text)
+    assert len(modules) > 20
+    assert [name for name in modules if not any((b / name).exists() for b in _bases())] == []
+
+
+def test_what_is_not_there_is_noticed(tmp_path: Path) -> None:
+    document = tmp_path / "x.md"
+    document.write_text(
+        "`tests/none.py`, [a](none.md), `tests/test_documents.py::test_none`, `docs/errors.md`, "
+        "`tests/test_documents.py::test_what_is_not_there_is_noticed`, `examples/none/`."
+    )
+    assert missing(document) == [
+        "none.md",
+        "tests/none.py",
+        "tests/test_documents.py::test_none",
+        "examples/none/",
+    ]
+
+
+def _bases() -> tuple[Path, ...]:
+    return ROOT, ROOT / "sepcli"
