@@ -72,27 +72,50 @@ def test_the_users_entries_come_on_top() -> None:
     assert list(entries).index("spgm-opt") < list(entries).index("mine")
 
 
+NAMES = "use letters, digits, dots, dashes and underscores"
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "message", "hint"),
     [
-        ("= broken", "not valid TOML"),
-        ("stray = 1", "key outside of a model entry .*: stray"),
-        (f'["a b"]\nrepo = "a/b"\n{BODY}', "bad model name"),
-        (f'[x]\nrepo = "a/b"\nfallback = "spmg"\n{BODY}', "fallback of model x is unknown: spmg"),
-        (f"[x]\n{BODY}", "missing key in model entry x"),
+        (
+            "= broken",
+            "not valid TOML: {file}: Invalid statement (at line 1, column 1)",
+            "correct the file",
+        ),
+        ("stray = 1", "key outside of a model entry in {file}: stray", ""),
+        (f'["a b"]\nrepo = "a/b"\n{BODY}', "bad model name in {file}: 'a b'", NAMES),
+        (
+            f'[x]\nrepo = "a/b"\nfallback = "spmg"\n{BODY}',
+            "fallback of model x is unknown: spmg",
+            "did you mean spgm or spgm-opt?",
+        ),
+        (
+            f"[x]\n{BODY}",
+            "missing key in model entry x of {file}: repo",
+            "add the hub repository: repo = `ORG/NAME`",
+        ),
     ],
 )
-def test_a_wrong_user_table_is_named_in_one_line(text: str, message: str) -> None:
-    _write_user_table(text)
-    with pytest.raises(ModelError, match=message) as caught:
+def test_a_wrong_user_table_is_named_in_one_line(text: str, message: str, hint: str) -> None:
+    file = _write_user_table(text)
+    with pytest.raises(ModelError) as caught:
         load_entries()
-    assert "\n" not in caught.value.message
+    assert (caught.value.message, caught.value.hint) == (message.format(file=file), hint)
 
 
 def test_a_user_table_that_is_no_text() -> None:
-    _write_user_table("").write_bytes(b"\xff\xfe")
+    file = _write_user_table("")
+    file.write_bytes(b"\xff\xfe")
     with pytest.raises(ModelError, match="not valid TOML"):
         load_entries()
+    file.unlink()
+    with pytest.raises(ModelError, match=r"cannot read .*models\.toml: No such file or directory"):
+        registry.read_toml(file)
+
+
+def test_the_users_own_table_lies_in_the_configuration_folder(config_home: Path) -> None:
+    assert user_table_path() == config_home / "sepcli" / "models.toml"
 
 
 def test_reads_a_folder(tmp_path: Path) -> None:
@@ -102,12 +125,20 @@ def test_reads_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_needs_its_description(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model\.toml in model folder"):
+    with pytest.raises(ModelError) as caught:
         entry_from_folder(tmp_path)
-    with pytest.raises(ModelError, match="no such model folder"):
+    assert caught.value.message == f"no model.toml in model folder: {tmp_path}"
+    assert caught.value.hint == "write model.toml beside the weights as the README describes"
+    with pytest.raises(ModelError) as caught:
         entry_from_folder(tmp_path / "absent")
-    (tmp_path / "model.toml").write_text(f'repo = "a/b"\n{BODY}')
+    assert caught.value.message == f"no such model folder: {tmp_path / 'absent'}"
+    assert caught.value.hint == "run `sepcli info` for the known models"
+    file = tmp_path / "model.toml"
+    file.write_text(f'repo = "a/b"\n{BODY}')
     with pytest.raises(ModelError, match="may not have the key repo"):
+        entry_from_folder(tmp_path)
+    file.write_text(BODY.replace("speakers = 2", "speakers = 0"))
+    with pytest.raises(ModelError, match=f"in model entry {tmp_path} of {file}: speakers must be"):
         entry_from_folder(tmp_path)
 
 
