@@ -83,7 +83,7 @@ def test_a_message_holds_no_more_of_a_value_than_a_line() -> None:
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        ({"overlap_second": 2}, "did you mean overlap_seconds?"),
+        ({"fall_back": 2}, "did you mean fallback?"),
         ({"level": "loud"}, "use fit or as-is"),
         ({"overlap_seconds": 9.0}, "make the overlap shorter than the chunk"),
         ({"repo": "only-a-name"}, "write it as hf:ORG/NAME"),
