@@ -123,8 +123,7 @@ def _write(outcome: Outcome, recipe: Recipe, folder: Path, network: Any) -> None
         recipe,
         config_values(network),
         outcome.weights,
-        parameters=sum(p.numel() for p in network.parameters()),
-        best=outcome.best,
+        outcome.best,
     )
     if outcome.measurements:
         title = recipe.model.name or recipe.model.architecture

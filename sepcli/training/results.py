@@ -14,6 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sepcli.audio.names import create_temporary, forget_temporary
+from sepcli.building import build_network
+from sepcli.operations import count_parameters, macs_per_second
 from sepcli.registry import MODEL_FILE
 from sepcli.training.recipe import Recipe
 
@@ -60,8 +62,6 @@ def write_model_folder(
     recipe: Recipe,
     config: Mapping[str, Any],
     weights: Mapping[str, Tensor],
-    *,
-    parameters: int,
     best: Measurement | None,
 ) -> None:
     """Write the weights and the `model.toml` that `--model FOLDER` takes.
@@ -71,7 +71,6 @@ def write_model_folder(
         recipe: What was trained.
         config: The network's full configuration.
         weights: The network's state dict.
-        parameters: Number of trainable parameters.
         best: The measurement these weights were chosen by, where there was one.
     """
     kind = torch.float16 if recipe.run.weights == "float16" else torch.float32
@@ -82,6 +81,7 @@ def write_model_folder(
     content = save({key: value.contiguous() for key, value in held.items()})
     write_whole(folder / WEIGHTS_FILE, content)
     model = recipe.model
+    network, _ = build_network(model.architecture, config, where=f"model {model.name}")
     entry: dict[str, Any] = {
         "architecture": model.architecture,
         "format": "safetensors",
@@ -93,7 +93,8 @@ def write_model_folder(
         "paper": model.paper,
         "trained_on": model.trained_on,
         "note": model.note,
-        "parameters": parameters,
+        "parameters": count_parameters(network),
+        "macs_per_second": macs_per_second(network, model.sample_rate),
         "download_bytes": len(content),
         "sha256": {WEIGHTS_FILE: hashlib.sha256(content).hexdigest()},
         "config": dict(config),

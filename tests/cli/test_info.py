@@ -5,9 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from sepcli.registry import ModelEntry, list_models, load_entries
+from sepcli.registry import list_models
 from tests.cli.runner import CommandLine
 from tests.hub import Hub
 
@@ -63,19 +61,6 @@ def test_tells_about_an_entry_without_its_weights(hub: Hub, sepcli: CommandLine)
     assert "5,050,545" in text
     assert "4.94 G multiply-accumulates per second of audio (counted on 4 s at 8000 Hz)" in text
     assert hub.requests == []
-
-
-@pytest.mark.parametrize(
-    "entry", [entry for entry in load_entries().values() if entry.builtin], ids=lambda e: e.name
-)
-def test_what_a_model_inside_the_package_says_of_itself_is_so(
-    entry: ModelEntry, sepcli: CommandLine
-) -> None:
-    counted = json.loads(sepcli("info", entry.name, "--json").out)
-    assert (counted["parameters"], counted["macs_per_second"]) == (
-        entry.parameters,
-        entry.macs_per_second,
-    )
 
 
 def test_says_what_is_cached(hub: Hub, sepcli: CommandLine) -> None:
