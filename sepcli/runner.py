@@ -57,6 +57,22 @@ def _require_cuda(device: torch.device) -> None:
     raise DeviceError(f"{device} is not available: {why}", "use --device cpu or --device auto")
 
 
+def check_precision(device: torch.device, precision: Precision) -> str:
+    """Return what a user should know about a precision on a device; empty for nothing.
+
+    Raises:
+        DeviceError: The device has no fast arithmetic of that kind at all.
+    """
+    if device.type != "cpu" or precision == "fp32":
+        return ""
+    if precision == "fp16":
+        raise DeviceError("fp16 is slower than fp32 on a processor", "use --precision bf16")
+    has = torch.cpu.get_capabilities()
+    if has.get("architecture") == "x86_64" and not (has["avx512_bf16"] or has["amx_bf16"]):
+        return "this processor has no bf16 instructions, --precision fp32 is faster"
+    return ""
+
+
 class Runner:
     """Runs a network on lists of chunks of one length.
 
@@ -65,7 +81,10 @@ class Runner:
         device: Where it runs; the network is moved there.
         precision: `fp32`, or the type that matrix products are computed in.
         batch_size: Chunks run at once at most; None leaves the choice to the device.
-        on_warning: Told, once for each halving, when the batch had to shrink.
+        on_warning: Told when the precision does not pay here, and of each halving of the batch.
+
+    Raises:
+        DeviceError: The device cannot do the precision.
     """
 
     def __init__(
@@ -76,6 +95,9 @@ class Runner:
         batch_size: int | None = None,
         on_warning: Callable[[str], None] = lambda message: None,
     ) -> None:
+        remark = check_precision(device, precision)
+        if remark:
+            on_warning(remark)
         self._network = network.to(device)
         self._device = device
         self._precision = precision

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
-from sepcli.runner import Runner, choose_device, fitting_batch
+from sepcli.runner import Runner, check_precision, choose_device, fitting_batch
 from tests.doubles import Broken, Identity
 
 
@@ -52,6 +52,19 @@ def test_no_memory_for_one_chunk_is_an_error_with_a_hint() -> None:
 def test_other_failures_are_not_mistaken_for_memory() -> None:
     with pytest.raises(RuntimeError, match="shape mismatch"):
         Runner(Greedy(0, "shape mismatch"), torch.device("cpu")).run(chunks(1))
+
+
+def test_a_processor_is_not_asked_for_what_it_is_slow_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, has = torch.device("cpu"), {"architecture": "x86_64", "amx_bf16": False}
+    with pytest.raises(DeviceError, match="fp16 is slower"):
+        check_precision(cpu, "fp16")
+    assert check_precision(torch.device("cuda"), "fp16") == ""
+    said: list[str] = []
+    for native in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has | {"avx512_bf16": native})  # noqa: B023
+        assert check_precision(cpu, "fp32") == ""
+        Runner(Identity(1), cpu, "bf16", on_warning=said.append)
+        assert len(said) == (not native)
 
 
 def test_values_that_are_not_finite_are_refused() -> None:

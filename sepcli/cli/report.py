@@ -11,7 +11,7 @@ from sepcli.outputs import Job
 from sepcli.pipeline import SeparationOptions, Separator
 from sepcli.recording import Recording
 from sepcli.registry import ModelEntry
-from sepcli.runner import choose_device
+from sepcli.runner import check_precision, choose_device
 from sepcli.weights import load_model
 
 LARGER_MODEL = "spgm"  # what to recommend to who takes the built-in one
@@ -21,7 +21,7 @@ def load_separator(
     entry: ModelEntry, options: SeparationOptions, *, is_default: bool = False
 ) -> Separator:
     """Return the separator of `entry`, with a bar while its weights are downloaded."""
-    choose_device(options.device)  # before a download, not after it
+    check_precision(choose_device(options.device), options.precision)  # before a download
     if is_default:
         console.note(f"model: {entry.name}; a larger one does better: --model {LARGER_MODEL}")
     with console.progress(f"downloading {entry.name}", unit="bytes") as bar:

@@ -83,5 +83,6 @@ def _fuses(features: Tensor, weight: Tensor) -> bool:
         and features.device.type == "cpu"
         and features.dtype == weight.dtype == torch.float32
         and _HAS_KERNEL
+        and not torch.is_autocast_enabled("cpu")  # which chooses the precision of products
         and features.numel() > 0
     )

@@ -43,6 +43,13 @@ def test_linear_takes_no_rows_and_other_precisions() -> None:
         assert layers.linear(randn(3, 7).double(), weight.double()).dtype == torch.float64
 
 
+def test_autocast_chooses_the_precision_of_products() -> None:
+    features, weight, residual = randn(3, 7), randn(5, 7, seed=1), randn(3, 5, seed=2)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert layers.linear(features, weight).dtype == torch.bfloat16
+        assert layers.linear(features, weight, residual=residual).dtype == torch.float32
+
+
 def test_linear_is_differentiable() -> None:
     weight = randn(5, 7).requires_grad_()
     layers.linear(randn(3, 7), weight, residual=torch.zeros(3, 5)).sum().backward()
