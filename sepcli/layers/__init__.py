@@ -5,8 +5,9 @@ attention then read memory in order, and no transpose is needed between them.
 """
 
 from sepcli.layers.convolution import depthwise
+from sepcli.layers.dualpath import DualPathMasker
 from sepcli.layers.linear import linear, pointwise
-from sepcli.layers.norms import cumulative_norm, global_gain, global_norm
+from sepcli.layers.norms import GlobalNorm, cumulative_norm, global_gain, global_norm
 from sepcli.layers.recurrent import group_size, recur
 from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.layers.transformer import (
@@ -17,10 +18,21 @@ from sepcli.layers.transformer import (
     TransformerLayer,
     sinusoids,
 )
-from sepcli.layers.waveform import Filterbank, decode, encode, gate_features, gated_masks
+from sepcli.layers.waveform import (
+    Encoder,
+    Filterbank,
+    decode,
+    encode,
+    gate_features,
+    gated_masks,
+    mask_mixture,
+)
 
 __all__ = [
+    "DualPathMasker",
+    "Encoder",
     "Filterbank",
+    "GlobalNorm",
     "LayerNorm",
     "Positions",
     "SelfAttention",
@@ -37,6 +49,7 @@ __all__ = [
     "group_size",
     "half_overlap_padding",
     "linear",
+    "mask_mixture",
     "merge",
     "merge_split",
     "pointwise",

@@ -1,5 +1,7 @@
 """From waveform to features, from features to masks, and back: the ends of time-domain networks."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -47,6 +49,30 @@ def decode(features: Tensor, weight: Tensor, stride: int, num_samples: int) -> T
     return F.pad(waveforms, (0, num_samples - waveforms.shape[-1]))
 
 
+def mask_mixture(
+    mixture: Tensor,
+    masker: Callable[[Tensor], Tensor],
+    encoder: Tensor,
+    decoder: Tensor,
+    stride: int,
+    activation: str = "relu",
+) -> Tensor:
+    """Return estimates: the mixture's features times masks, decoded; `[batch, speakers, time]`.
+
+    Args:
+        mixture: `[batch, time]`.
+        masker: Given features `[batch, frames, features]`, returns masks for them,
+            `[batch, frames, speakers, features]`.
+        encoder: Weight of `encode`.
+        decoder: Weight of `decode`.
+        stride: Distance of frames [samples].
+        activation: Of `encode`.
+    """
+    features = encode(mixture, encoder, stride, activation)
+    masked = masker(features) * features.unsqueeze(2)
+    return decode(masked, decoder, stride, mixture.shape[-1])
+
+
 def gate_features(split: Tensor, output: nn.Module, gate: nn.Module) -> Tensor:
     """Return `tanh(output(split)) * sigmoid(gate(split))`, shaped like `split`.
 
@@ -70,6 +96,14 @@ def gated_masks(split: Tensor, output: nn.Module, gate: nn.Module, last: Tensor)
         last: Weight of a 1×1 convolution, `[masks, features, 1]`.
     """
     return linear(gate_features(split, output, gate), last.squeeze(-1), activation="relu")
+
+
+class Encoder(nn.Module):
+    """Filters under the key `conv1d.weight`, `[channels, 1, kernel]`."""
+
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.conv1d = nn.Conv1d(1, channels, kernel_size, bias=False)
 
 
 class Filterbank(nn.Module):

@@ -21,10 +21,9 @@ from torch.nn import functional as F
 from sepcli.layers import (
     Filterbank,
     cumulative_norm,
-    decode,
-    encode,
     global_gain,
     linear,
+    mask_mixture,
     pointwise,
 )
 
@@ -94,11 +93,9 @@ class Network(nn.Module):
 
         The last samples, which do not fill a frame, are zero as published.
         """
-        # B: batch, S: speakers, L: frames, N: filters
+        filters = self.encoder.filters, self.decoder.filters
         stride, activation = self.config.stride, self.config.encoder_activation
-        features = encode(mixture, self.encoder.filters, stride, activation)  # [B, L, N]
-        masked = self.masker(features) * features.unsqueeze(2)  # [B, L, S, N]
-        return decode(masked, self.decoder.filters, stride, mixture.shape[-1])
+        return mask_mixture(mixture, self.masker, *filters, stride, activation)
 
 
 class Masker(nn.Module):

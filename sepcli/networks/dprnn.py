@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from sepcli.layers import (
     Filterbank,
-    decode,
-    encode,
     gate_features,
     global_norm,
     linear,
+    mask_mixture,
     merge_split,
     pointwise,
     recur,
@@ -95,11 +94,9 @@ class Network(nn.Module):
 
         The last samples, which do not fill a frame, are zero as published.
         """
-        # B: batch, S: speakers, L: frames, N: filters
+        filters = self.encoder.filters, self.decoder.filters
         stride, activation = self.config.stride, self.config.encoder_activation
-        features = encode(mixture, self.encoder.filters, stride, activation)  # [B, L, N]
-        masked = self.masker(features) * features.unsqueeze(2)  # [B, L, S, N]
-        return decode(masked, self.decoder.filters, stride, mixture.shape[-1])
+        return mask_mixture(mixture, self.masker, *filters, stride, activation)
 
 
 class Masker(nn.Module):

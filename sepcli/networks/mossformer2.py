@@ -16,7 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers import decode, depthwise, encode, gated_masks, global_norm, linear
+from sepcli.layers import (
+    Encoder,
+    GlobalNorm,
+    decode,
+    depthwise,
+    encode,
+    gated_masks,
+    linear,
+    pointwise,
+)
 
 EPS = 1e-8  # of the norms over a whole recording
 TAPS = 17  # of the convolution in a ConvLinear
@@ -58,7 +67,7 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.enc = Encoder(config)
+        self.enc = Encoder(config.channels, config.kernel_size)
         self.mask_net = Masker(config)
         self.dec = nn.ConvTranspose1d(config.channels, 1, config.kernel_size, bias=False)
 
@@ -73,14 +82,6 @@ class Network(nn.Module):
         return decode(masked, self.dec.weight, stride, mixture.shape[-1])  # [B, C, T]
 
 
-class Encoder(nn.Module):
-    """Holds the filters of the encoder."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.conv1d = nn.Conv1d(1, config.channels, config.kernel_size, bias=False)
-
-
 class Masker(nn.Module):
     """Features `[batch, frames, N]` → masks `[batch, frames, speakers, N]`."""
 
@@ -88,7 +89,7 @@ class Masker(nn.Module):
         super().__init__()
         dim = config.channels
         self.num_speakers = config.num_speakers
-        self.norm = nn.GroupNorm(1, dim, EPS)
+        self.norm = GlobalNorm((dim,), EPS)
         self.conv1d_encoder = nn.Conv1d(dim, dim, 1, bias=False)
         self.pos_enc = Positions(dim)
         self.mdl = Middle(config)
@@ -102,11 +103,9 @@ class Masker(nn.Module):
         """Return masks, `[batch, frames, speakers, N]`."""
         # B: batch, L: frames, N: channels, C: speakers
         batch, frames, _ = features.shape
-        features = global_norm(features, self.norm.weight, self.norm.bias, EPS)
-        features = linear(features, self.conv1d_encoder.weight.squeeze(-1))  # [B, L, N]
+        features = pointwise(self.norm(features), self.conv1d_encoder)  # [B, L, N]
         features = self.mdl(features + self.pos_enc(frames))
-        split = self.conv1d_out
-        features = linear(self.prelu(features), split.weight.squeeze(-1), split.bias)
+        features = pointwise(self.prelu(features), self.conv1d_out)
         features = features.view(batch, frames, self.num_speakers, -1)  # [B, L, C, N]
         last = self.conv1_decoder.weight
         return gated_masks(features, self.output[0], self.output_gate[0], last)
@@ -145,13 +144,13 @@ class Middle(nn.Module):
         super().__init__()
         norm = nn.LayerNorm(config.channels, 1e-6)
         self.intra_mdl = nn.ModuleDict({"mossformerM": Layers(config), "norm": norm})
-        self.intra_norm = nn.GroupNorm(1, config.channels, EPS)
+        self.intra_norm = GlobalNorm((config.channels,), EPS)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        norm = self.intra_norm
         deep = self.intra_mdl["norm"](self.intra_mdl["mossformerM"](features))
-        return global_norm(deep, norm.weight, norm.bias, EPS, residual=features)
+        normed: Tensor = self.intra_norm(deep, residual=features)
+        return normed
 
 
 class Layers(nn.Module):
@@ -204,19 +203,19 @@ class Attention(nn.Module):
         """Return what the last layer sees, `[L, H/2]` of unit scale, for one row of the batch."""
         frames, width = hidden.shape
         half = width // 2
-        far = linear(far_key.t(), hidden.t()).t()  # [H, Q]: what all frames say
+        groups = [slice(start, start + self.group) for start in range(0, frames, self.group)]
+        total = None  # what all frames say, [Q, H]
+        for near in groups:  # transposed here, a group is still in the cache
+            total = linear(far_key[near].t(), hidden[near].t(), residual=total)
+        assert total is not None
+        far = total.t().contiguous()
         result = hidden.new_empty(frames, half)
-        step = max(1, BLOCK_FRAMES // self.group) * self.group
-        for start in range(0, frames, step):
-            base = linear(far_query[start : start + step], far)  # [step, H]
-            for low in range(start, min(start + step, frames), self.group):
-                near = slice(low, low + self.group)
-                weights = linear(query[near], key[near], activation="relu").square()
-                own = hidden[near]  # values and gates
-                residual = base[low - start : low - start + len(own)]
-                seen = linear(weights, own.t(), residual=residual)
-                gate = (seen[:, :half] * own[:, half:]).sigmoid()
-                result[near] = unit_scale(seen[:, half:] * own[:, :half] * gate)
+        for near in groups:
+            own = hidden[near]  # values and gates
+            weights = linear(query[near], key[near], activation="relu").square()
+            seen = linear(weights, own.t(), residual=linear(far_query[near], far))
+            gate = (seen[:, :half] * own[:, half:]).sigmoid()
+            result[near] = unit_scale(seen[:, half:] * own[:, :half] * gate)
         return result
 
 
@@ -324,10 +323,9 @@ class MemoryBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
         first, activation = self.conv1
-        assert isinstance(first, nn.Conv1d)
-        narrow = activation(linear(features, first.weight.squeeze(-1), first.bias))
+        narrow = pointwise(features, first, prelu=activation)
         narrow = self.norm2(self.gated_fsmn(self.norm1(narrow)))
-        return linear(narrow, self.conv2.weight.squeeze(-1), self.conv2.bias, residual=features)
+        return pointwise(narrow, self.conv2, residual=features)
 
 
 class GatedMemory(nn.Module):

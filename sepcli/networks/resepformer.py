@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers import Transformer, decode, encode, global_norm, linear
+from sepcli.layers import Encoder, GlobalNorm, Transformer, mask_mixture, pointwise
 
 EPS = torch.finfo(torch.float32).eps  # of the norms over a sequence
 
@@ -58,25 +58,14 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config.channels, config.kernel_size)
         self.masknet = Masker(config)
         self.decoder = nn.ConvTranspose1d(config.channels, 1, config.kernel_size, bias=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
-        # B: batch, T: time, L: frames, F: channels, C: speakers
-        stride = self.config.kernel_size // 2
-        features = encode(mixture, self.encoder.conv1d.weight, stride)  # [B, L, F]
-        masked = self.masknet.model(features) * features.unsqueeze(2)  # [B, L, C, F]
-        return decode(masked, self.decoder.weight, stride, mixture.shape[-1])  # [B, C, T]
-
-
-class Encoder(nn.Module):
-    """Holds the filters of the encoder."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.conv1d = nn.Conv1d(1, config.channels, config.kernel_size, bias=False)
+        filters = self.encoder.conv1d.weight, self.decoder.weight
+        return mask_mixture(mixture, self.masknet.model, *filters, self.config.kernel_size // 2)
 
 
 class Masker(nn.Module):
@@ -116,8 +105,7 @@ class Model(nn.Module):
                 segments = segments + memory.view(-1, 1, dim)
         merged = segments.view(batch, -1, dim)[:, :frames]  # [B, L, N]
         activation, last = self.output_fc
-        assert isinstance(last, nn.Conv1d)
-        masks = linear(activation(merged), last.weight.squeeze(-1), last.bias, activation="relu")
+        masks = pointwise(activation(merged), last).relu()
         masks = masks.view(batch, frames, dim, -1)  # the speaker runs fastest
         return masks.transpose(2, 3)  # [B, L, C, N]
 
@@ -133,19 +121,9 @@ class Block(Transformer):
             config.hidden,
             position_rows=config.position_rows,
         )
-        self.norm = Norm(config.channels)
+        self.norm = GlobalNorm((config.channels, 1), EPS)
 
     def forward(self, sequences: Tensor) -> Tensor:
         """Return `[batch, time, channels]` for the same."""
-        norm = self.norm
-        features = super().forward(sequences)
-        return global_norm(features, norm.weight, norm.bias, EPS, residual=sequences)
-
-
-class Norm(nn.Module):
-    """Holds the parameters of a norm over a whole sequence."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim, 1))
-        self.bias = nn.Parameter(torch.zeros(dim, 1))
+        normed: Tensor = self.norm(super().forward(sequences), residual=sequences)
+        return normed

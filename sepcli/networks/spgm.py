@@ -5,9 +5,7 @@ ICASSP 2024, https://arxiv.org/abs/2309.12608), figures 1 and 2, and the checkpo
 it. Of SepFormer's blocks it keeps the transformer inside segments; instead of the transformer
 across segments, a block pools all segments to one vector that scales every feature.
 
-Deviations: pooling is done for each row of a batch by itself (the published code pools across
-rows); the 1×1 convolution to the speakers' features runs after the segments are merged instead of
-before, which is the same sum with half the work.
+Deviation: pooling is done for each row of a batch by itself (the published code pools across rows).
 """
 
 from dataclasses import dataclass
@@ -18,15 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.layers import (
+    DualPathMasker,
+    Encoder,
+    GlobalNorm,
     Transformer,
-    decode,
-    encode,
-    gated_masks,
-    global_norm,
-    half_overlap_padding,
     linear,
-    merge,
-    segment,
+    mask_mixture,
 )
 
 EPS = 1e-8  # of the norms over a whole recording
@@ -86,59 +81,21 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
-        self.masknet = Masker(config)
+        self.encoder = Encoder(config.channels, config.kernel_size)
+        self.masknet = DualPathMasker(
+            Norm(config, trailing=1),
+            [Block(config) for _ in range(config.blocks)],
+            num_speakers=config.num_speakers,
+            features=config.channels,
+            channels=config.channels,
+            length=config.segment,
+        )
         self.decoder = nn.ConvTranspose1d(config.channels, 1, config.kernel_size, bias=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
-        # B: batch, T: time, L: frames, N: channels, C: speakers
-        stride = self.config.kernel_size // 2
-        features = encode(mixture, self.encoder.conv1d.weight, stride)  # [B, L, N]
-        masked = self.masknet(features) * features.unsqueeze(2)  # [B, L, C, N]
-        return decode(masked, self.decoder.weight, stride, mixture.shape[-1])  # [B, C, T]
-
-
-class Encoder(nn.Module):
-    """Holds the filters of the encoder."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.conv1d = nn.Conv1d(1, config.channels, config.kernel_size, bias=False)
-
-
-class Masker(nn.Module):
-    """Features `[batch, frames, channels]` → masks `[batch, frames, speakers, channels]`."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        dim = config.channels
-        self.config = config
-        self.norm = Norm(config, trailing=1)
-        self.conv1d = nn.Conv1d(dim, dim, 1, bias=False)
-        self.dual_mdl = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.conv2d = nn.Conv2d(dim, dim * config.num_speakers, 1)
-        self.end_conv1x1 = nn.Conv1d(dim, dim, 1, bias=False)
-        self.prelu = nn.PReLU()
-        self.output = nn.Sequential(nn.Conv1d(dim, dim, 1))
-        self.output_gate = nn.Sequential(nn.Conv1d(dim, dim, 1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return masks, `[batch, frames, speakers, channels]`."""
-        # B: batch, L: frames, N: channels, S: segments, K: frames of a segment, C: speakers
-        batch, frames, dim = features.shape
-        length, hop = self.config.segment, self.config.segment // 2
-        before, after = half_overlap_padding(frames, length)
-        features = linear(self.norm(features), self.conv1d.weight.squeeze(-1))  # [B, L, N]
-        segments = segment(features, length, hop, before, after)  # [B, S, K, N]
-        for block in self.dual_mdl:
-            segments = block(segments)
-        merged = merge(self.prelu(segments), hop, before, frames)  # [B, L, N]
-        weight, bias = self.conv2d.weight.flatten(1), self.conv2d.bias
-        assert bias is not None
-        split = linear(merged, weight, 2 * bias)  # every frame is in two segments
-        split = split.view(batch, frames, self.config.num_speakers, dim)  # [B, L, C, N]
-        return gated_masks(split, self.output[0], self.output_gate[0], self.end_conv1x1.weight)
+        filters = self.encoder.conv1d.weight, self.decoder.weight
+        return mask_mixture(mixture, self.masknet, *filters, self.config.kernel_size // 2)
 
 
 class Block(nn.Module):
@@ -223,21 +180,18 @@ class Pool(nn.Module):
         return pooled
 
 
-class Norm(nn.Module):
+class Norm(GlobalNorm):
     """The norm that `Config.norm` names, over `[batch, ..., channels]`."""
 
     def __init__(self, config: Config, trailing: int) -> None:
-        super().__init__()
         wide = config.norm == "global-wide"
-        shape = (config.channels, *[1] * trailing) if wide else (config.channels,)
+        super().__init__((config.channels, *[1] * (trailing if wide else 0)), EPS)
         self.per_frame = config.norm == "frame"
-        self.weight = nn.Parameter(torch.ones(shape))
-        self.bias = nn.Parameter(torch.zeros(shape))
 
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
         """Return normalised features, plus `residual` of the same shape."""
         if not self.per_frame:
-            return global_norm(features, self.weight, self.bias, EPS, residual=residual)
+            return super().forward(features, residual)
         normed = F.layer_norm(features, self.weight.shape, self.weight, self.bias, EPS)
         return normed if residual is None else normed + residual
 
