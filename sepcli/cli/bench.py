@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sepcli import console
-from sepcli.cli.separate import Precision
+from sepcli.cli import options
 from sepcli.errors import OutputError, SepcliError, UsageError
 from sepcli.registry import DEFAULT_MODEL, find_entry, load_entries
 
@@ -27,7 +27,7 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All models of the table.")] = False,
+    everything: options.Everything = False,
     chunk: Annotated[
         list[float] | None,
         typer.Option(metavar="SECONDS", help="Length of a chunk; may be repeated. Default: 4."),
@@ -40,12 +40,8 @@ def bench(
     threads: Annotated[
         int, typer.Option(help="Threads of the processor; 0: as they are.", min=0)
     ] = 0,
-    device: Annotated[
-        str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
-    ] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")
-    ] = Precision.fp32,
+    device: options.Device = "auto",
+    precision: options.ProductPrecision = options.Precision.fp32,
     against: Annotated[
         str,
         typer.Option(
@@ -59,7 +55,7 @@ def bench(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a setting instead of a table.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure speed and memory of models, each setting in a process of its own.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sepcli import console
+from sepcli.cli import options
 from sepcli.errors import SepcliError, UsageError
 from sepcli.registry import ModelEntry, complete_model, load_entries
 
@@ -20,10 +21,8 @@ def download(
             show_default=False,
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All models of the table.")] = False,
-    revision: Annotated[
-        str, typer.Option(help="Commit, tag or branch of the model's repository.")
-    ] = "",
+    everything: options.Everything = False,
+    revision: options.Revision = "",
     verify: Annotated[
         bool,
         typer.Option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sepcli import console
+from sepcli.cli import options
 from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def evaluate(
         typer.Argument(help="Test set: a folder with s1, s2, … and mix, mix_clean or mix_both."),
     ],
     model: Annotated[
-        str, typer.Option("-m", "--model", metavar="NAME|FOLDER|hf:ORG/REPO", help="Judge a model.")
+        str, typer.Option("-m", "--model", metavar=options.MODEL_FORMS, help="Judge a model.")
     ] = "",
     estimates: Annotated[
         Path | None,
@@ -71,14 +72,13 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option(help="Draw how the scores are distributed (png, svg, pdf).")
     ] = None,
-    device: Annotated[
-        str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
-    ] = "auto",
+    device: options.Device = "auto",
+    precision: options.ProductPrecision = options.Precision.fp32,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a recording, then one with the means.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Score a model, or estimates that are there, against references.
 
@@ -101,7 +101,7 @@ def evaluate(
         raise AudioError(f"no mixtures in: {data}", "name their folder with --mixtures")
     if chosen:
         console.note(f"mixtures: {data / chosen}")
-    estimator = _files(estimates) if estimates else _separator(model, device)
+    estimator = _files(estimates) if estimates else _separator(model, device, precision)
     tally, judged = Tally(), []
     with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
         for one in judge(items[:limit], estimator, extras):
@@ -149,13 +149,14 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
     return Judged(item.name, references.shape[1] / rate, elapsed, found)
 
 
-def _separator(model: str, device: str) -> "Estimator":
+def _separator(model: str, device: str, precision: options.Precision) -> "Estimator":
     """Return what separates the mixture of a recording."""
     from sepcli.cli.report import load_separator
     from sepcli.pipeline import SeparationOptions
     from sepcli.weights import resolve_model
 
-    separator = load_separator(resolve_model(model), SeparationOptions(device=device))
+    how = SeparationOptions(device=device, precision=precision.value)
+    separator = load_separator(resolve_model(model), how)
 
     def separate(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":
         assert mixture is not None

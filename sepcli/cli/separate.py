@@ -1,13 +1,13 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
 import math
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
 from sepcli import console
+from sepcli.cli import options
 from sepcli.errors import UsageError
 from sepcli.outputs import (
     DEFAULT_NAME,
@@ -17,126 +17,35 @@ from sepcli.outputs import (
     plan_jobs,
     take_shard,
 )
-from sepcli.registry import DEFAULT_MODEL, complete_model
-
-
-class Format(StrEnum):
-    """File formats an estimate can be written in."""
-
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
-    mp3 = "mp3"
-
-
-class Precision(StrEnum):
-    """Number formats of matrix products."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Level(StrEnum):
-    """What sets the level of an estimate."""
-
-    fit = "fit"
-    as_is = "as-is"
-
-
-class Leakage(StrEnum):
-    """What becomes of faint copies of who speaks in the files of who is silent."""
-
-    keep = "keep"
-    remove = "remove"
+from sepcli.registry import DEFAULT_MODEL
 
 
 def separate(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT...", help="Files, folders, or - for a WAV on stdin."),
-    ],
-    model: Annotated[
-        str,
-        typer.Option(
-            "-m",
-            "--model",
-            metavar="NAME|FOLDER|hf:ORG/REPO",
-            help="The separator to use; see: sepcli info. Default: the best one in the package.",
-            autocompletion=complete_model,
-        ),
-    ] = "",
-    revision: Annotated[
-        str, typer.Option(help="Commit, tag or branch of the model's repository.")
-    ] = "",
-    output_dir: Annotated[
-        Path, typer.Option("-o", "--output-dir", help="Where outputs go.")
-    ] = Path("separated"),
-    recursive: Annotated[
-        bool, typer.Option("-r", "--recursive", help="Search folders to any depth.")
-    ] = False,
-    name: Annotated[
-        str,
-        typer.Option(help="Output name without ending; fields: {stem}, {ext}, {model}, {speaker}."),
-    ] = DEFAULT_NAME,
-    audio_format: Annotated[
-        Format, typer.Option("--format", help="Format of the outputs.")
-    ] = Format.wav,
-    subtype: Annotated[
-        str,
-        typer.Option(
-            metavar="PCM_16|PCM_24|FLOAT", help="Sample type; default: the format's usual one."
-        ),
-    ] = "",
-    sample_rate: Annotated[
-        str,
-        typer.Option(metavar="input|model|HZ", help="Sample rate of the outputs."),
-    ] = "input",
-    start: Annotated[
-        str, typer.Option(metavar="TIME", help="Begin here: seconds or h:mm:ss.")
-    ] = "",
-    end: Annotated[str, typer.Option(metavar="TIME", help="Stop here: seconds or h:mm:ss.")] = "",
-    chunk: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Length of a chunk; default: the model's.", min=0.1),
-    ] = None,
-    overlap: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Overlap of chunks; default: the model's.", min=0.0),
-    ] = None,
-    level: Annotated[
-        Level | None,
-        typer.Option(help="fit: levels that explain the mixture; as-is: the network's own."),
-    ] = None,
-    leakage: Annotated[
-        Leakage, typer.Option(help="remove: quieten who is silent; costs a little quality.")
-    ] = Leakage.keep,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Chunks run at once.", min=1)
-    ] = None,
-    device: Annotated[
-        str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
-    ] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="bf16 and fp16 are faster and less exact.")
-    ] = Precision.fp32,
-    shard: Annotated[
-        str, typer.Option(metavar="I/N", help="Do the I-th of N parts, for job arrays.")
-    ] = "",
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Skip recordings whose outputs are all there.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that are there.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a long recording that was interrupted.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a recording.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    inputs: options.Inputs,
+    model: options.Model = "",
+    revision: options.Revision = "",
+    output_dir: options.OutputDir = Path("separated"),
+    recursive: options.Recursive = False,
+    name: options.Name = DEFAULT_NAME,
+    audio_format: options.OutputFormat = options.Format.wav,
+    subtype: options.Subtype = "",
+    sample_rate: options.SampleRate = "input",
+    start: options.Start = "",
+    end: options.End = "",
+    chunk: options.Chunk = None,
+    overlap: options.Overlap = None,
+    level: options.LevelFrom = None,
+    leakage: options.OfLeakage = options.Leakage.keep,
+    batch_size: options.BatchSize = None,
+    device: options.Device = "auto",
+    precision: options.ProductPrecision = options.Precision.fp32,
+    shard: options.Shard = "",
+    skip_existing: options.SkipExisting = False,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    as_json: options.JsonRecords = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Separate recordings into one file per speaker.
 
@@ -147,15 +56,10 @@ def separate(
     if skip_existing and overwrite:
         raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
     check_template(name)
-    from sepcli.audio import check_output_format
-
     part = parse_shard(shard) if shard else (1, 1)
-    wanted_rate = _parse_rate(sample_rate)
-    rate = wanted_rate if isinstance(wanted_rate, int) else None
-    check_output_format(audio_format.value, subtype or None, rate)
-    start_seconds, end_seconds = _parse_time(start), _parse_time(end)
-    if end_seconds is not None and (start_seconds or 0.0) >= end_seconds:
-        raise UsageError(f"--end is not after --start: {end}", "give a later --end")
+    rate = _parse_rate(sample_rate)
+    _check_format(audio_format, subtype, rate)
+    span = _parse_span(start, end)
 
     from sepcli import weights  # from here on torch is needed
     from sepcli.cli.report import Report, load_separator
@@ -174,9 +78,9 @@ def separate(
     output = OutputOptions(
         format=audio_format.value,
         subtype=subtype or None,
-        sample_rate=wanted_rate,
-        start_seconds=start_seconds,
-        end_seconds=end_seconds,
+        sample_rate=rate,
+        start_seconds=span[0],
+        end_seconds=span[1],
         overwrite=overwrite,
         skip_existing=skip_existing,
         resume=resume,
@@ -209,6 +113,16 @@ def _tell_skipped(path: Path, reason: str) -> None:
     console.note(f"skipped, {reason}: {path}")
 
 
+def _check_format(
+    audio_format: options.Format, subtype: str, rate: Literal["input", "model"] | int
+) -> None:
+    """Refuse what the format cannot hold, before anything is computed."""
+    from sepcli.audio import check_output_format
+
+    rate_hz = rate if isinstance(rate, int) else None
+    check_output_format(audio_format.value, subtype or None, rate_hz)
+
+
 def _parse_rate(text: str) -> Literal["input", "model"] | int:
     """Return `input`, `model`, or a sample rate [Hz].
 
@@ -222,6 +136,18 @@ def _parse_rate(text: str) -> Literal["input", "model"] | int:
     if text.isdecimal() and 1000 <= int(text) <= 768_000:
         return int(text)
     raise UsageError(f"not a sample rate: {text}", "use input, model, or 1000 to 768000 Hz")
+
+
+def _parse_span(start: str, end: str) -> tuple[float | None, float | None]:
+    """Return where to begin and to stop [s]; None for the recording's own ends.
+
+    Raises:
+        UsageError: One is not a time, or they are not in order.
+    """
+    begin, stop = _parse_time(start), _parse_time(end)
+    if stop is not None and (begin or 0.0) >= stop:
+        raise UsageError(f"--end is not after --start: {end}", "give a later --end")
+    return begin, stop
 
 
 def _parse_time(text: str) -> float | None:

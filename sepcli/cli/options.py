@@ -1,0 +1,133 @@
+"""Options of the command line, each said once; commands name them in their signatures."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sepcli.registry import complete_model
+
+
+class Format(StrEnum):
+    """File formats an estimate can be written in."""
+
+    wav = "wav"
+    flac = "flac"
+    ogg = "ogg"
+    mp3 = "mp3"
+
+
+class Precision(StrEnum):
+    """Number formats of matrix products."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Level(StrEnum):
+    """What sets the level of an estimate."""
+
+    fit = "fit"
+    as_is = "as-is"
+
+
+class Leakage(StrEnum):
+    """What becomes of faint copies of who speaks in the files of who is silent."""
+
+    keep = "keep"
+    remove = "remove"
+
+
+MODEL_FORMS = "NAME|FOLDER|hf:ORG/REPO"
+
+# what more than one command takes
+Device = Annotated[
+    str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
+]
+ProductPrecision = Annotated[
+    Precision, typer.Option("--precision", help="bf16 and fp16 are faster and less exact.")
+]
+Revision = Annotated[
+    str, typer.Option("--revision", help="Commit, tag or branch of the model's repository.")
+]
+Everything = Annotated[bool, typer.Option("--all", help="All models of the table.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+
+# what `sepcli separate` takes
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Files, folders, or - for a WAV on stdin."),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar=MODEL_FORMS,
+        help="The separator to use; see: sepcli info. Default: the best one in the package.",
+        autocompletion=complete_model,
+    ),
+]
+OutputDir = Annotated[Path, typer.Option("-o", "--output-dir", help="Where outputs go.")]
+Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Search folders to any depth.")]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        help="Output name without ending; fields: {stem}, {ext}, {model}, {speaker}.",
+    ),
+]
+OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the outputs.")]
+Subtype = Annotated[
+    str,
+    typer.Option(
+        "--subtype",
+        metavar="PCM_16|PCM_24|FLOAT",
+        help="Sample type; default: the format's usual one.",
+    ),
+]
+SampleRate = Annotated[
+    str,
+    typer.Option("--sample-rate", metavar="input|model|HZ", help="Sample rate of the outputs."),
+]
+Start = Annotated[
+    str, typer.Option("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")
+]
+End = Annotated[str, typer.Option("--end", metavar="TIME", help="Stop here: seconds or h:mm:ss.")]
+Chunk = Annotated[
+    float | None,
+    typer.Option(
+        "--chunk", metavar="SECONDS", help="Length of a chunk; default: the model's.", min=0.1
+    ),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        "--overlap", metavar="SECONDS", help="Overlap of chunks; default: the model's.", min=0.0
+    ),
+]
+LevelFrom = Annotated[
+    Level | None,
+    typer.Option("--level", help="fit: levels that explain the mixture; as-is: the network's own."),
+]
+OfLeakage = Annotated[
+    Leakage,
+    typer.Option("--leakage", help="remove: quieten who is silent; costs a little quality."),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)
+]
+Shard = Annotated[
+    str, typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts, for job arrays.")
+]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Skip recordings whose outputs are all there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a long recording that was interrupted.")
+]
+JsonRecords = Annotated[bool, typer.Option("--json", help="Print one JSON object a recording.")]
