@@ -38,14 +38,12 @@ coverage:  ## by branch: the path of a separation at 95 %, the whole package at 
 	$(PYTHON) -m coverage report --skip-covered --fail-under=95 --omit='$(OTHER_WORK)'
 
 SPEECH ?= ../shared/speech
-SEPARATOR ?= stftformer-8k
 DEV_MIX = $(PYTHON) -m sepcli mix $(SPEECH)/dev --min-seconds 4 --max-seconds 8 --level-db 5 --seed 1
 
-scores:  ## of the built-in separator on speakers it never heard: clean, noisy, in a room
+scores:  ## of the networks inside the package on speakers they never heard: clean, noisy, in a room
 	rm -rf scores
 	$(DEV_MIX) -n 200 -o scores/clean
 	$(DEV_MIX) -n 100 -o scores/noisy --noise $(SPEECH)/robust/noise --snr-db 0 20
 	$(DEV_MIX) -n 100 -o scores/room --rooms $(SPEECH)/robust/rir
-	$(PYTHON) -m sepcli evaluate scores/clean --model $(SEPARATOR)
-	$(PYTHON) -m sepcli evaluate scores/noisy --model $(SEPARATOR) --mixtures mix_both
-	$(PYTHON) -m sepcli evaluate scores/room --model $(SEPARATOR)
+	$(PYTHON) benchmarks/shipped.py scores scores $(NAMES)
+	$(PYTHON) benchmarks/readme_tables.py

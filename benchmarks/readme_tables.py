@@ -1,12 +1,21 @@
-"""Write the README's tables of models from models.toml and the folders inside the package."""
+"""Write the README's tables: models.toml, what is inside the package, and docs/shipped.json.
 
+docs/shipped.json holds what benchmarks/shipped.py measured.
+"""
+
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from sepcli.cli.info import is_experimental
 from sepcli.registry import ModelEntry, load_entries
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+MEASURED: dict[str, Any] = json.loads((ROOT / "docs" / "shipped.json").read_text())
+SETS = ("clean", "noisy", "room")
 
 
 def table(header: str, rows: Iterable[str]) -> str:
@@ -27,14 +36,30 @@ def published(entries: Iterable[ModelEntry]) -> Iterator[str]:
 
 
 def builtin(entries: Iterable[ModelEntry]) -> Iterator[str]:
-    """Yield one row per model inside the package."""
-    for entry in entries:
-        scores = "; ".join(f"{value:g} dB ({name})" for name, value in entry.scores.items())
-        size = sum((entry.folder / name).stat().st_size for name in entry.files if entry.folder)
+    """Yield one row per model inside the package, the best first."""
+    for entry in sorted(entries, key=lambda entry: -next(iter(entry.scores.values()), 0.0)):
+        known = MEASURED.get(entry.name, {})
+        scores = [known.get(name) for name in SETS]
+        cells = [
+            f"{score['mean']:.2f} ± {score['margin']:.2f} dB" if score else "" for score in scores
+        ]
+        speed = f"{1 / known['speed']['real_time_factor']:.0f} ×" if "speed" in known else ""
         yield (
-            f"| `{entry.name}` | {entry.sample_rate // 1000} kHz | {entry.parameters / 1e6:.2f} M "
-            f"| {size / 1e6:.1f} MB | {entry.macs_per_second / 1e9:.2f} G | {scores} |"
+            f"| `{entry.name}`{', experimental' if is_experimental(entry) else ''} "
+            f"| {entry.sample_rate // 1000} kHz | {entry.parameters / 1e6:.2f} M "
+            f"| {entry.download_bytes / 1e6:.1f} MB | {entry.macs_per_second / 1e9:.2f} G "
+            f"| {' | '.join(cells)} | {speed} |"
         )
+
+
+def measured_on() -> str:
+    """Return what the speeds were measured on."""
+    places = {
+        (known["speed"]["threads"], known["speed"]["processor"])
+        for known in MEASURED.values()
+        if "speed" in known
+    }
+    return "; ".join(f"{threads} threads, {name}" for threads, name in sorted(places))
 
 
 def filled(text: str) -> str:
@@ -47,9 +72,11 @@ def filled(text: str) -> str:
             published(entry for entry in entries if entry.repo),
         ),
         "builtin": table(
-            " model | rate | parameters | size | operations/s | measured score |",
+            " model | rate | parameters | size | operations/s | clean | noisy | in a room |"
+            " speed |",
             builtin(entry for entry in entries if entry.builtin),
-        ),
+        )
+        + (f"\n\nSpeed: against real time, {measured_on()}." if measured_on() else ""),
     }
     for name, content in tables.items():
         begin, end = text.index(f"<!-- {name}:"), text.index(f"<!-- /{name} -->")

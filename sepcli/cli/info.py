@@ -6,7 +6,16 @@ import typer
 
 from sepcli import console
 from sepcli.cache import cached_files
-from sepcli.registry import HUB_PREFIX, ModelEntry, complete_model, find_entry, load_entries
+from sepcli.registry import (
+    DEFAULT_MODEL,
+    HUB_PREFIX,
+    ModelEntry,
+    complete_model,
+    find_entry,
+    load_entries,
+)
+
+EXPERIMENTAL_DB = 5.0  # a network inside the package whose score is below this is no help yet
 
 
 def info(
@@ -48,6 +57,7 @@ def record(entry: ModelEntry) -> dict[str, Any]:
         "scores": dict(entry.scores),
         "cached": is_here(entry),
         "builtin": entry.builtin,
+        "experimental": is_experimental(entry),
         "repo": entry.repo,
         "revision": entry.revision if entry.repo else "",
         "fallback": entry.fallback,
@@ -70,6 +80,11 @@ def is_here(entry: ModelEntry) -> bool:
     return bool(entry.fallback) and cached_files(find_entry(entry.fallback)) is not None
 
 
+def is_experimental(entry: ModelEntry) -> bool:
+    """Return whether a model inside the package separates too little to be of use."""
+    return entry.builtin and next(iter(entry.scores.values()), 0.0) < EXPERIMENTAL_DB
+
+
 def _tell_all() -> None:
     from rich.table import Table
 
@@ -89,7 +104,7 @@ def _tell_all() -> None:
             _count(entry.macs_per_second),
             entry.license,
             _best_score(entry),
-            "built in" if entry.builtin else "yes" if is_here(entry) else "no",
+            _place(entry),
         )
     console.show(table)
 
@@ -137,10 +152,11 @@ def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
             f"(counted on 4 s at {entry.sample_rate} Hz)",
         ),
         ("download", _size(entry)),
-        ("cached", "built in" if entry.builtin else "yes" if is_here(entry) else "no"),
+        ("cached", _place(entry)),
         ("licence", entry.license),
         ("trained on", entry.trained_on),
         ("scores", ", ".join(scores)),
+        ("state", "experimental, separates little yet" if is_experimental(entry) else ""),
         ("paper", entry.paper),
         ("from", source),
         ("fallback", entry.fallback),
@@ -151,6 +167,13 @@ def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
         ("config", "\n".join(config)),
     ]
     return [(label, text) for label, text in lines if text]
+
+
+def _place(entry: ModelEntry) -> str:
+    """Return whether a model is here, and whether it is what `sepcli separate` takes."""
+    if entry.builtin:
+        return "built in, default" if entry.name == DEFAULT_MODEL else "built in"
+    return "yes" if is_here(entry) else "no"
 
 
 def _plain(value: Any) -> Any:
@@ -173,6 +196,7 @@ def _size(entry: ModelEntry) -> str:
 
 def _best_score(entry: ModelEntry) -> str:
     """Return the first score, which the table puts first because it is the main one."""
+    remark = ", experimental" if is_experimental(entry) else ""
     for name, value in entry.scores.items():
-        return f"{value:.1f} dB {name}"
-    return ""
+        return f"{value:.1f} dB {name}{remark}"
+    return remark.removeprefix(", ")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sepcli import console
 from sepcli.batch import Outcome, separate_jobs
+from sepcli.cli.info import is_experimental
 from sepcli.delivery import OutputOptions
 from sepcli.errors import SepcliError
 from sepcli.outputs import Job
@@ -24,6 +25,8 @@ def load_separator(
     check_precision(choose_device(options.device), options.precision)  # before a download
     if is_default:
         console.note(f"model: {entry.name}; a larger one does better: --model {LARGER_MODEL}")
+    if is_experimental(entry):
+        console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
     with console.progress(f"downloading {entry.name}", unit="bytes") as bar:
         loaded = load_model(
             entry,

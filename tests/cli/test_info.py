@@ -1,13 +1,19 @@
 """`sepcli info`: the table, one model, JSON; and no torch for the table."""
 
+import dataclasses
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-from sepcli.registry import list_models
+import pytest
+
+from sepcli.registry import DEFAULT_MODEL, find_entry, list_models
 from tests.cli.runner import CommandLine
 from tests.hub import Hub
+
+info = importlib.import_module("sepcli.cli.info")  # the package has the command by that name
 
 
 def test_lists_every_model(hub: Hub, sepcli: CommandLine) -> None:
@@ -61,6 +67,19 @@ def test_tells_about_an_entry_without_its_weights(hub: Hub, sepcli: CommandLine)
     assert "5,050,545" in text
     assert "4.94 G multiply-accumulates per second of audio (counted on 4 s at 8000 Hz)" in text
     assert hub.requests == []
+
+
+def test_marks_the_default_and_what_separates_little(
+    hub: Hub, sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = find_entry(DEFAULT_MODEL)
+    weak = dataclasses.replace(default, name="weak", scores={"dev SI-SDRi": 4.9})
+    monkeypatch.setattr(info, "load_entries", lambda: {e.name: e for e in (default, weak)})
+    _, first, second = sepcli("info").lines
+    assert first.split()[-3:] == ["built", "in,", "default"] and "experimental" not in first
+    assert second.rstrip().endswith("built in") and "4.9 dB dev SI-SDRi, experimental" in second
+    records = [json.loads(line) for line in sepcli("info", "--json").lines]
+    assert [record["experimental"] for record in records] == [False, True]
 
 
 def test_says_what_is_cached(hub: Hub, sepcli: CommandLine) -> None:
