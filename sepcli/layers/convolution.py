@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +24,10 @@ def depthwise(
         bias: `[channels]`.
         dilation: Distance of the taps [frames].
     """
+    if features.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        # There is no product to gain from 16 bits, and in bf16 12 channels never come back.
+        with torch.autocast("cpu", enabled=False):
+            return depthwise(features.float(), weight, bias, dilation=dilation)
     batch, time, channels = features.shape
     kernel = weight.shape[-1]
     steps = math.ceil(time / dilation)

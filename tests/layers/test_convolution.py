@@ -19,3 +19,11 @@ def test_depthwise_is_a_grouped_convolution(time: int, dilation: int) -> None:
     ).transpose(1, 2)
     ours = layers.depthwise(features, weight, bias, dilation=dilation)
     assert torch.allclose(ours, expected, atol=1e-5)
+
+
+def test_depthwise_is_left_alone_by_autocast() -> None:
+    features, weight = randn(1, 149, 12), randn(12, 1, 17, seed=1)
+    exact = layers.depthwise(features, weight)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layers.depthwise(features, weight), exact)
+        assert layers.depthwise(features.bfloat16(), weight).dtype == torch.float32
