@@ -1,6 +1,5 @@
 """`sepcli bench`: how fast models run on this machine."""
 
-import shutil
 import statistics
 import sys
 from dataclasses import asdict
@@ -70,7 +69,11 @@ def bench(
     if plot is not None and not plot.parent.is_dir():
         raise OutputError(f"no such folder: {plot.parent}", "make it first")
     if against:
-        _against(names, against, runs, chunk or [30.0], device, as_json=as_json)
+        if threads or batch_size:
+            hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size"
+            raise UsageError("--against times whole commands, as they are", hint)
+        how = ["-d", device, "--precision", precision.value]
+        _against(names, how, against, runs, chunk or [30.0], as_json=as_json)
         return
     from sepcli.benchmark import Setting
 
@@ -154,16 +157,21 @@ def _table(results: "list[Result]") -> Any:
 
 
 def _against(
-    names: list[str], other: str, runs: int, lengths: list[float], device: str, *, as_json: bool
+    names: list[str],
+    how: list[str],
+    other: str,
+    runs: int,
+    lengths: list[float],
+    *,
+    as_json: bool,
 ) -> None:
     """Time `sepcli separate` and another command by turns, and tell the ratio of medians."""
     from sepcli.contest import compare
 
     if len(names) > 1:
         raise UsageError("--against takes one model", "name one")
-    program = shutil.which("sepcli")
-    command = [program] if program else [sys.executable, "-m", "sepcli"]
-    command += ["separate", "{input}", "-o", "{output}", "-m", names[0], "-d", device, "-q"]
+    command = [sys.executable, "-m", "sepcli", "separate", "{input}", "-o", "{output}", "-q"]
+    command += ["-m", names[0], *how]
     for seconds in lengths:
         times = compare(command, other, runs, seconds)
         medians = {name: statistics.median(values) for name, values in times.items()}

@@ -87,11 +87,13 @@ def test_compares_with_another_command(
 ) -> None:
     def turns(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str, list[float]]:
         assert "separate" in ours and "{input}" in ours and theirs == "other {input}"
+        assert ours[-2:] == ["--precision", "bf16"]
         assert (runs, seconds) == (3, 10.0)
         return {"sepcli": [2.0, 1.0, 9.0], "other": [5.0, 4.0, 4.0]}
 
     monkeypatch.setattr(contest, "compare", turns)
     arguments = ("bench", "spgm", "--against", "other {input}", "--runs", 3, "--chunk", 10)
+    arguments += ("--precision", "bf16")
     assert "sepcli is 2.00 times as fast" in sepcli(*arguments).out
     assert json.loads(sepcli(*arguments, "--json").lines[0])["ratio"] == 2.0
 
@@ -102,6 +104,7 @@ def test_compares_with_another_command(
         (("spgm", "--all"), "--all and names of models exclude each other"),
         (("spgm", "--chunk", "0"), "a chunk must be longer than 0 s"),
         (("spgm", "tdanet-2ms", "--against", "x"), "--against takes one model"),
+        (("spgm", "--threads", "2", "--against", "x"), "--against times whole commands"),
     ],
 )
 def test_usage_errors(sepcli: CommandLine, arguments: tuple[str, ...], message: str) -> None:
