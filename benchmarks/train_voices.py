@@ -36,7 +36,7 @@ class VoiceNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [voices.FIRST_CONTEXT * voices.NUM_MELS] + [3 * WIDTH] * len(voices.DILATIONS)
+        widths = [2 * voices.STRIDE * voices.NUM_MELS] + [3 * WIDTH] * len(voices.DILATIONS)
         self.layers = nn.ModuleList(nn.Linear(width, WIDTH) for width in widths)
         self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in widths)
         self.attend = nn.Linear(WIDTH, ATTENTION)
@@ -46,9 +46,9 @@ class VoiceNetwork(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return embeddings, `[batch, frames, mels] → [batch, dims]`."""
-        half = voices.FIRST_CONTEXT // 2
+        half = voices.STRIDE
         padded = F.pad(features, (0, 0, half, half - 1))
-        steps = padded.unfold(1, voices.FIRST_CONTEXT, voices.STRIDE).transpose(2, 3).flatten(2)
+        steps = padded.unfold(1, 2 * voices.STRIDE, voices.STRIDE).transpose(2, 3).flatten(2)
         hidden = self._layer(0, steps)
         for number, dilation in enumerate(voices.DILATIONS, start=1):
             length = hidden.shape[1]

@@ -1,5 +1,6 @@
 """Many recordings: one is read and one is written while the network works on a third."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from sepcli.spool import Spool, default_spool_folder, spool_key
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
 TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
+IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
 
 
@@ -178,12 +180,11 @@ def _prepare(
 
 
 def _spool(separator: Separator, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
-    """Return a spool: one that can be resumed for a long file, else an unnamed one."""
-    info = reader.info
+    """Return a spool: one that can be resumed for a long file, in memory for a very short one."""
     expected = reader.num_expected
-    is_long = expected is None or expected / info.sample_rate >= RESUMABLE_SECONDS
-    if job.source is None or not (is_long or options.resume):
-        return Spool(separator.plan.num_speakers)
+    seconds = math.inf if expected is None else expected / reader.info.sample_rate
+    if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
+        return Spool(separator.plan.num_speakers, in_memory=seconds <= IN_MEMORY_SECONDS)
     status = job.source.stat()
     description: dict[str, Any] = {
         "path": str(job.source.resolve()),

@@ -116,7 +116,8 @@ class EnergyEnvelope:
 
 def _levels(frames: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the level of each row of `frames`, `[frames, samples]` → `[frames]`."""
-    power = np.einsum("fs,fs->f", frames, frames, dtype=np.float64) / frames.shape[1]
+    # single precision: far finer than a step, and the reader bounds samples to 2**31
+    power = np.einsum("fs,fs->f", frames, frames) / frames.shape[1]
     decibels = 10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10.0))
     steps = np.clip(np.round((decibels - FLOOR_DB) / STEP_DB), 0, 255)
     return np.asarray(steps, dtype=np.uint8)

@@ -101,8 +101,11 @@ class Recording:
             spool.num_samples, plan.chunk, plan.overlap, self._envelope.values
         )
         self.chunk_length = self.chunks[0].length if self.chunks else 0
-        self._tracker = SpeakerTracker(plan.num_speakers, plan.sample_rate, embed=plan.embed)
+        # A single chunk needs no voices: there is nothing to put in order.
+        embed = plan.embed if len(self.chunks) > 1 else None
+        self._tracker = SpeakerTracker(plan.num_speakers, plan.sample_rate, embed=embed)
         self.num_accepted = 0
+        self._estimates_peak = 0.0
         self.is_given_up = False  # set when one of its chunks failed
         if self.chunks:
             spool.require_space(len(self.chunks), self.chunk_length)
@@ -135,9 +138,7 @@ class Recording:
         self.spool.keep_chunks(kept, self.chunk_length)
         for index in range(kept):
             self._check()
-            estimates = self.spool.read_estimates(index, self.chunk_length)
-            self._tracker.add(self.chunks[index], self.mixture(index), estimates)
-        self.num_accepted = kept
+            self._hear(self.mixture(index), self.spool.read_estimates(index, self.chunk_length))
         return kept
 
     def accept(self, mixture: Array, raw_estimates: Array) -> None:
@@ -147,14 +148,28 @@ class Recording:
             mixture: What the network was given, before `input_gain`.
             raw_estimates: What it gave.
         """
-        estimates = raw_estimates / np.float32(self.input_gain)
+        estimates = raw_estimates
+        if self.input_gain != 1.0:
+            estimates = estimates / np.float32(self.input_gain)
         if self.plan.level == "fit":
             estimates = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
         if self.plan.leakage == "remove":
             estimates = remove_leakage(estimates, self.plan.sample_rate)
         estimates = estimates.astype(np.float32, copy=False)
-        self._tracker.add(self.chunks[self.num_accepted], mixture, estimates)
         self.spool.append_estimates(estimates)
+        self._hear(mixture, estimates)
+
+    def _hear(self, mixture: Array, estimates: Array) -> None:
+        """Take the evidence of the next chunk; the same from the network and from the spool."""
+        self._tracker.add(
+            self.chunks[self.num_accepted],
+            mixture,
+            estimates,
+            is_levelled=self.plan.level == "fit",
+        )
+        self._estimates_peak = max(
+            self._estimates_peak, float(estimates.max()), -float(estimates.min())
+        )
         self.num_accepted += 1
 
     def solve(self) -> SpeakerOrder:
@@ -175,6 +190,9 @@ class Recording:
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
         """Yield what `joined` does at another rate, with exactly the recording's length."""
+        if sample_rate == self.plan.sample_rate == self.info.sample_rate:
+            yield from self.joined(order)
+            return
         wanted = self.num_input_samples if sample_rate == self.info.sample_rate else None
         blocks = (np.ascontiguousarray(block.T) for block in self.joined(order))
         for block in resample_blocks(
@@ -185,13 +203,15 @@ class Recording:
     def common_gain(self, order: SpeakerOrder, sample_rate: int) -> float:
         """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does.
 
-        Resampling overshoots by a few percent at most, so the peak at the network's rate tells
-        whether the exact one, which costs a second resampling, is needed at all.
+        Cross-fades stay below the louder of two chunks and resampling overshoots by a few percent
+        at most, so the peak of all chunks tells whether the exact one, which costs joining and
+        resampling twice, is needed at all.
         """
-        peak = max((float(np.abs(block).max()) for block in self.joined(order)), default=0.0)
-        if peak > FULL_SCALE / 2 and sample_rate != self.plan.sample_rate:
-            blocks = self.resampled(order, sample_rate)
-            peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
+        is_resampled = sample_rate != self.plan.sample_rate
+        if self._estimates_peak <= (FULL_SCALE / 2 if is_resampled else FULL_SCALE):
+            return 1.0
+        blocks = self.resampled(order, sample_rate)
+        peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
         return FULL_SCALE / peak if peak > FULL_SCALE else 1.0
 
     def _read(self, reader: Reader) -> None:

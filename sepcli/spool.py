@@ -1,11 +1,12 @@
 """Where a recording waits on disk while it is worked on, so that memory does not grow with it.
 
 A spool holds the mixture at the network's rate and the estimates of every chunk, both as raw
-float32. Short recordings use unnamed temporary files, which vanish with the process. Long ones
-use a named folder, so that an interrupted run can be resumed.
+float32. Recordings of seconds stay in memory, short ones use unnamed temporary files, which vanish
+with the process. Long ones use a named folder, so that an interrupted run can be resumed.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -58,13 +59,20 @@ class Spool:
         folder: Where a resumable spool lives; None for unnamed temporary files.
         key: Name of the resumable spool inside `folder`.
         resume: Keep the estimates that an interrupted run left under this key.
+        in_memory: Use no files; for recordings so short that files would cost more.
 
     Raises:
         OutputError: The folder cannot be written.
     """
 
     def __init__(
-        self, num_speakers: int, folder: Path | None = None, key: str = "", resume: bool = False
+        self,
+        num_speakers: int,
+        folder: Path | None = None,
+        key: str = "",
+        resume: bool = False,
+        *,
+        in_memory: bool = False,
     ) -> None:
         self.num_speakers = num_speakers
         self.num_samples = 0
@@ -73,7 +81,9 @@ class Spool:
         self._mixture: IO[bytes]
         self._estimates: IO[bytes]
         try:
-            if folder is None:
+            if in_memory:
+                self._mixture, self._estimates = io.BytesIO(), io.BytesIO()
+            elif folder is None:
                 self._mixture = tempfile.TemporaryFile(prefix=".sepcli-")  # noqa: SIM115
                 self._estimates = tempfile.TemporaryFile(prefix=".sepcli-")  # noqa: SIM115
             else:
@@ -91,6 +101,8 @@ class Spool:
 
     def require_space(self, num_chunks: int, chunk: int) -> None:
         """Raise `OutputError` unless the estimates will fit on the disk that holds the spool."""
+        if isinstance(self._estimates, io.BytesIO):
+            return
         where = self._home or Path(tempfile.gettempdir())
         done = self.finished_chunks(chunk)
         needed = spool_bytes(0, num_chunks - done, chunk, self.num_speakers)
@@ -107,8 +119,7 @@ class Spool:
 
     def finished_chunks(self, chunk: int) -> int:
         """Return how many chunks of `chunk` samples already have their estimates here."""
-        size = os.fstat(self._estimates.fileno()).st_size
-        return size // (FLOAT_BYTES * chunk * self.num_speakers)
+        return _size(self._estimates) // (FLOAT_BYTES * chunk * self.num_speakers)
 
     def keep_chunks(self, count: int, chunk: int) -> None:
         """Forget the estimates of all chunks from number `count` on."""
@@ -126,7 +137,7 @@ class Spool:
 
     def close(self, *, keep: bool = False) -> None:
         """Close the files and, unless `keep` is set, remove what has a name."""
-        keep = keep and os.fstat(self._estimates.fileno()).st_size > 0
+        keep = keep and self._home is not None and _size(self._estimates) > 0
         for stream in (self._mixture, self._estimates):
             with suppress(OSError):  # what a full disk refused is told already
                 stream.close()
@@ -176,8 +187,19 @@ def _forget_stale(folder: Path) -> None:
 
 def _read(stream: IO[bytes], start: int, length: int) -> Array:
     """Return `length` values from value `start`; positioned, so that threads do not race."""
-    raw = os.pread(stream.fileno(), length * FLOAT_BYTES, start * FLOAT_BYTES)
+    first, size = start * FLOAT_BYTES, length * FLOAT_BYTES
+    if isinstance(stream, io.BytesIO):
+        raw = stream.getbuffer()[first : first + size].tobytes()
+    else:
+        raw = os.pread(stream.fileno(), size, first)
     return np.frombuffer(raw, dtype=np.float32)
+
+
+def _size(stream: IO[bytes]) -> int:
+    """Return how many bytes are in a spool's file."""
+    if isinstance(stream, io.BytesIO):
+        return stream.getbuffer().nbytes
+    return os.fstat(stream.fileno()).st_size
 
 
 def _spool_failure(folder: Path | None, cause: OSError) -> OutputError:

@@ -8,7 +8,7 @@ Time-delay layers as in https://doi.org/10.1109/ICASSP.2018.8461375 and attentiv
 as in https://arxiv.org/abs/1803.10963 (equations 3 to 6), much narrower than either.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ LOWEST_HZ, HIGHEST_HZ = 80.0, 3800.0  # 8 kHz recordings end at 4 kHz, resampled
 WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.01
 FLOOR = 1e-4  # of the mean power: what is 40 dB below it is room, leakage or rounding, not voice
 SMALLEST_POWER = 1e-20
-STRIDE = 4  # frames from one step of the network to the next
-FIRST_CONTEXT = 8  # frames seen by a step of the first layer
+STRIDE = 4  # frames in a step of the network; the first layer sees two steps
 DILATIONS = (1, 1, 2)  # of the layers that see three steps each
 BLOCK_FRAMES = 1024  # transformed at once: about 0.5 MB of spectrum
 
@@ -79,13 +78,26 @@ def log_mel(power: Array) -> Array:
     return np.asarray(logs - logs.mean(axis=-2, keepdims=True), dtype=np.float32)
 
 
-def _steps(frames: Array, offsets: range, stride: int) -> Array:
-    """Return neighbouring frames side by side, `[frames, width]` → `[steps, offsets × width]`."""
-    before, after = max(0, -offsets[0]), max(0, offsets[-1])
-    padded = np.pad(frames, ((before, after), (0, 0)))
-    num_steps = -(-len(frames) // stride)
-    views = [padded[before + k :][: len(frames) : stride][:num_steps] for k in offsets]
-    return np.concatenate(views, axis=1)
+def _layer(weights: Mapping[str, Array], number: int, pieces: Sequence[tuple[int, Array]]) -> Array:
+    """Return the rectified output of a layer that sees neighbouring steps, `[steps, width]`.
+
+    Args:
+        weights: Of the network.
+        number: Of the layer.
+        pieces: What it sees, in the order of its weights: by how many steps earlier (later, if
+            negative), and the steps, `[steps, width]`. What lies outside counts as zero.
+    """
+    weight, row = weights[f"layers.{number}.weight"], 0
+    total = np.zeros((len(pieces[0][1]), weight.shape[1]), np.float32)
+    for earlier, steps in pieces:
+        part = steps @ weight[row : row + steps.shape[1]]
+        row += steps.shape[1]
+        if earlier > 0:
+            total[earlier:] += part[:-earlier]
+        else:
+            total[: len(part) + earlier] += part[-earlier:]
+    total += weights[f"layers.{number}.bias"]
+    return np.maximum(total, np.float32(0.0), out=total)
 
 
 def embed_features(weights: Mapping[str, Array], features: Array) -> Array:
@@ -95,11 +107,13 @@ def embed_features(weights: Mapping[str, Array], features: Array) -> Array:
         weights: Of the network, by name; normalisation is folded into the linear layers.
         features: As `log_mel` gives them, `[frames, mels]`.
     """
-    first = range(-(FIRST_CONTEXT // 2), FIRST_CONTEXT // 2)
-    hidden = _rectified(weights, "layers.0", _steps(features, first, STRIDE))
+    num_steps = -(-len(features) // STRIDE)
+    steps = np.zeros((num_steps, STRIDE * features.shape[1]), np.float32)
+    steps.reshape(-1, features.shape[1])[: len(features)] = features
+    hidden = _layer(weights, 0, [(1, steps), (0, steps)])
     for number, dilation in enumerate(DILATIONS, start=1):
-        stacked = _steps(hidden, range(-dilation, dilation + 1, dilation), 1)
-        hidden = hidden + _rectified(weights, f"layers.{number}", stacked)
+        around = [(dilation, hidden), (0, hidden), (-dilation, hidden)]
+        hidden = hidden + _layer(weights, number, around)
     scores = _linear(weights, "score", np.tanh(_linear(weights, "attend", hidden)))
     scores = np.exp(scores - scores.max(axis=0))
     share = scores / scores.sum(axis=0)
@@ -112,10 +126,6 @@ def embed_features(weights: Mapping[str, Array], features: Array) -> Array:
 
 def _linear(weights: Mapping[str, Array], name: str, inputs: Array) -> Array:
     return np.asarray(inputs @ weights[f"{name}.weight"] + weights[f"{name}.bias"])
-
-
-def _rectified(weights: Mapping[str, Array], name: str, inputs: Array) -> Array:
-    return np.maximum(_linear(weights, name, inputs), np.float32(0.0))
 
 
 @cache

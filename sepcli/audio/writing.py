@@ -154,14 +154,13 @@ class AudioWriter:
         subtype = self.output_format.subtype
         if subtype == "FLOAT":
             return block
-        clipped = np.clip(block, np.float32(-1), np.float32(1))
-        self.num_clipped += int(np.count_nonzero(clipped != block))
+        self.num_clipped += int(np.count_nonzero(np.abs(block) > 1))
         if subtype == "PCM_16":
             return quantized(block, 16).astype(np.int16)
         if subtype == "PCM_24":
             # libsndfile stores the upper 24 of 32 bits
             return quantized(block, 24) << 8
-        return clipped
+        return np.clip(block, np.float32(-1), np.float32(1))
 
     def finish(self) -> None:
         """Write what the encoder still holds and close; the final name is not touched yet.
@@ -228,11 +227,11 @@ class AudioWriter:
 def quantized(block: Samples, bits: int) -> npt.NDArray[np.int32]:
     """Return samples as integers of `bits` bits: nearest, halves to even, limited to the range.
 
-    Computed in float64, where every product with a power of two and every rounding is exact.
+    Exact in float32 as well: a power of two changes no digit, and what is rounded away is there.
     """
-    scale = float(1 << (bits - 1))
-    rounded = np.rint(block.astype(np.float64) * scale)
-    return np.clip(rounded, -scale, scale - 1).astype(np.int32)
+    scale = np.float32(1 << (bits - 1))
+    rounded = np.rint(block * scale)
+    return np.clip(rounded, -scale, scale - 1, out=rounded).astype(np.int32)
 
 
 def commit_all(writers: Sequence[AudioWriter]) -> None:

@@ -128,12 +128,10 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
         same = np.arange(num_speakers)[np.newaxis]
         return SpeakerOrder(same, np.full(1, np.inf), (), num_speakers)
     problem = _stack(evidence, num_speakers)
-    num_voices = num_speakers
-    path, centroids = _solve(problem, num_voices)
-    while num_voices > 1 and _is_split(problem, path, centroids):
-        num_voices -= 1
-        path, centroids = _solve(problem, num_voices)
-    margins = _margins(problem, path, problem.unaries(centroids))
+    if len(evidence) == 1:  # there is nothing to decide but who comes first
+        path, margins = np.zeros(1, np.int64), np.full(1, np.inf)
+    else:
+        path, margins = _decide(problem)
     places = _by_onset(evidence, problem, path)
     uncertain = tuple(
         Uncertain(each.start, each.stop, float(margin))
@@ -146,6 +144,16 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
         uncertain=uncertain,
         num_voices=_num_heard(problem, path),
     )
+
+
+def _decide(problem: _Problem) -> tuple[IntArray, FloatArray]:
+    """Return the best path, with one voice fewer where two are one person, and its margins."""
+    num_voices = problem.states.shape[1]
+    path, centroids = _solve(problem, num_voices)
+    while num_voices > 1 and _is_split(problem, path, centroids):
+        num_voices -= 1
+        path, centroids = _solve(problem, num_voices)
+    return path, _margins(problem, path, problem.unaries(centroids))
 
 
 def _num_heard(problem: _Problem, path: IntArray) -> int:

@@ -41,13 +41,16 @@ class SpeakerTracker:
         self._evidence: list[ChunkEvidence] = []
         self._before: tuple[Chunk, Array] | None = None
 
-    def add(self, chunk: Chunk, mixture: Array, estimates: Array) -> None:
+    def add(
+        self, chunk: Chunk, mixture: Array, estimates: Array, *, is_levelled: bool = False
+    ) -> None:
         """Hear the next chunk.
 
         Args:
             chunk: Where it lies; chunks come in order.
             mixture: What the separator was given, `[samples]`.
             estimates: What it gave, `[speakers, samples]`, at any level.
+            is_levelled: Whether `fit_levels` was applied to them already.
 
         Raises:
             ValueError: The shapes do not fit.
@@ -56,7 +59,9 @@ class SpeakerTracker:
         require_states(len(self._evidence) + 1, self._num_speakers)
         if estimates.shape != (self._num_speakers, chunk.length):
             raise ValueError(f"expected {self._num_speakers} estimates of {chunk.length} samples")
-        levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
+        levelled = estimates
+        if not is_levelled:
+            levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
         power = frame_power(levelled, self._frame)
         alone, speaking = voiced_frames(power), dominant(power, ACTIVE_RATIO)
         embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)

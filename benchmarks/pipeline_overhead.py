@@ -1,0 +1,154 @@
+"""What reading, ordering, joining and writing cost on top of a network, in processor time.
+
+    OMP_NUM_THREADS=1 python benchmarks/pipeline_overhead.py --model stftformer-8k
+
+One long recording and many short ones go through the code that `sepcli separate` runs, in this
+process and after a warm-up: neither start-up nor loading counts. Each stage is timed by the clock
+of the thread that it runs in, so waiting and other programs do not count, and what is hidden behind
+the network in other threads does. `rest` is what no stage covers: queues, threads, this clock.
+The share is everything but the network over the network. Models that are not on this computer get
+random weights, which take as long; names that end in `.toml` are training recipes.
+"""
+
+import argparse
+import functools
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from conversations import make_conversation, recipes
+
+from sepcli import Separator, batch, benchmark, delivery, weights
+from sepcli.delivery import OutputOptions
+from sepcli.outputs import Job
+from sepcli.recording import Recording
+from sepcli.runner import Runner
+
+STAGES = ("network", "read", "evidence", "order", "write", "rest")
+
+
+class Clock:
+    """Processor time of each stage, in whatever thread it runs [s]."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def timed(self, call: Callable[..., Any], stage: str, inside: str = "") -> Callable[..., Any]:
+        """Return `call`, its time added to `stage` and taken from the stage it runs inside."""
+
+        @functools.wraps(call)
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return call(*arguments, **named)
+            finally:
+                took = time.thread_time() - began
+                self.seconds[stage] += took
+                if inside:
+                    self.seconds[inside] -= took
+
+        return wrapper
+
+
+def watch(clock: Clock) -> None:
+    """Time the stages of everything that is separated from now on."""
+    Runner._forward = clock.timed(Runner._forward, "network")
+    Recording.accept = clock.timed(Recording.accept, "evidence")
+    Recording.solve = clock.timed(Recording.solve, "order", inside="write")
+    batch._prepare = clock.timed(batch._prepare, "read")
+    batch.deliver = clock.timed(delivery.deliver, "write")
+
+
+def load(model: str) -> Separator:
+    """Return the separator; with random weights where there are none."""
+    entry, is_here = benchmark._entry_of(model)
+    if is_here:
+        return Separator(weights.load_model(entry).network, entry)
+    return Separator(benchmark._random_network(entry), entry)
+
+
+def write_recordings(
+    folder: Path, speech: Path, count: int, seconds: float, sample_rate: int
+) -> list[Path]:
+    """Write pieces of a conversation as 16-bit WAV, mono, repeated where it is too short."""
+    mixture = make_conversation(recipes(1, 2, sample_rate)[0], speech).mixture
+    length = round(seconds * sample_rate)
+    mixture = np.tile(mixture, -(-length // len(mixture)) + 1)
+    starts = np.linspace(0, len(mixture) - length - 1, count).astype(int)
+    paths = [folder / f"{number}.wav" for number in range(count)]
+    for path, start in zip(paths, starts, strict=True):
+        soundfile.write(path, mixture[start : start + length], sample_rate, "PCM_16")
+    return paths
+
+
+def run(separator: Separator, clock: Clock, paths: list[Path], out: Path) -> dict[str, float]:
+    """Return the processor time of each stage for separating all of `paths` [s]."""
+    jobs = [Job(p, (out / f"{p.stem}_spk1.wav", out / f"{p.stem}_spk2.wav")) for p in paths]
+    clock.seconds.clear()
+    began = time.process_time()
+    for outcome in batch.separate_jobs(separator, jobs, OutputOptions(overwrite=True)):
+        if outcome.error is not None:
+            raise outcome.error
+    total = time.process_time() - began
+    return {**clock.seconds, "rest": total - sum(clock.seconds.values())}
+
+
+def measure(
+    arguments: argparse.Namespace, separators: dict[str, Separator], clock: Clock
+) -> Iterator[str]:
+    """Yield the rows of the table; runs of all models and cases by turns."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases = {
+            f"1 × {arguments.long:g} s": (1, arguments.long),
+            f"{arguments.count} × {arguments.short:g} s": (arguments.count, arguments.short),
+        }
+        paths = {}
+        for title, (count, seconds) in cases.items():
+            (folder / title).mkdir()
+            rate = arguments.sample_rate
+            paths[title] = write_recordings(folder / title, arguments.speech, count, seconds, rate)
+        found: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
+        for number in range(arguments.repeats + 1):
+            for title in cases:
+                for model, separator in separators.items():
+                    times = run(separator, clock, paths[title], folder / "out")
+                    if number:
+                        found[model, title].append(times)
+        for (model, title), times in found.items():
+            cells = [statistics.median(each.get(stage, 0.0) for each in times) for stage in STAGES]
+            over = [sum(each.values()) / each["network"] - 1.0 for each in times]
+            row = [model, title, *(f"{cell:.3f}" for cell in cells)]
+            yield "| " + " | ".join([*row, f"{100 * statistics.median(over):.1f} %"]) + " |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
+    parser.add_argument("--model", nargs="+", default=["stftformer-8k"])
+    parser.add_argument("--sample-rate", type=int, default=8000, help="of the recordings [Hz]")
+    parser.add_argument("--long", type=float, default=600.0, help="length of one recording [s]")
+    parser.add_argument("--count", type=int, default=100, help="short recordings")
+    parser.add_argument("--short", type=float, default=6.0, help="length of each of them [s]")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # the clocks of threads that torch starts itself cannot be read
+    clock = Clock()
+    watch(clock)
+    print("| model | recordings |" + "".join(f" {stage} [s] |" for stage in STAGES) + " share |")
+    print("|---" * (len(STAGES) + 3) + "|", flush=True)
+    separators = {model: load(model) for model in arguments.model}
+    for row in measure(arguments, separators, clock):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
