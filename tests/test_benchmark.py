@@ -42,13 +42,14 @@ def test_figures_agree_with_each_other(recipe: str) -> None:
     assert found.share == pytest.approx(found.gflops / found.product_gflops)
     assert found.peak_bytes > 50e6  # torch alone holds more
     assert found.parameters > 100
-    assert found.si_sdr_to_fp32_db is None
+    assert found.times_fp32 is None and found.si_sdr_to_fp32_db is None
 
 
 def test_a_lower_precision_has_its_price(recipe: str) -> None:
     found = measure(
         Setting(model=recipe, chunk_seconds=0.25, runs=1, device="cpu", precision="bf16")
     )
+    assert found.times_fp32 is not None and found.times_fp32 > 0
     assert found.si_sdr_to_fp32_db is not None
     assert 0 < found.si_sdr_to_fp32_db < 80  # 8 bits of mantissa; fp32 would be beyond 100 dB
 

@@ -135,11 +135,10 @@ def _table(results: "list[Result]") -> Any:
     )
     table.add_column("model", no_wrap=True)
     titles = ["chunk", "batch", "load", "time", "RTF", "GMAC/s", "GFLOP/s", "share", "peak"]
-    lower = any(result.si_sdr_to_fp32_db is not None for result in results)
-    for title in titles + ["to fp32"] * lower:
+    lower = any(_price(result) for result in results)
+    for title in titles + ["speed-up", "to fp32"] * lower:
         table.add_column(title, justify="right", no_wrap=True)
     for result in results:
-        to_fp32 = result.si_sdr_to_fp32_db
         table.add_row(
             result.model,
             f"{result.chunk_seconds:g} s",
@@ -151,9 +150,16 @@ def _table(results: "list[Result]") -> Any:
             f"{result.gflops:.0f}",
             f"{100 * result.share:.0f} %",
             f"{result.peak_bytes / 1e6:.0f} MB",
-            *([] if not lower else ["" if to_fp32 is None else f"{to_fp32:.1f} dB"]),
+            *(_price(result) if lower else []),
         )
     return table
+
+
+def _price(result: "Result") -> list[str]:
+    """Return what a lower precision gains over fp32 and what it costs; empty for fp32."""
+    if result.times_fp32 is None or result.si_sdr_to_fp32_db is None:
+        return []
+    return [f"{result.times_fp32:.2f} ×", f"{result.si_sdr_to_fp32_db:.1f} dB"]
 
 
 def _against(

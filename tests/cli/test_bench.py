@@ -27,6 +27,7 @@ def made_up(setting: Setting) -> Result:
         product_gflops=160.0,
         share=0.1,
         peak_bytes=300_000_000,
+        times_fp32=None if setting.precision == "fp32" else 1.5,
         si_sdr_to_fp32_db=None if setting.precision == "fp32" else 40.0,
     )
 
@@ -61,7 +62,8 @@ def test_every_setting_has_a_line(sepcli: CommandLine) -> None:
     settings = ("--chunk", 2, "--chunk", 4, "--batch-size", 1, "--batch-size", 8)
     done = sepcli("bench", "spgm", "tdanet-2ms", *settings, "--precision", "bf16")
     assert done.code == 0, done.err
-    assert done.lines[0].split()[-2:] == ["to", "fp32"]
+    assert done.lines[0].split()[-3:] == ["speed-up", "to", "fp32"]
+    assert done.lines[1].split()[-4:] == ["1.50", "×", "40.0", "dB"]
     rows = [line.split() for line in done.lines[1:9]]
     assert [(row[0], row[1], row[3]) for row in rows] == [
         (name, seconds, size)
