@@ -87,7 +87,10 @@ def fill_buffers(network: nn.Module, architecture: str, config: Any) -> None:
 
 
 class _ShapesOnly(TorchFunctionMode):
-    """Leaves out random first weights: on the meta device torch loads its compiler for them."""
+    """Leaves out first weights, and computes tables' shapes only: torch would load its compiler.
+
+    It takes seconds to load, and leaves a folder of its own among the temporary files.
+    """
 
     fills = frozenset(
         {
@@ -101,6 +104,7 @@ class _ShapesOnly(TorchFunctionMode):
             nn.init.xavier_uniform_,
         }
     )
+    elementwise = frozenset({"mul", "div", "__rdiv__", "__rpow__", "exp", "sin", "cos"})
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -108,6 +112,17 @@ class _ShapesOnly(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in self.fills:
             return args[0] if args else kwargs["tensor"]
+        if func is torch.arange and all(isinstance(bound, int) for bound in args):
+            return torch.empty(len(range(*args)), dtype=kwargs.get("dtype") or torch.int64)
+        if func is torch.stack:
+            first, dim = args[0][0], kwargs.get("dim", args[-1])
+            shape = first.unsqueeze(dim).movedim(dim, 0).shape[1:]
+            return first.new_empty(len(args[0]), *shape).movedim(0, dim)
+        if getattr(func, "__name__", "") in self.elementwise and not kwargs:
+            shapes = [arg.shape for arg in args if isinstance(arg, Tensor)]
+            dtype = torch.result_type(args[0], args[-1])
+            size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+            return torch.empty(size, dtype=dtype)
         return func(*args, **kwargs)
 
 

@@ -1,5 +1,7 @@
 """Networks built without memory and given their weights strictly."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -154,3 +156,17 @@ def test_a_table_of_other_width_is_refused(tied: nn.Module) -> None:
     state = Tied(5).state_dict() | {"pos_enc.pe": torch.zeros(1, 5, 3)}
     with pytest.raises(WeightsError, match=r"pe is \[1, 5, 3\], not \[1, 5, 2\]"):
         assign_weights(tied, state, where="x")
+
+
+def test_no_network_of_the_table_needs_the_compiler_to_be_built() -> None:
+    """torch loads it for arithmetic without memory: seconds, and a folder among the temporaries."""
+    code = (
+        "import sys\n"
+        "from sepcli.building import build_network\n"
+        "from sepcli.registry import load_entries\n"
+        "for entry in {e.architecture: e for e in load_entries().values() if e.config}.values():\n"
+        "    build_network(entry.architecture, entry.config, where=entry.name)\n"
+        "    assert 'torch._dynamo' not in sys.modules, entry.name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
