@@ -1,21 +1,23 @@
-"""SPGM, SepFormer and MossFormer2 written plainly, in the structure of the published code.
+"""SPGM, SepFormer, RE-SepFormer and MossFormer2 written plainly, as the published code is.
 
 The published code is not at hand where sepcli is measured, so this stands in for it: channels
 first, segments as a fourth dimension, permutes between blocks, attention that returns its weights,
-separate normalisation, activation and dropout modules. It loads our weights and gives our numbers;
-`python benchmarks/published_structure.py` runs both by turns and prints the ratio of medians.
+separate normalisation, activation and dropout modules. It loads our weights and gives our numbers.
+Both run by turns; see side_by_side.py for what is printed. On two quiet cores it takes 8 minutes.
+
+    python benchmarks/published_structure.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
+
+MossFormer2 runs at 8 kHz, as most of its checkpoints; `mossformer2-16k` is the one at 16 kHz.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from side_by_side import HEADER, compare, parser
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.networks import mossformer2, sepformer, spgm
+from sepcli.networks import mossformer2, resepformer, sepformer, spgm
 
 
 class PlainTransformer(nn.Module):
@@ -147,6 +149,52 @@ class PlainDualPath(nn.Module):
         return (first + second)[:, :, :-gap]
 
 
+class PlainRESepFormer(nn.Module):
+    """RE-SepFormer with norms in `[batch, channels, time]`."""
+
+    def __init__(self, ours: resepformer.Network) -> None:
+        super().__init__()
+        self.ours, config = ours, ours.config
+        model = ours.masknet.model
+        self.stacks = nn.ModuleDict()
+        for kind, layers in (("seg", config.segment_layers), ("mem", config.memory_layers)):
+            self.stacks[kind] = nn.ModuleList()
+            for block in getattr(model, f"{kind}_model"):
+                stack = PlainTransformer(config.channels, config.heads, config.hidden, layers)
+                stack.load(block)
+                self.stacks[kind].append(stack)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Return `[batch, speakers, time]` for `[batch, time]`."""
+        model, config = self.ours.masknet.model, self.ours.config
+        stride, length = config.kernel_size // 2, config.segment
+        encoded = F.relu(
+            F.conv1d(mixture.unsqueeze(1), self.ours.encoder.conv1d.weight, None, stride)
+        )
+        batch, dim, frames = encoded.shape
+        x = F.pad(encoded.transpose(1, 2), (0, 0, 0, length - frames % length))
+        x = x.reshape(-1, length, dim)
+        for index in range(config.blocks):
+            x = self._block(x, "seg", index)
+            if index < config.blocks - 1:
+                memory = self._block(x.mean(1).view(batch, -1, dim), "mem", index)
+                x = x + memory.view(-1, 1, dim).expand_as(x).contiguous()
+        x = x.reshape(batch, -1, dim)[:, :frames].transpose(1, 2)
+        masks = F.relu(model.output_fc(x)).view(batch, dim, config.num_speakers, frames)
+        masked = (encoded.unsqueeze(2) * masks).transpose(1, 2).flatten(0, 1)
+        out = F.conv_transpose1d(masked, self.ours.decoder.weight, None, stride)
+        out = out.view(batch, config.num_speakers, -1)
+        return F.pad(out, (0, mixture.shape[-1] - out.shape[-1]))
+
+    def _block(self, x: Tensor, kind: str, index: int) -> Tensor:
+        norm = getattr(self.ours.masknet.model, f"{kind}_model")[index].norm
+        out = self.stacks[kind][index](x).permute(0, 2, 1).contiguous()
+        mean = out.mean((1, 2), keepdim=True)
+        var = (out - mean).pow(2).mean((1, 2), keepdim=True)
+        out = norm.weight * (out - mean) / (var + norm.eps).sqrt() + norm.bias
+        return out.permute(0, 2, 1) + x
+
+
 class PlainMossFormer2(nn.Module):
     """MossFormer2 with convolutions in `[batch, channels, time]` and groups in one product."""
 
@@ -159,14 +207,16 @@ class PlainMossFormer2(nn.Module):
         net, config = self.ours.mask_net, self.ours.config
         stride = config.kernel_size // 2
         encoded = F.relu(F.conv1d(mixture.unsqueeze(1), self.ours.enc.conv1d.weight, None, stride))
-        x = net.conv1d_encoder(net.norm(encoded)).transpose(1, 2)
+        x = F.group_norm(encoded, 1, net.norm.weight, net.norm.bias, 1e-8)
+        x = net.conv1d_encoder(x).transpose(1, 2)
         whole = x + net.pos_enc(x.shape[1])
         x = whole
         stack = net.mdl.intra_mdl.mossformerM
         for attention, memory in zip(stack.layers, stack.fsmn, strict=True):
             x = self._memory(self._attention(x, attention), memory)
         x = net.mdl.intra_mdl.norm(x).transpose(1, 2).contiguous()
-        x = net.mdl.intra_norm(x) + whole.transpose(1, 2)
+        norm = net.mdl.intra_norm
+        x = F.group_norm(x, 1, norm.weight, norm.bias, 1e-8) + whole.transpose(1, 2)
         x = net.conv1d_out(net.prelu(x))
         batch, _, frames = x.shape
         x = x.view(batch * config.num_speakers, -1, frames)
@@ -234,52 +284,25 @@ class PlainMossFormer2(nn.Module):
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], type[nn.Module], int]] = {
     "spgm": (lambda: spgm.Network(spgm.Config()), PlainDualPath, 8000),
     "sepformer": (lambda: sepformer.Network(sepformer.Config()), PlainDualPath, 8000),
-    "mossformer2": (lambda: mossformer2.Network(mossformer2.Config()), PlainMossFormer2, 16000),
+    "resepformer": (lambda: resepformer.Network(resepformer.Config()), PlainRESepFormer, 8000),
+    "mossformer2": (lambda: mossformer2.Network(mossformer2.Config()), PlainMossFormer2, 8000),
+    "mossformer2-16k": (lambda: mossformer2.Network(mossformer2.Config()), PlainMossFormer2, 16000),
 }
 
 
-def product_rate(rows: int, inner: int, outer: int) -> float:
-    """Return the best rate of `F.linear` of this size over five tries [GFLOP/s]."""
-    left, right = torch.randn(rows, inner), torch.randn(outer, inner)
-    best = float("inf")
-    for _ in range(5):
-        start = time.perf_counter()
-        F.linear(left, right)
-        best = min(best, time.perf_counter() - start)
-    return 2e-9 * rows * inner * outer / best
-
-
 def main() -> None:
-    """Print the times of both, by turns, and the ratio of their medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
-    parser.add_argument("--seconds", type=float, nargs="+", default=[4.0])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+    """Print a table of both, by turns."""
+    options = parser(__doc__, list(NETWORKS)[:-1]).parse_args()
     torch.set_num_threads(options.threads)
-    for name in options.networks:
+    print(HEADER, flush=True)
+    for name in options.names:
         build, plain, rate = NETWORKS[name]
         torch.manual_seed(0)
         ours = build().eval()
         theirs = plain(ours).eval()
         for seconds in options.seconds:
             mixture = 0.1 * torch.randn(1, int(seconds * rate))
-            times: dict[str, list[float]] = {"ours": [], "plain": []}
-            with torch.inference_mode():
-                error = (ours(mixture) - theirs(mixture)).abs().max() / theirs(mixture).abs().max()
-                for _ in range(options.repeats):
-                    for label, network in (("ours", ours), ("plain", theirs)):
-                        start = time.perf_counter()
-                        network(mixture)
-                        times[label].append(time.perf_counter() - start)
-            fast, slow = (statistics.median(times[label]) for label in ("ours", "plain"))
-            print(
-                f"{name} {seconds:g} s: ours {fast:.2f} s, plain {slow:.2f} s, "
-                f"ratio {slow / fast:.2f}, difference {float(error):.1e}, "
-                f"F.linear {product_rate(8192, 256, 1024):.0f} GFLOP/s",
-                flush=True,
-            )
+            print(compare(name, ours, theirs, mixture, seconds, options), flush=True)
 
 
 if __name__ == "__main__":

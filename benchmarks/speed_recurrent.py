@@ -3,14 +3,12 @@
 The plain structure is what the published code does, one layer after the other, channels first:
 segments as a fourth dimension, permutes around every recurrent layer, which takes all sequences at
 once, every norm a mean, a variance and an affine map, every convolution a `conv1d`. Both run by
-turns; medians and their ratio are printed, of time on the clock and of processor time, which other
-work on the machine disturbs less, and by how much the two answers differ.
+turns; see side_by_side.py for what is printed. On two quiet cores it takes 6 minutes.
 
     python benchmarks/speed_recurrent.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
     python benchmarks/speed_recurrent.py --train    GALR forward and backward, audio per second
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from side_by_side import HEADER, compare, parser
 from torch import Tensor, nn
 
 from sepcli.networks import convtasnet, dprnn, dptnet, galr
@@ -255,75 +254,47 @@ CASES: dict[str, tuple[Any, Any, Callable[[Any], Callable[[Tensor], Tensor]]]] =
 }
 
 
-def clocks(run: Callable[[], Any]) -> tuple[float, float]:
-    """Return seconds on the clock and of the processor that a run takes."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
-def compare(name: str, seconds: float, repeats: int) -> None:
-    """Print one line: both times and their ratio."""
-    module, config, plain_of = CASES[name]
-    torch.manual_seed(0)
-    ours = module.Network(config).eval()
-    plain = plain_of(ours)
-    mixture = torch.randn(1, int(seconds * SAMPLE_RATE)) * 0.1
-    with torch.inference_mode():
-        expected, result = plain(mixture), ours(mixture)
-        error = float((expected - result).abs().max() / expected.abs().max())
-        runs = [
-            (clocks(lambda: plain(mixture)), clocks(lambda: ours(mixture))) for _ in range(repeats)
-        ]
-    wall = [statistics.median(pair[which][0] for pair in runs) for which in (0, 1)]
-    cpu = [statistics.median(pair[which][1] for pair in runs) for which in (0, 1)]
-    print(
-        f"{name:12} {seconds:4g} s  plain {wall[0]:6.2f} s  ours {wall[1]:6.2f} s  "
-        f"ratio {wall[0] / wall[1]:.2f}  (processor {cpu[0]:.2f} {cpu[1]:.2f} "
-        f"{cpu[0] / cpu[1]:.2f})  real-time factor {wall[1] / seconds:.3f}  differ {error:.0e}",
-        flush=True,
-    )
-
-
 def train(repeats: int) -> None:
     """Print seconds of audio that GALR learns from in a second."""
     torch.manual_seed(0)
     network = galr.Network(galr.Config(dropout=0.0)).train()
     mixture = torch.randn(4, 4 * SAMPLE_RATE) * 0.1
 
-    def step(autocast: bool) -> None:
+    def step(autocast: bool) -> float:
+        start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             loss = network(mixture).square().mean()
         loss.backward()
         network.zero_grad()
+        return time.perf_counter() - start
 
     step(False), step(True)
-    runs = [(clocks(lambda: step(False)), clocks(lambda: step(True))) for _ in range(repeats)]
-    for which, name in enumerate(("float32", "bfloat16 autocast")):
-        wall = statistics.median(pair[which][0] for pair in runs)
-        cpu = statistics.median(pair[which][1] for pair in runs)
+    runs = [(step(False), step(True)) for _ in range(repeats)]
+    for times, name in zip(zip(*runs, strict=True), ("float32", "bfloat16 autocast"), strict=True):
         print(
-            f"galr 1.5 M, 4 rows of 4 s, forward and backward, {name}: {16 / wall:.2f} s of audio "
-            f"a second ({16 / cpu:.2f} a processor second)"
+            f"galr 1.5 M, 4 rows of 4 s, forward and backward, {name}: "
+            f"{16 / statistics.median(times):.2f} s of audio a second"
         )
 
 
 def main() -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(CASES), metavar="NAME")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[4, 30])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--train", action="store_true")
-    options = parser.parse_args()
+    arguments = parser(__doc__, CASES)
+    arguments.add_argument("--train", action="store_true")
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     if options.train:
         train(options.repeats)
         return
-    for seconds in options.seconds:
-        for name in options.names:
-            compare(name, seconds, options.repeats)
+    print(HEADER, flush=True)
+    for name in options.names:
+        module, config, plain_of = CASES[name]
+        torch.manual_seed(0)
+        ours = module.Network(config).eval()
+        plain = plain_of(ours)
+        for seconds in options.seconds:
+            mixture = torch.randn(1, int(seconds * SAMPLE_RATE)) * 0.1
+            print(compare(name, ours, plain, mixture, seconds, options), flush=True)
 
 
 if __name__ == "__main__":
