@@ -189,7 +189,7 @@ def plain_tiger(network: Any, mixture: Tensor) -> Tensor:
     y = plain_cell(x, network.separator)
     for _ in range(config.repeats - 1):
         y = plain_cell(network.separator.concat_block(x + y), network.separator)
-    masks = network.masks(y.permute(0, 3, 2, 1))
+    masks = network.masks(y.permute(0, 2, 3, 1))
     masked = (spectrum.unsqueeze(1) * masks).flatten(0, 1)
     estimates = torch.istft(masked, *arguments, window=window, length=mixture.shape[1])
     return estimates.view(len(mixture), -1, mixture.shape[1])

@@ -26,10 +26,9 @@ from sepcli.ublock import (
     child,
     depthwise,
     group_norm,
-    image,
     normalise,
     pointwise,
-    sequence,
+    rectify,
 )
 
 
@@ -69,11 +68,6 @@ class NormAct(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frame, channel]`."""
         return rectify(normalise(features, self.norm), self.act)
-
-
-def rectify(features: Tensor, act: nn.PReLU) -> Tensor:
-    """Return the features rectified with one slope, or with one a channel."""
-    return sequence(F.prelu(image(features), act.weight))
 
 
 class Block(nn.Module):

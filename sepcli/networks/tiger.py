@@ -3,10 +3,11 @@
 Xu, Li, Chen, Hu, "TIGER: Time-frequency Interleaved Gain Extraction and Reconstruction for
 Efficient Speech Separation", ICLR 2025, https://arxiv.org/abs/2410.01469, figures 2 to 4.
 
-Layout: `[batch, band, frame, channel]`. Across frequency every frame is a row of the U block,
-across time every band is; rows are independent, so without gradients they go through in tiles that
-stay in the processor's cache. The speakers' masks add up to one, so the estimates add up to the
-mixture.
+Layout: `[batch, frame, band, channel]` across frequency, where every frame is a row of the U block
+and every band an element of the attention after it, and frames and bands exchanged across time; a
+path writes its answer in the layout that the next one reads. Rows are independent, so without
+gradients they go through in tiles that stay in the processor's cache. The speakers' masks add up to
+one, so the estimates add up to the mixture.
 
 Deviation: inputs shorter than the window's half, which it cannot mirror, are extended by zeros.
 """
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sepcli.layers import linear, pointwise
 from sepcli.ublock import (
     ConvNorm,
     UBlock,
@@ -25,12 +27,12 @@ from sepcli.ublock import (
     depthwise,
     group_norm,
     normalise,
-    pointwise,
+    rectify,
 )
 
 CHANNEL_EPS = 1e-5
 BAND_EPS = torch.finfo(torch.float32).eps
-TILE = 1 << 18
+TILE = 1 << 20
 """Hidden features of the U block that are worked on at once: a megabyte a map."""
 QUERIES = 1024
 """Frames whose attention is worked on at once, so that memory does not grow with their square."""
@@ -112,12 +114,22 @@ class Block(UBlock):
         refined: Tensor = self.globalatt(coarse)
         return refined
 
-    def forward(self, features: Tensor, prepared: tuple[Tensor, ...] = ()) -> Tensor:
-        """Return the features plus what the block found, `[row, time, channel]`."""
-        tile = max(1, TILE // (features.shape[1] * self.res_conv.in_channels))
-        if torch.is_grad_enabled() or tile >= features.shape[0]:
-            return super().forward(features)
-        return torch.cat([super(Block, self).forward(rows) for rows in torch.split(features, tile)])
+    def turned(self, features: Tensor) -> Tensor:
+        """Return the features plus what the block found, rows and places exchanged.
+
+        Args:
+            features: `[batch, row, place, channel]`; the answer is `[batch, place, row, channel]`.
+        """
+        batch, rows, places, channels = features.shape
+        if torch.is_grad_enabled():
+            found: Tensor = self(features.flatten(0, 1))
+            return found.view(features.shape).transpose(1, 2).contiguous()
+        result = features.new_empty(batch, places, rows, channels)
+        tile = max(1, TILE // (places * self.res_conv.in_channels))
+        for one, out in zip(features, result.transpose(1, 2), strict=True):
+            for start in range(0, rows, tile):
+                out[start : start + tile] = self(one[start : start + tile])
+        return result
 
 
 class Projection(nn.Module):
@@ -142,35 +154,65 @@ class Attention(nn.Module):
         self.attn_concat_proj = Projection(channels, channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, element, position, channel]`, attended over the elements."""
-        queries, keys, values = (
-            self.project(features, projections).flatten(3)
-            for projections in (self.Queries, self.Keys, self.Values)
-        )  # [batch, head, element, position * channel of a head]
-        scale = queries.shape[3] ** -0.5
-        seen = torch.cat(
-            [
-                torch.softmax(some * scale @ keys.transpose(2, 3), 3) @ values
-                for some in torch.split(queries, QUERIES, 2)
-            ],
-            2,
-        )
-        batch, elements, places, channels = features.shape
-        heads = seen.view(batch, len(self.Values), elements, places, -1).permute(0, 2, 3, 1, 4)
-        joined = heads.reshape(batch, elements * places, channels)
-        last = self.attn_concat_proj
-        active = F.prelu(pointwise(joined, last.conv), last.act.weight)
-        normed: Tensor = last.norm(active)
-        return features + normed.reshape(features.shape)
+        """Return `[batch, element, place, channel]`, attended over the elements."""
+        keys, values = self.project(features, self.Keys), self.project(features, self.Values)
+        queries = self.project(features, self.Queries) * keys[0, 0, 0].numel() ** -0.5
+        result, last = torch.empty_like(features), self.attn_concat_proj
+        for start, stop in spans(features, QUERIES):
+            weights = torch.softmax(queries[:, :, start:stop] @ keys.transpose(2, 3), 3)
+            seen = (weights @ values).view(*weights.shape[:3], features.shape[2], -1)
+            joined = seen.permute(0, 2, 3, 1, 4).flatten(3)  # [batch, element, place, channel]
+            normed = last.norm(pointwise(joined, last.conv, prelu=last.act))
+            result[:, start:stop] = features[:, start:stop] + normed
+        return result
 
-    def project(self, features: Tensor, projections: nn.ModuleList) -> Tensor:
-        """Return every head's map of the features, `[batch, head, element, position, channel]`."""
-        mapped = []
-        for projection in children(projections, Projection):
-            linear = pointwise(features.flatten(1, 2), projection.conv)
-            active = F.prelu(linear, projection.act.weight)
-            mapped.append(projection.norm(active).reshape(*features.shape[:3], -1))
-        return torch.stack(mapped, 1)
+    def project(self, features: Tensor, heads: nn.ModuleList) -> Tensor:
+        """Return the maps of all heads, `[batch, head, element, place * channel]`.
+
+        They are one product; each channel of it has the slope, gain and offset of its head.
+        """
+        parts = children(heads, Projection)
+        width = parts[0].conv.out_channels
+        weight, bias, slope, gain, offset = (
+            torch.cat(each) for each in zip(*map(flat, parts), strict=True)
+        )
+        one, zero = torch.ones_like(gain[:width]), torch.zeros_like(gain[:width])
+        batch, elements, places, _ = features.shape
+        result = features.new_empty(batch, len(parts), elements, places, width)
+        for start, stop in spans(features, elements):
+            mapped = linear(features[:, start:stop].flatten(0, 2), weight, bias)
+            active = F.prelu(mapped, slope).view(-1, len(parts), width)
+            normed = F.layer_norm(active, (width,), one, zero, CHANNEL_EPS)
+            scaled = torch.addcmul(offset, normed.flatten(1), gain)
+            by_head = scaled.view(batch, stop - start, places, len(parts), width)
+            result[:, :, start:stop] = by_head.permute(0, 3, 1, 2, 4)
+        return result.flatten(3)
+
+
+def flat(part: Projection) -> tuple[Tensor, ...]:
+    """Return weight, bias, slope, gain and offset of a projection, by output channel."""
+    bias = part.conv.bias
+    assert bias is not None
+    slope = part.act.weight.expand(len(bias))
+    return (
+        part.conv.weight.flatten(1),
+        bias,
+        slope,
+        part.norm.gamma.flatten(),
+        part.norm.beta.flatten(),
+    )
+
+
+def spans(features: Tensor, limit: int) -> list[tuple[int, int]]:
+    """Return first and last + 1 of the elements to work on at once, at most `limit`.
+
+    Without gradients they are few enough for what is computed on the way to stay in the cache,
+    and enough for a matrix product.
+    """
+    batch, elements, places, channels = features.shape
+    if not torch.is_grad_enabled():
+        limit = min(limit, max(16, TILE // (batch * places * channels)))
+    return [(start, min(start + limit, elements)) for start in range(0, elements, limit)]
 
 
 class Separator(nn.Module):
@@ -189,26 +231,21 @@ class Separator(nn.Module):
             nn.Conv2d(channels, channels, 1, groups=channels), nn.PReLU()
         )
 
-    def forward(self, bands: Tensor) -> Tensor:
-        """Return the refined features, `[batch, band, frame, channel]`."""
-        mix, rectify = child(self.concat_block, 0, nn.Conv2d), child(self.concat_block, 1, nn.PReLU)
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the refined features, `[batch, frame, band, channel]`."""
+        mix, act = child(self.concat_block, 0, nn.Conv2d), child(self.concat_block, 1, nn.PReLU)
         assert mix.bias is not None
-        refined = self.interleave(bands)
-        for _ in range(self.repeats - 1):
-            mixed = torch.addcmul(mix.bias, bands + refined, mix.weight.flatten())
-            refined = self.interleave(F.prelu(mixed, rectify.weight))
+        refined = frames
+        for repeat in range(self.repeats):
+            if repeat:
+                refined = torch.addcmul(mix.bias, frames + refined, mix.weight.flatten())
+                refined = rectify(refined, act)
+            for path in (self.freq_path, self.frame_path):
+                # Each path exchanges frames and bands: a row of it is an element to the other.
+                found = child(path, 0, Block).turned(refined)
+                attended = child(path, 1, Attention)(found)
+                refined = child(path, 2, ChannelNorm)(attended) + refined.transpose(1, 2)
         return refined
-
-    def interleave(self, bands: Tensor) -> Tensor:
-        """Return the features after one pass across frequency and one across time."""
-        block, attend, norm = self.freq_path
-        frames = bands.transpose(1, 2)
-        across = block(frames.flatten(0, 1)).reshape(frames.shape).transpose(1, 2)
-        bands = bands + norm(attend(across.contiguous()))
-        block, attend, norm = self.frame_path
-        along = block(bands.flatten(0, 1)).reshape(bands.shape).transpose(1, 2)
-        added: Tensor = bands + norm(attend(along.contiguous())).transpose(1, 2)
-        return added
 
 
 class Network(nn.Module):
@@ -249,25 +286,28 @@ class Network(nn.Module):
         return estimates.view(-1, config.num_speakers, time + short)[:, :, :time]
 
     def split(self, spectrum: Tensor) -> Tensor:
-        """Return the bands' features, `[batch, band, frame, channel]`."""
+        """Return the bands' features, `[batch, frame, band, channel]`."""
         bands = []
         parts = torch.split(spectrum, list(self.config.bands), 1)
         for part, band in zip(parts, self.BN, strict=True):
             stacked = torch.cat([part.real, part.imag], 1).transpose(1, 2)
             normed = normalise(stacked, child(band, 0, nn.GroupNorm))
             bands.append(pointwise(normed, child(band, 1, nn.Conv1d)))
-        return torch.stack(bands, 1)
+        return torch.stack(bands, 2)
 
-    def masks(self, bands: Tensor) -> Tensor:
+    def masks(self, frames: Tensor) -> Tensor:
         """Return complex masks that add up to 1, `[batch, speakers, bin, frame]`."""
         speakers = self.config.num_speakers
         parts = []
-        for band, mask in zip(bands.unbind(1), self.mask, strict=True):
+        for band, mask in zip(frames.unbind(2), self.mask, strict=True):
             active = child(mask, 0, nn.PReLU)(band)
             raw: Tensor = child(mask, 1, nn.Conv1d)(active.transpose(1, 2))
             value, gate = raw.view(len(raw), 2, 2, speakers, -1, raw.shape[2]).unbind(1)
             parts.append(value * gate.sigmoid())
-        real, imaginary = torch.cat(parts, 3).unbind(1)
+        joined = torch.cat(parts, 3)
+        if joined.dtype in (torch.bfloat16, torch.float16):  # there are no complex numbers of these
+            joined = joined.float()
+        real, imaginary = joined.unbind(1)
         real = real - (real.sum(1, keepdim=True) - 1) / speakers
         imaginary = imaginary - imaginary.mean(1, keepdim=True)
         return torch.complex(real, imaginary)

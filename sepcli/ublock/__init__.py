@@ -31,6 +31,7 @@ from sepcli.ublock.parts import (
     image,
     normalise,
     pointwise,
+    rectify,
     sequence,
 )
 
@@ -49,5 +50,6 @@ __all__ = [
     "image",
     "normalise",
     "pointwise",
+    "rectify",
     "sequence",
 ]

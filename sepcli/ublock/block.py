@@ -11,10 +11,9 @@ from sepcli.ublock.parts import (
     children,
     depthwise,
     image,
-    means,
     normalise,
     pointwise,
-    scale_and_offset,
+    rectify,
     sequence,
     spread,
 )
@@ -36,13 +35,15 @@ class Gate(nn.Module):
 
     def forward(self, local: Tensor, coarse: Tensor) -> Tensor:
         """Return the gated features, `[row, time, channel]` as `local`."""
-        fine = depthwise(local, self.local_embedding.conv)
-        scale, offset = scale_and_offset(*means(fine), self.local_embedding.norm)
-        act = normalise(depthwise(coarse, self.global_act.conv), self.global_act.norm)
-        embedding = depthwise(coarse, self.global_embedding.conv)
-        gate = act.sigmoid()
-        added = normalise(embedding, self.global_embedding.norm)
-        return spread(fine, scale * gate, torch.addcmul(added, offset, gate))
+        fine, act, embedding = (
+            normalise(depthwise(features, part.conv), part.norm)
+            for features, part in (
+                (local, self.local_embedding),
+                (coarse, self.global_act),
+                (coarse, self.global_embedding),
+            )
+        )
+        return spread(fine, act.sigmoid_(), embedding)
 
 
 class PointGate(Gate):
@@ -53,16 +54,15 @@ class PointGate(Gate):
 
     def forward(self, local: Tensor, coarse: Tensor) -> Tensor:
         """Return the gated features, `[row, time, channel]` as `local`."""
-        weight = self.local_embedding.conv.weight.flatten()
-        # Means of the weighted features, from those of each channel.
-        mean = (weight * local.mean(1, keepdim=True)).mean(2, keepdim=True)
-        square = (weight * weight * local.square().mean(1, keepdim=True)).mean(2, keepdim=True)
-        scale, offset = scale_and_offset(mean, square, self.local_embedding.norm)
-        act = coarse * self.global_act.conv.weight.flatten()
-        gate = normalise(act, self.global_act.norm).sigmoid()
-        embedding = coarse * self.global_embedding.conv.weight.flatten()
-        added = normalise(embedding, self.global_embedding.norm)
-        return spread(local, scale * weight * gate, torch.addcmul(added, offset, gate))
+        fine, act, embedding = (
+            normalise(features * part.conv.weight.flatten(), part.norm)
+            for features, part in (
+                (local, self.local_embedding),
+                (coarse, self.global_act),
+                (coarse, self.global_embedding),
+            )
+        )
+        return spread(fine, act.sigmoid_(), embedding)
 
 
 class UBlock(nn.Module):
@@ -125,7 +125,7 @@ class UBlock(nn.Module):
     def down(self, features: Tensor) -> list[Tensor]:
         """Return the normalised features of every scale, from fine to coarse."""
         inner = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
-        current = F.prelu(inner, self.proj_1x1.act.weight)
+        current = rectify(inner, self.proj_1x1.act)
         scales = []
         for stage in children(self.spp_dw, ConvNorm):
             current = normalise(depthwise(current, stage.conv), stage.norm)

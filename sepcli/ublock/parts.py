@@ -15,6 +15,9 @@ KERNEL = 5
 
 NORM_EPS = 1e-8
 
+SHORT_ROW = 1 << 18
+"""Features of a row up to which one kernel normalises it faster than sums and an affine map do."""
+
 
 class GlobalNorm(nn.Module):
     """Scale and offset per channel of a normalisation over time and channels of a row."""
@@ -104,6 +107,15 @@ def depthwise(features: Tensor, conv: nn.Conv1d) -> Tensor:
     )
 
 
+def rectify(features: Tensor, act: nn.PReLU) -> Tensor:
+    """Return the features, `[..., channel]`, rectified with one slope or with one a channel."""
+    if len(act.weight) > 1:
+        return F.prelu(features.flatten(0, -2), act.weight).view(features.shape)
+    if torch.is_grad_enabled() or features.device.type != "cpu":
+        return F.prelu(features, act.weight)
+    return F.leaky_relu(features, float(act.weight))  # its kernel is the faster one
+
+
 def scale_and_offset(mean: Tensor, square: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
     """Return a, b `[row, 1, channel]` such that a x + b is x normalised.
 
@@ -126,6 +138,11 @@ def means(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def normalise(features: Tensor, norm: Norm, *, residual: Tensor | None = None) -> Tensor:
     """Return the features of each row normalised over time and channels, plus `residual`."""
+    shape = features.shape[1:]
+    if not torch.is_grad_enabled() and shape.numel() <= SHORT_ROW:
+        weight, bias = norm.weight.expand(shape), norm.bias.expand(shape)
+        normed = F.layer_norm(features, shape, weight, bias, norm.eps)
+        return normed if residual is None else residual + normed
     # Not torch's group_norm: its channels-last sums lose digits as the recording grows.
     scale, offset = scale_and_offset(*means(features), norm)
     if residual is None:
@@ -158,8 +175,29 @@ def spread(fine: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
     if time % coarse == 0:  # every coarse frame is repeated equally often: a view will do
         blocks = fine.reshape(rows, coarse, time // coarse, channels)
         return torch.addcmul(offset.unsqueeze(2), blocks, factor.unsqueeze(2)).reshape(fine.shape)
+    if not torch.is_grad_enabled() and doubles(coarse, time, fine.device):
+        result = torch.empty_like(fine)
+        scale, shift = factor[:, :-1].unsqueeze(2), offset[:, :-1].unsqueeze(2)
+        torch.addcmul(shift, pairs(fine), scale, out=pairs(result))
+        torch.addcmul(offset[:, -1], fine[:, -1], factor[:, -1], out=result[:, -1])
+        return result
     index = nearest(coarse, time, fine.device)
-    return torch.addcmul(offset.index_select(1, index), fine, factor.index_select(1, index))
+    added, scale = offset.index_select(1, index), factor.index_select(1, index)
+    return torch.addcmul(added, fine, scale)
+
+
+def pairs(features: Tensor) -> Tensor:
+    """Return all frames but the last two by two, `[row, pair, 2, channel]`; a view."""
+    rows, time, channels = features.shape
+    return features[:, :-1].view(rows, time // 2, 2, channels)
+
+
+@lru_cache(maxsize=256)
+def doubles(source: int, target: int, device: torch.device) -> bool:
+    """Tell whether `nearest` takes every source frame twice, but the last once."""
+    if target != 2 * source - 1:
+        return False
+    return torch.equal(nearest(source, target, device), torch.arange(target, device=device) // 2)
 
 
 class ConvNorm(nn.Module):
