@@ -15,14 +15,29 @@ def filled(spool: Spool) -> None:
     spool.append_estimates(np.arange(8, 16, dtype=np.float32).reshape(2, 4))
 
 
-def test_what_went_in_comes_out() -> None:
-    spool = Spool(num_speakers=2)
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_what_went_in_comes_out(in_memory: bool) -> None:
+    spool = Spool(num_speakers=2, in_memory=in_memory)
     filled(spool)
     assert spool.num_samples == 10
     assert spool.read_mixture(3, 4).tolist() == [3, 4, 5, 6]
     assert spool.read_estimates(1, 4).tolist() == [[8, 9, 10, 11], [12, 13, 14, 15]]
     assert spool.finished_chunks(4) == 2
-    spool.close()
+    spool.keep_chunks(1, 4)
+    assert spool.finished_chunks(4) == 1
+    spool.append_estimates(np.full((2, 4), 7, np.float32))
+    assert spool.read_estimates(1, 4).tolist() == [[7] * 4] * 2
+    spool.close(keep=True)
+
+
+def test_memory_needs_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    spool = Spool(num_speakers=2, in_memory=True)
+    spool.require_space(10**12, 10**6)
+    filled(spool)
+    assert spool.folder is None
+    with pytest.raises(OutputError):
+        Spool(num_speakers=2)
 
 
 def test_size_is_known_beforehand(tmp_path: Path) -> None:

@@ -231,7 +231,10 @@ def quantized(block: Samples, bits: int) -> npt.NDArray[np.int32]:
     """
     scale = np.float32(1 << (bits - 1))
     rounded = np.rint(block * scale)
-    return np.clip(rounded, -scale, scale - 1, out=rounded).astype(np.int32)
+    limited: npt.NDArray[np.int32] = np.clip(rounded, -scale, scale - 1, out=rounded).astype(
+        np.int32
+    )
+    return limited
 
 
 def commit_all(writers: Sequence[AudioWriter]) -> None:

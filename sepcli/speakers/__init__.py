@@ -8,7 +8,7 @@ the evidence is what it is: docs/speaker-order.md.
 from sepcli.speakers.evidence import Embed
 from sepcli.speakers.leakage import remove_leakage
 from sepcli.speakers.levels import fit_levels
-from sepcli.speakers.solving import SpeakerOrder, Uncertain
+from sepcli.speakers.order import SpeakerOrder, Uncertain
 from sepcli.speakers.tracker import SpeakerTracker
 
 __all__ = [

@@ -22,7 +22,8 @@ SMOOTHING_FRAMES = 5  # pieces of a voice shorter than 100 ms are no use to an e
 FLOOR_RATIO = 1e-3  # 30 dB below the loudest frame of the chunk nobody speaks
 SILENCE = 1e-12  # power of what is not speech at any gain: -120 dB
 LEAST_VOICE_SECONDS = 0.3  # an embedding of less is noise
-FULL_VOICE_SECONDS = 3.0  # and of more, as good as it gets
+FULL_VOICE_SECONDS = 3.0  # somebody heard for so long is surely one speaker, not stray frames
+MOST_VOICE_SECONDS = 2.0  # listened to: more of a chunk costs time and changes no decision
 LEAST_AGREEMENT_SECONDS = 0.1
 FULL_AGREEMENT_SECONDS = 0.5
 
@@ -142,10 +143,12 @@ def voices(
     """
     found: list[Array | None] = [None] * len(estimates)
     trust = np.zeros(len(estimates), np.float32)
+    most = round(MOST_VOICE_SECONDS * sample_rate / frame)
     for speaker, frames in enumerate(mask):
         seconds = np.count_nonzero(frames) * frame / sample_rate
         if embed is not None and seconds >= LEAST_VOICE_SECONDS:
-            found[speaker] = embed(_cut(estimates[speaker], frames, frame), sample_rate)
+            heard = frames & (np.cumsum(frames) <= most)
+            found[speaker] = embed(_cut(estimates[speaker], heard, frame), sample_rate)
             trust[speaker] = min(1.0, seconds / FULL_VOICE_SECONDS)
     dims = next((len(voice) for voice in found if voice is not None), 0)
     silent = np.zeros(dims, np.float32)

@@ -19,6 +19,7 @@ import numpy as np
 
 from sepcli.errors import ModelError
 from sepcli.speakers.evidence import ChunkEvidence
+from sepcli.speakers.order import SpeakerOrder, Uncertain
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -35,41 +36,6 @@ SAME_VOICE = 0.6  # centroids closer than this are one person ...
 TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
 STRAY_SHARE = 0.01  # of the speech of who speaks most; less in a place is no other person
 LEAST_MARGIN = 1.5  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
-
-
-@dataclass(frozen=True)
-class Uncertain:
-    """A stretch in which speakers may be swapped.
-
-    Attributes:
-        start: Its first sample.
-        stop: The sample after its last.
-        margin: How much better the order taken scores than the next best.
-    """
-
-    start: int
-    stop: int
-    margin: float
-
-
-@dataclass(frozen=True)
-class SpeakerOrder:
-    """Who is who in every chunk.
-
-    Attributes:
-        orders: Which output goes to which place, `[chunks, speakers]`; the estimates of chunk `n`
-            in the order of speakers are `estimates[orders[n]]`. Places are sorted by who speaks
-            first.
-        margins: How much better each chunk goes on from the one before than in the next best
-            way that would matter, `[chunks]`; infinite for the first, and where nobody is heard.
-        uncertain: Where the margin is small, in order of time.
-        num_voices: Places in which somebody speaks; the estimates of the others hold no speech.
-    """
-
-    orders: IntArray
-    margins: FloatArray
-    uncertain: tuple[Uncertain, ...]
-    num_voices: int
 
 
 @dataclass(frozen=True)

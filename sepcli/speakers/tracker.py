@@ -18,7 +18,8 @@ from sepcli.speakers.evidence import (
     voices,
 )
 from sepcli.speakers.levels import fit_levels
-from sepcli.speakers.solving import SpeakerOrder, require_states, solve_order
+from sepcli.speakers.order import SpeakerOrder
+from sepcli.speakers.solving import require_states, solve_order
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
