@@ -38,7 +38,7 @@ def test_a_running_command_says_that_it_was_interrupted(number: signal.Signals) 
     program = (
         "import os\n"
         "import sepcli.cli as cli\n"
-        f"cli.app = lambda: os.kill(os.getpid(), {int(number)})\n"
+        f"cli.app = lambda **_: os.kill(os.getpid(), {int(number)})\n"
         "cli.main()\n"
     )
     done = _run(program)
@@ -55,7 +55,7 @@ def test_an_interruption_is_not_lost_where_exceptions_are_swallowed() -> None:
         "class Finalised:\n"
         "    def __del__(self):\n"
         "        os.kill(os.getpid(), 15)\n"
-        "def app():\n"
+        "def app(**_):\n"
         "    Finalised()\n"
         "    time.sleep(30)\n"
         "cli.app = app\n"

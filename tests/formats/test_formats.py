@@ -106,8 +106,24 @@ class TestAsteroid:
         assert found.config["multiply"] is False
 
     def test_another_filterbank_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(WeightsError, match="filterbank is not built here: STFT"):
-            _describe("asteroid", self._file(tmp_path, fb_name="STFT"))
+        with pytest.raises(WeightsError) as caught:
+            _describe("asteroid", self._file(tmp_path, fb_name="STFT" + 90 * "x"))
+        assert caught.value.message == f"filterbank is not built here: STFT{36 * 'x'}"
+        assert _describe("asteroid", self._file(tmp_path, fb_name="free")) is not None
+
+    def test_says_for_how_many_speakers_and_at_which_rate(self, tmp_path: Path) -> None:
+        found = _describe("asteroid", self._file(tmp_path, n_src=3, sample_rate=16000.0))
+        assert (found.speakers, found.sample_rate) == (3, 16000)
+        assert found.config["num_speakers"] == 3
+        found = _describe("asteroid", self._file(tmp_path, n_src="3", sample_rate="fast"))
+        assert (found.speakers, found.sample_rate) == (0, 0)
+
+    def test_reads_the_state_dict_and_nothing_else(self, tmp_path: Path) -> None:
+        file = _saved(tmp_path / "w.bin", {"state_dict": {"a": torch.ones(2)}, "infos": "b"})
+        state = _read("asteroid", file)
+        assert list(state) == ["a"] and torch.equal(state["a"], torch.ones(2))
+        with pytest.raises(WeightsError, match=r"no weights by name in w\.bin"):
+            _read("asteroid", _saved(tmp_path / "w.bin", {"state_dict": 3}))
 
     def test_other_files_are_not_taken_for_it(self, tmp_path: Path) -> None:
         assert _describe("asteroid", self._file(tmp_path, "DCCRNet")) is None
@@ -130,6 +146,16 @@ class TestLook2hear:
         scant = _describe("look2hear", _saved(tmp_path / "pytorch_model.bin", content))
         assert (scant.speakers, scant.sample_rate) == (2, 16000)
         assert {**scant.config, "repeats": full.config["repeats"]} == full.config
+        assert (full.architecture, full.config["gated"]) == ("tdanet", True)
+        content["model_args"] = {"sample_rate": 8000}
+        assert _describe("look2hear", _saved(tmp_path / "w.bin", content)).sample_rate == 8000
+        content["model_args"] = {"sample_rate": "fast"}
+        assert _describe("look2hear", _saved(tmp_path / "w.bin", content)).sample_rate == 16000
+        weights = _read("look2hear", self.FILE)
+        assert weights["encoder.weight"].shape[-1] == scant.config["window"]
+        assert list(weights) == list(content["state_dict"])
+        with pytest.raises(WeightsError, match=r"no weights by name in w\.bin"):
+            _read("look2hear", _saved(tmp_path / "w.bin", {"state_dict": 3}))
 
     def test_other_files_are_not_taken_for_it(self, tmp_path: Path) -> None:
         assert _describe("look2hear", _saved(tmp_path / "w.bin", {"model_name": "X"})) is None
@@ -156,10 +182,46 @@ class TestMixin:
         assert found.config["bands"] == [1] * 40 + [4] * 10 + [10] * 8 + [20] * 8 + [1]
         assert found.config["heads"] == 4
 
-    @pytest.mark.parametrize("sample_rate", [48000, 0, "fast"])
-    def test_tiger_at_another_rate_is_refused(self, tmp_path: Path, sample_rate: Any) -> None:
-        with pytest.raises(WeightsError):
+        assert (found.architecture, found.speakers, found.sample_rate) == ("tiger", 2, 16000)
+        odd = _describe("mixin", self._config(tmp_path, **self.TIGER | {"win": 641}))
+        assert odd.config["bands"] == found.config["bands"]
+
+    @pytest.mark.parametrize(
+        ("sample_rate", "message"),
+        [
+            (48000, "too few bins for the bands of TIGER: 321 at 48000 Hz"),
+            (1, "too few bins for the bands of TIGER: 321 at 1 Hz"),
+            (0, "not a window and a rate: 640, 0"),
+            ("fast" * 20, f"not a window and a rate: 640, {'fast' * 10}"),
+        ],
+    )
+    def test_tiger_at_another_rate_is_refused(
+        self, tmp_path: Path, sample_rate: Any, message: str
+    ) -> None:
+        with pytest.raises(WeightsError) as caught:
             _describe("mixin", self._config(tmp_path, **self.TIGER | {"sample_rate": sample_rate}))
+        assert caught.value.message == message
+        with pytest.raises(WeightsError, match="not a window and a rate: wide, 16000"):
+            _describe("mixin", self._config(tmp_path, **self.TIGER | {"win": "wide"}))
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_spgm_in_our_words(self, tmp_path: Path, nested: bool) -> None:
+        said = {"model_type": "spgm", "masknet_numspks": 3, "encoder_out_nchannels": 64}
+        said |= {"spgm_block_pool": "att", "masknet_norm": "ln", "intra_norm_before": True}
+        said |= {"masknet_chunksize": "other", "sample_rate": 8000, "unknown": 1}
+        found = _describe("mixin", self._config(tmp_path, **({"config": said} if nested else said)))
+        assert (found.architecture, found.speakers, found.sample_rate) == ("spgm", 3, 8000)
+        assert found.config == {
+            "num_speakers": 3,
+            "channels": 64,
+            "segment": "other",
+            "pool": "attention",
+            "norm": "global",
+            "norm_first": True,
+        }
+        odd = said | {"masknet_numspks": "3", "sample_rate": None, "masknet_norm": ["ln"]}
+        found = _describe("mixin", self._config(tmp_path, **odd))
+        assert (found.speakers, found.sample_rate, found.config["norm"]) == (0, 0, ["ln"])
 
     def test_mossformer2_that_maps(self, tmp_path: Path) -> None:
         config = {"config_name": "mossformer2-whamr-2spk", "masknet_numspks": 2}
@@ -167,6 +229,8 @@ class TestMixin:
         assert (found.architecture, found.config["mapping"]) == ("mossformer2", True)
         config["config_name"] = "mossformer2-wsj0mix-3spk"
         assert not _describe("mixin", self._config(tmp_path, **config)).config["mapping"]
+        found = _describe("mixin", self._config(tmp_path, model_type="mossformer2"))
+        assert (found.architecture, found.config) == ("mossformer2", {"mapping": False})
 
     def test_mossformer2_has_the_keys_of_its_16_khz_form(self, tmp_path: Path) -> None:
         published = {
@@ -193,13 +257,28 @@ class TestMixin:
 
 
 class TestClearvoice:
-    @pytest.mark.parametrize("pointer", ["../secret.pt", "absent.pt", "", "last_best_checkpoint"])
+    @pytest.mark.parametrize(
+        "pointer", ["../secret.pt", "absent.pt", "", "last_best_checkpoint", "x" * 99]
+    )
     def test_the_pointer_leads_to_the_models_own_files_only(
         self, tmp_path: Path, pointer: str
     ) -> None:
         (tmp_path / "last_best_checkpoint").write_text(pointer)
         file = _saved(tmp_path / "last_best_checkpoint.pt", {"model": {"a": torch.zeros(1)}})
-        with pytest.raises(WeightsError, match="names a file that is not the model's"):
+        with pytest.raises(WeightsError) as caught:
+            _read("clearvoice", tmp_path / "last_best_checkpoint", file)
+        said = "last_best_checkpoint names a file that is not the model's: "
+        assert caught.value.message == said + ascii(pointer)[:80]
+        assert caught.value.hint == "list that file under files in the model's entry"
+
+    def test_says_the_architecture_only(self) -> None:
+        found = _describe("clearvoice")
+        assert (found.architecture, found.config) == ("mossformer2", {})
+
+    def test_a_checkpoint_without_weights_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "last_best_checkpoint").write_text("w.pt")
+        file = _saved(tmp_path / "w.pt", [1])
+        with pytest.raises(WeightsError, match=r"no weights by name in w\.pt"):
             _read("clearvoice", tmp_path / "last_best_checkpoint", file)
 
     @pytest.mark.parametrize("wrapped", [True, False])
