@@ -92,6 +92,19 @@ def test_can_be_trained(built: nn.Module) -> None:
     assert math.fsum(float(g.abs().sum()) for g in gradients) > 0
 
 
+@pytest.mark.parametrize(("network", "name"), dict(reversed(CONFIGS)).items())  # one of each
+def test_products_in_bf16_change_little(network: str, name: str) -> None:
+    built = golden.build(network, golden.narrow_config(network, name)).eval()
+    mixture = noise(1, 1200)
+    for path in (torch.inference_mode(), torch.enable_grad()):  # a GPU's is the second
+        with path:
+            exact = built(mixture)
+            with torch.autocast("cpu", torch.bfloat16):
+                coarse = built(mixture)
+        # 8 bits of mantissa in every product: a part in 100 after some layers, not a part in 3
+        assert (coarse.float() - exact).square().sum() < 0.1 * exact.square().sum()
+
+
 @pytest.mark.parametrize(("network", "name"), CONFIGS)
 def test_is_built_without_memory(network: str, name: str) -> None:
     config = golden.narrow_config(network, name)
