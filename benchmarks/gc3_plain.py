@@ -1,14 +1,8 @@
-"""GC3 timed against the same network written in the published layout, with the same weights.
+"""GC3 in the published layout, on our weights; benchmarks/speed_tda.py times it.
 
-The plain form keeps features before frames, permutes to and from each linear map, concatenates in
-the TAC, and sends all context stretches through the codec at once. Run as
-`python benchmarks/gc3_plain.py [seconds]`; runs are interleaved, and the medians
-of their processor time and its ratio printed, then what our time goes into.
+Features come before frames, every linear map is permuted to and from, the TAC concatenates, and
+all context stretches go through the codec at once.
 """
-
-import statistics
-import sys
-import time
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +84,7 @@ def plain_dprnn(model: gc3.DualPath, x: Tensor) -> Tensor:
     return plain_merge(inner.output(y), gap).view(x.shape)
 
 
-def plain(network: gc3.Network, mixture: Tensor) -> Tensor:
+def plain_gc3(network: gc3.Network, mixture: Tensor) -> Tensor:
     """Return what the network returns, computed the published way; DPRNN inside only."""
     config = network.config
     stride = config.window // 2
@@ -113,43 +107,3 @@ def plain(network: gc3.Network, mixture: Tensor) -> Tensor:
     masked = (masks * encoded.unsqueeze(1)).view(-1, num_filters, frames)
     decoded = network.decoder(masked)[:, :, stride : -(rest + stride)]
     return decoded.view(batch, config.num_speakers, -1)
-
-
-def shares(network: gc3.Network, mixture: Tensor, top: int = 6) -> None:
-    """Print which operations the time goes into."""
-    cpu = [torch.profiler.ProfilerActivity.CPU]
-    with torch.inference_mode(), torch.profiler.profile(activities=cpu) as profile:
-        network(mixture)
-    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
-    total = sum(spent.values())
-    for name, time_spent in sorted(spent.items(), key=lambda item: -item[1])[:top]:
-        print(f"{100 * time_spent / total:5.1f} %  {name}")
-
-
-def main(seconds: float = 4.0, runs: int = 9) -> None:
-    """Print medians and their ratio."""
-    torch.manual_seed(0)
-    network = gc3.Network(gc3.Config()).eval()
-    mixture = torch.randn(1, round(16000 * seconds))
-    times: dict[str, list[float]] = {"plain": [], "sepcli": []}
-    with torch.inference_mode():
-        apart = (plain(network, mixture) - network(mixture)).abs().max().item()
-        for _ in range(runs):
-            for name, call in (
-                ("plain", lambda: plain(network, mixture)),
-                ("sepcli", lambda: network(mixture)),
-            ):
-                start = time.process_time()
-                call()
-                times[name].append(time.process_time() - start)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    for name, median in medians.items():
-        print(f"{name:8} {median * 1e3:8.1f} ms  (fastest {min(times[name]) * 1e3:.1f} ms)")
-    ratio = medians["plain"] / medians["sepcli"]
-    print(f"{seconds:g} s, {torch.get_num_threads()} threads: {ratio:.2f} times as fast")
-    print(f"largest difference {apart:.1e}")
-    shares(network, mixture)
-
-
-if __name__ == "__main__":
-    main(*(float(argument) for argument in sys.argv[1:2]))

@@ -1,9 +1,12 @@
-"""TDANet, S4M and TIGER against the same weights in the structure of the published code.
+"""The light networks against the same weights in the structure of the published code.
+
+TDANet, S4M, TIGER, Sudo rm -rf with and without group communication, and GC3 (gc3_plain.py).
 
 The plain structure is what the papers' figures say, one layer after the other, channels first:
 every convolution a `conv1d`, every normalisation a mean, a variance and an affine map, every gate
 resized to the fine scale, the state-space kernel computed at each call. Both run interleaved in one
-process; medians and their ratio are printed.
+process; medians and their ratio are printed. With `--against-sepformer` our own SepFormer runs on
+the same audio, and the share of its time is printed; with `--profile`, what our time goes into.
 
     python benchmarks/speed_tda.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
 """
@@ -17,9 +20,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from gc3_plain import plain_gc3, plain_tac
 from torch import Tensor, nn
 
-from sepcli.networks import s4m, tdanet, tiger
+from sepcli.networks import gc3, groupcomm_sudormrf, s4m, sepformer, sudormrf, tdanet, tiger
 
 
 def plain_norm(x: Tensor, norm: Any) -> Tensor:
@@ -195,42 +199,124 @@ def plain_tiger(network: Any, mixture: Tensor) -> Tensor:
     return estimates.view(len(mixture), -1, mixture.shape[1])
 
 
+def plain_sums(x: Tensor, block: Any) -> Tensor:
+    """Return x through a U block of Sudo rm -rf."""
+    scales = [block.proj_1x1.act(plain_conv_norm(x, block.proj_1x1))]
+    for stage in block.spp_dw:
+        scales.append(plain_conv_norm(scales[-1], stage))
+    expanded = scales.pop()
+    for finer in reversed(scales[1:]):
+        expanded = finer + F.interpolate(expanded, scale_factor=2.0)
+    final = block.final_norm
+    out: Tensor = block.res_conv(final.act(plain_norm(expanded, final.norm))) + x
+    return out
+
+
+def plain_sudormrf(network: Any, mixture: Tensor) -> Tensor:
+    """Return the improved Sudo rm -rf's estimates."""
+    config, masker = network.config, network.masker
+    samples, half = mixture.shape[1], config.kernel_size // 2
+    padded = F.pad(mixture, (0, -samples % math.lcm(half, 2**config.depth))).unsqueeze(1)
+    encoded = F.conv1d(padded, network.encoder.encoder.filters, None, config.stride, half)
+    x = masker.bottleneck(plain_norm(encoded, masker.ln))
+    for block in masker.sm:
+        x = plain_sums(x, block)
+    masks = masker.mask_net(x).relu().view(len(x), config.num_speakers, -1, x.shape[2])
+    masked = (masks * encoded.unsqueeze(1)).flatten(0, 1)
+    filters = network.decoder.filters
+    decoded = F.conv_transpose1d(masked, filters, None, config.stride, half, half - 1)
+    return decoded.view(len(mixture), config.num_speakers, -1)[:, :, :samples]
+
+
+def plain_groupcomm(network: Any, mixture: Tensor) -> Tensor:
+    """Return the estimates of Sudo rm -rf with group communication."""
+    config, samples = network.config, mixture.shape[1]
+    mean, deviation = mixture.mean(1, keepdim=True), mixture.std(1, keepdim=True) + 1e-9
+    normed = (mixture - mean) / deviation
+    whole = config.kernel_size // 2 << config.depth
+    encoded = network.encoder(F.pad(normed, (0, -samples % whole)).unsqueeze(1))
+    x = network.bottleneck(plain_norm(encoded, network.ln))
+    for block in network.sm:
+        groups = x.view(len(x), config.num_groups, -1, x.shape[2])
+        told = plain_tac(block.TAC, groups, block.TAC.TAC_norm.eps)
+        x = plain_sums(told.flatten(0, 1), block.UBlock).view(x.shape)
+    masked = network.mask_net(x) * encoded.repeat(1, config.num_speakers, 1)
+    estimates = network.decoder(masked)[:, :, :samples]
+    left = (normed.unsqueeze(1) - estimates.sum(1, keepdim=True)) / config.num_speakers
+    scaled: Tensor = (estimates + left) * deviation.unsqueeze(2)
+    return scaled + mean.unsqueeze(2) / config.num_speakers
+
+
 Make = Callable[[], nn.Module]
-NETWORKS: dict[str, tuple[Make, Callable[[Any, Tensor], Tensor]]] = {
-    "tdanet-2ms": (lambda: tdanet.Network(tdanet.Config(window=32)), plain_masker),
-    "tdanet-4ms": (lambda: tdanet.Network(tdanet.Config()), plain_masker),
-    "s4m-tiny": (lambda: s4m.Network(s4m.Config()), plain_masker),
-    "s4m-4ms": (lambda: s4m.Network(s4m.Config(window=64, depth=4)), plain_masker),
-    "tiger": (lambda: tiger.Network(tiger.Config()), plain_tiger),
+Plain = Callable[[Any, Tensor], Tensor]
+NETWORKS: dict[str, tuple[Make, Plain, int]] = {  # how it is built, its plain form, its rate [Hz]
+    "tdanet-2ms": (lambda: tdanet.Network(tdanet.Config(window=32)), plain_masker, 16000),
+    "tdanet-4ms": (lambda: tdanet.Network(tdanet.Config()), plain_masker, 16000),
+    "s4m-tiny": (lambda: s4m.Network(s4m.Config()), plain_masker, 16000),
+    "s4m-4ms": (lambda: s4m.Network(s4m.Config(window=64, depth=4)), plain_masker, 16000),
+    "tiger": (lambda: tiger.Network(tiger.Config()), plain_tiger, 16000),
+    "gc3": (lambda: gc3.Network(gc3.Config()), plain_gc3, 16000),
+    "sudormrf": (lambda: sudormrf.Network(sudormrf.Config()), plain_sudormrf, 8000),
+    "groupcomm": (
+        lambda: groupcomm_sudormrf.Network(groupcomm_sudormrf.Config()),
+        plain_groupcomm,
+        8000,
+    ),
 }
-SAMPLE_RATE = 16000
 
 
-def compare(name: str, seconds: float, repeats: int, clock: Callable[[], float]) -> None:
-    """Print both medians and their ratio."""
-    make, plain = NETWORKS[name]
+def interleave(
+    calls: dict[str, Callable[[], Any]], repeats: int, one_thread: bool
+) -> dict[str, Any]:
+    """Return the times of each call [s], all called by turns.
+
+    With one thread it is processor time, which leaves out what the processor gave to others.
+    """
+    clock = time.process_time if one_thread else time.perf_counter
+    times: dict[str, Any] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            times[name].append(clock() - start)
+    return times
+
+
+def compare(name: str, seconds: float, options: argparse.Namespace) -> None:
+    """Print medians and ratios of a network and its plain form."""
+    make, plain, rate = NETWORKS[name]
     torch.manual_seed(0)
-    network = make().eval()
-    mixture = 0.1 * torch.randn(1, round(seconds * SAMPLE_RATE))
-    times: dict[str, list[float]] = {"plain": [], "ours": []}
-    with torch.inference_mode():
-        ours, reference = network(mixture), plain(network, mixture)
-        error = float((ours - reference).abs().max() / reference.abs().max())
-        for _ in range(repeats):
-            for kind, call in (
-                ("plain", lambda: plain(network, mixture)),
-                ("ours", lambda: network(mixture)),
-            ):
-                start = clock()
-                call()
-                times[kind].append(clock() - start)
+    network: Any = make().eval()
+    mixture = 0.1 * torch.randn(1, round(seconds * rate))
+    calls = {"ours": lambda: network(mixture)}
+    if options.against_sepformer:
+        other = sepformer.Network(sepformer.Config()).eval()
+        calls["sepformer"] = lambda: other(mixture)
+    else:
+        calls["plain"] = lambda: plain(network, mixture)
+    results = {kind: call() for kind, call in calls.items()}
+    times = interleave(calls, options.repeats, options.threads == 1)
     medians = {kind: statistics.median(values) for kind, values in times.items()}
-    print(
-        f"{name:12} {seconds:5g} s  plain {medians['plain']:8.3f}  ours {medians['ours']:8.3f}"
-        f"  ratio {medians['plain'] / medians['ours']:6.2f}"
-        f"  (fastest {min(times['plain']):.3f} / {min(times['ours']):.3f})  difference {error:.1e}",
-        flush=True,
-    )
+    found = "  ".join(f"{kind} {median:8.3f} s" for kind, median in medians.items())
+    (ours, theirs), (first, second) = medians.values(), results.values()
+    if options.against_sepformer:
+        verdict = f"{100 * ours / theirs:.1f} % of SepFormer's time on as many samples"
+    else:
+        error = float((first - second).abs().max() / second.abs().max())
+        verdict = f"ratio {theirs / ours:5.2f}  difference {error:.1e}"
+    print(f"{name:12} {seconds:5g} s  {found}  {verdict}", flush=True)
+    if options.profile:
+        print_profile(calls["ours"])
+
+
+def print_profile(call: Callable[[], Any], top: int = 8) -> None:
+    """Print the operations that most of the time goes into."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        call()
+    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(spent.values())
+    for name, time_spent in sorted(spent.items(), key=lambda item: -item[1])[:top]:
+        print(f"    {100 * time_spent / total:5.1f} %  {name}", flush=True)
 
 
 def main() -> None:
@@ -240,13 +326,14 @@ def main() -> None:
     parser.add_argument("--seconds", nargs="+", type=float, default=[4.0, 30.0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    # With one thread, time the processor gave to others is left out.
-    clock = time.process_time if arguments.threads == 1 else time.perf_counter
-    for name in arguments.names or NETWORKS:
-        for seconds in arguments.seconds:
-            compare(name, seconds, arguments.repeats, clock)
+    parser.add_argument("--against-sepformer", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with torch.inference_mode():
+        for name in options.names or NETWORKS:
+            for seconds in options.seconds:
+                compare(name, seconds, options)
 
 
 if __name__ == "__main__":
