@@ -100,7 +100,14 @@ def error(failure: SepcliError) -> None:
 
 def printable(text: str) -> str:
     """Return `text` on one line: control characters and undecodable bytes are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """Return an escape; where it stands for a byte that is no UTF-8, that of the byte."""
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class Bar:

@@ -1,9 +1,13 @@
+import io
 import json
 import os
+import time
+from collections.abc import Callable
 
 import pytest
 
 from sepcli import console
+from sepcli.audio import names
 from sepcli.errors import AudioError
 
 
@@ -58,6 +62,81 @@ def test_messages_stay_on_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("a\\nb\\x1b[31m")
+
+
+def test_a_name_is_escaped_as_in_the_errors_of_audio() -> None:
+    for name in (b"caf\xe9.wav", b"a\nb\x1b.wav", "😀 ü.wav".encode()):
+        assert console.printable(os.fsdecode(name)) == names.printable(os.fsdecode(name))
+    assert console.printable("\ud800") == "\\ud800"
+
+
+class Terminal(io.StringIO):
+    """A terminal for the test; what is drawn on it can be read."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def make_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Return what stands for stderr from here on; no fixture, or pytest would put its own back."""
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"), [("audio", "25%"), ("items", "25%"), ("bytes", "10/40 bytes")]
+)
+def test_long_work_shows_a_bar_that_goes_away(
+    monkeypatch: pytest.MonkeyPatch, unit: str, shown: str
+) -> None:
+    terminal = make_terminal(monkeypatch)
+    monkeypatch.setattr(console, "BAR_DELAY_SECONDS", 0.0)
+    with console.progress("one\ntwo", 10, unit=unit) as bar:
+        bar.advance(4)
+        bar.update(completed=10, total=40, description="three")
+        wait_until(lambda: "three" in terminal.getvalue())
+    drawn = terminal.getvalue()
+    assert shown in drawn
+    assert "\n two" not in drawn
+    assert drawn.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is back, the line is gone
+
+
+def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = make_terminal(monkeypatch)
+    with console.progress("work", 10) as bar:
+        bar.advance(10)
+    assert "work" not in terminal.getvalue()
+
+
+def test_a_quiet_run_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = make_terminal(monkeypatch)
+    monkeypatch.setattr(console, "BAR_DELAY_SECONDS", 0.0)
+    console.configure(quiet=True)
+    with console.progress("work", 10) as bar:
+        bar.advance(10)
+    assert terminal.getvalue() == ""
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return as soon as a condition holds; a bar draws itself in its own time."""
+    end = time.monotonic() + 10
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_needs(capfd: pytest.CaptureFixture[str]) -> None:
+    console.show("x" * 150)
+    assert capfd.readouterr().out == "x" * 150 + "\n"
+
+
+def test_a_stream_without_bytes_takes_results_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    console.result("a.wav")
+    assert stream.getvalue() == "a.wav\n"
 
 
 def test_no_bar_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:

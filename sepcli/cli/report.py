@@ -126,7 +126,7 @@ class Report:
     def failed(self, label: str, error: SepcliError) -> None:
         """Tell of an input that could not be done."""
         self._failures.append(label)
-        if label in error.message:
+        if label in error.message or console.printable(label) in error.message:
             console.error(error)
         else:
             named = type(error)(f"{label}: {error.message}", error.hint)
