@@ -10,10 +10,11 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 import sepcli
 from sepcli import console
-from sepcli.errors import SepcliError
+from sepcli.errors import SepcliError, UsageError
 
 app = typer.Typer(
     name="sepcli",
@@ -61,7 +62,11 @@ def main() -> None:
     """
     try:
         with _interruptible():
-            app()
+            sys.exit(app(prog_name="sepcli", standalone_mode=False))
+    except TyperException as misuse:
+        if misuse.format_message():  # else no command was given, and help was printed
+            console.error(_told(misuse))
+        sys.exit(UsageError.exit_code)
     except SepcliError as failure:
         console.error(failure)
         sys.exit(failure.exit_code)
@@ -72,6 +77,14 @@ def main() -> None:
     except BrokenPipeError:  # the reader of stdout has gone, as in `sepcli info | head`
         sys.stderr.close()
         sys.exit(1)
+
+
+def _told(misuse: TyperException) -> UsageError:
+    """Return what the parser says of the command line as errors here are told."""
+    text = misuse.format_message().replace("Value error, ", "").rstrip(".")
+    context = getattr(misuse, "ctx", None)
+    command = context.command_path if context else "sepcli"
+    return UsageError(text[:1].lower() + text[1:], f"see: {command} --help")
 
 
 @contextmanager
