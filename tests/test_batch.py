@@ -256,6 +256,47 @@ def test_a_resumed_run_gives_the_same_bytes(tmp_path: Path, spool_folder: Path) 
     assert list(spool_folder.iterdir()) == []
 
 
+class StoppingLoud(Identity):
+    num_calls = 0
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.num_calls += 1
+        if self.num_calls == 5:
+            raise KeyboardInterrupt
+        return super().forward(mixture)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_common_gain_knows_the_peak_of_what_was_resumed(tmp_path: Path, sign: float) -> None:
+    (tmp_path / "in").mkdir()
+    loud_first = np.repeat([0.9 * sign, 0.1], [RATE, 11 * RATE])
+    soundfile.write(tmp_path / "in/a.wav", loud_first, RATE)
+    whole, pieces = (jobs_of(tmp_path / "in", tmp_path / name) for name in ("whole", "pieces"))
+    (expected,) = run(Identity((2.0, 0.5)), whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(StoppingLoud((2.0, 0.5)), pieces, OutputOptions(resume=True))
+    (outcome,) = run(Identity((2.0, 0.5)), pieces, OutputOptions(resume=True))
+    assert expected.delivery is not None
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == expected.delivery.gain < 0.6
+    assert whole[0].outputs[0].read_bytes() == pieces[0].outputs[0].read_bytes()
+
+
+def test_recordings_of_seconds_use_no_spool_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError("no temporary files")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    write_mixture(tmp_path / "in/a.wav", 3.0)
+    write_mixture(tmp_path / "in/b.wav", 21.0)
+    outcomes = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    errors = {outcome.job.label[-5:]: outcome.error for outcome in outcomes}
+    assert errors["a.wav"] is None
+    assert isinstance(errors["b.wav"], OutputError)
+
+
 def test_long_recordings_can_be_resumed_without_asking(
     tmp_path: Path, spool_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,3 +334,29 @@ def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
     next(outcomes)
     assert len(read) < 8
     assert len(list(outcomes)) == 11
+
+
+def test_two_runs_on_one_output_folder_do_not_spoil_each_other(tmp_path: Path) -> None:
+    for number in range(6):
+        write_mixture(tmp_path / f"in/{number}.wav", 0.5, number)
+    run(Identity(), jobs_of(tmp_path / "in", tmp_path / "alone"))
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    together = threading.Barrier(2)
+    found: list[Outcome] = []
+
+    def one() -> None:
+        together.wait()
+        found.extend(run(Identity(), jobs))
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 12
+    failures = [outcome.error for outcome in found if outcome.error is not None]
+    assert all("already there" in failure.message for failure in failures)
+    assert len(failures) >= 6  # nobody's output was replaced
+    assert names(tmp_path / "out") == names(tmp_path / "alone")
+    for name in names(tmp_path / "out"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
