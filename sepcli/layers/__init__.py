@@ -6,6 +6,7 @@ attention then read memory in order, and no transpose is needed between them.
 
 from sepcli.layers.convolution import depthwise
 from sepcli.layers.dualpath import DualPathMasker
+from sepcli.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
 from sepcli.layers.linear import linear, pointwise
 from sepcli.layers.norms import GlobalNorm, cumulative_norm, global_gain, global_norm
 from sepcli.layers.recurrent import group_size, recur
@@ -20,7 +21,6 @@ from sepcli.layers.transformer import (
 )
 from sepcli.layers.waveform import (
     Encoder,
-    Filterbank,
     decode,
     encode,
     gate_features,
@@ -32,6 +32,8 @@ __all__ = [
     "DualPathMasker",
     "Encoder",
     "Filterbank",
+    "FilterbankConfig",
+    "FilterbankNetwork",
     "GlobalNorm",
     "LayerNorm",
     "Positions",

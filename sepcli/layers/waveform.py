@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -104,19 +103,3 @@ class Encoder(nn.Module):
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
         self.conv1d = nn.Conv1d(1, channels, kernel_size, bias=False)
-
-
-class Filterbank(nn.Module):
-    """Filters under asteroid's key, `filterbank._filters` `[features, 1, kernel]`."""
-
-    def __init__(self, num_filters: int, kernel_size: int) -> None:
-        super().__init__()
-        self.filterbank = nn.ParameterDict()
-        filters = torch.empty(num_filters, 1, kernel_size)
-        self.filterbank["_filters"] = nn.Parameter(nn.init.xavier_normal_(filters))
-
-    @property
-    def filters(self) -> Tensor:
-        """The filters, `[features, 1, kernel]`."""
-        filters: Tensor = self.filterbank["_filters"]
-        return filters

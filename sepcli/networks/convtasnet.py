@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.layers import (
-    Filterbank,
+    FilterbankConfig,
+    FilterbankNetwork,
     cumulative_norm,
     global_gain,
     linear,
-    mask_mixture,
     pointwise,
 )
 
@@ -34,14 +34,10 @@ Normed = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Sizes of Conv-TasNet.
+class Config(FilterbankConfig):
+    """Sizes of Conv-TasNet, beside those of `FilterbankConfig`.
 
     Attributes:
-        num_speakers: Estimates <C>.
-        num_filters: Features of a frame <N>.
-        kernel_size: Encoder window <L> [samples].
-        stride: Distance of frames [samples].
         bottleneck: Channels between the blocks <B>.
         hidden: Channels within a block <H>.
         skip: Channels of the skip connections, of which masks are made <Sc>; 0 makes masks of the
@@ -51,15 +47,10 @@ class Config:
         num_repeats: Repeats <R>.
         norm: "gLN" over all of a row, "cLN" over the channels of a frame, "cgLN" over all frames up
             to one, "bN" batch normalisation.
-        mask_activation: What bounds the masks; softmax is over speakers.
-        encoder_activation: What follows the encoder.
         causal: Whether convolutions see the past only.
     """
 
-    num_speakers: int = 2
     num_filters: int = 512
-    kernel_size: int = 16
-    stride: int = 8
     bottleneck: int = 128
     hidden: int = 512
     skip: int = 128
@@ -67,35 +58,19 @@ class Config:
     num_blocks: int = 8
     num_repeats: int = 3
     norm: Literal["gLN", "cLN", "cgLN", "bN"] = "gLN"
-    mask_activation: Literal["sigmoid", "relu", "softmax"] = "sigmoid"
-    encoder_activation: Literal["none", "relu", "sigmoid"] = "none"
     causal: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride <= self.kernel_size:
-            raise ValueError(f"stride must be 1 to kernel_size: {self.stride}")
+        super().__post_init__()
         if self.conv_kernel_size % 2 == 0 and not self.causal:
             raise ValueError(f"conv_kernel_size must be odd: {self.conv_kernel_size}")
 
 
-class Network(nn.Module):
+class Network(FilterbankNetwork):
     """Conv-TasNet: `[batch, time]` → `[batch, speakers, time]`."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = Filterbank(config.num_filters, config.kernel_size)
-        self.masker = Masker(config)
-        self.decoder = Filterbank(config.num_filters, config.kernel_size)
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1.
-
-        The last samples, which do not fill a frame, are zero as published.
-        """
-        filters = self.encoder.filters, self.decoder.filters
-        stride, activation = self.config.stride, self.config.encoder_activation
-        return mask_mixture(mixture, self.masker, *filters, stride, activation)
+        super().__init__(config, Masker(config))
 
 
 class Masker(nn.Module):
@@ -134,9 +109,7 @@ class Masker(nn.Module):
         prelu, conv = self.mask_net
         masks = pointwise(prelu(last), conv)  # [B, L, S * N]
         masks = masks.view(batch, frames, self.config.num_speakers, filters)
-        if self.config.mask_activation == "softmax":
-            return masks.softmax(2)
-        return masks.sigmoid() if self.config.mask_activation == "sigmoid" else masks.relu()
+        return self.config.bound(masks)
 
 
 class Block(nn.Module):

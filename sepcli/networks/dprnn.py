@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from sepcli.layers import (
-    Filterbank,
+    FilterbankConfig,
+    FilterbankNetwork,
     gate_features,
     global_norm,
     linear,
-    mask_mixture,
     merge_split,
     pointwise,
     recur,
@@ -31,14 +31,10 @@ EPS = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Sizes of DPRNN-TasNet.
+class Config(FilterbankConfig):
+    """Sizes of DPRNN-TasNet, beside those of `FilterbankConfig`.
 
     Attributes:
-        num_speakers: Estimates <C>.
-        num_filters: Features of a frame <N>.
-        kernel_size: Encoder window <L> [samples].
-        stride: Distance of frames [samples].
         bottleneck: Features within the blocks.
         hidden: Width of a recurrent layer, of each direction <H>.
         segment: Length of a segment <K> [frames].
@@ -51,14 +47,8 @@ class Config:
         multiply: Two recurrent layers side by side whose product is joined with the input
             ("MulCat", https://arxiv.org/abs/2003.01531, equation 3).
         norm: "gLN" over all of a row, "cLN" over the features of each frame.
-        encoder_activation: What follows the encoder.
-        mask_activation: What bounds the masks.
     """
 
-    num_speakers: int = 2
-    num_filters: int = 64
-    kernel_size: int = 16
-    stride: int = 8
     bottleneck: int = 128
     hidden: int = 128
     segment: int = 100
@@ -69,34 +59,18 @@ class Config:
     bidirectional: bool = True
     multiply: bool = False
     norm: Literal["gLN", "cLN"] = "gLN"
-    encoder_activation: Literal["none", "relu", "sigmoid"] = "none"
-    mask_activation: Literal["sigmoid", "relu", "softmax"] = "sigmoid"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride <= self.kernel_size:
-            raise ValueError(f"stride must be 1 to kernel_size: {self.stride}")
+        super().__post_init__()
         if not 1 <= self.hop <= self.segment:
             raise ValueError(f"hop must be 1 to segment: {self.hop}")
 
 
-class Network(nn.Module):
+class Network(FilterbankNetwork):
     """DPRNN-TasNet: `[batch, time]` → `[batch, speakers, time]`."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = Filterbank(config.num_filters, config.kernel_size)
-        self.masker = Masker(config)
-        self.decoder = Filterbank(config.num_filters, config.kernel_size)
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1.
-
-        The last samples, which do not fill a frame, are zero as published.
-        """
-        filters = self.encoder.filters, self.decoder.filters
-        stride, activation = self.config.stride, self.config.encoder_activation
-        return mask_mixture(mixture, self.masker, *filters, stride, activation)
+        super().__init__(config, Masker(config))
 
 
 class Masker(nn.Module):
@@ -129,9 +103,7 @@ class Masker(nn.Module):
         merged = merged.view(*merged.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
         gated = gate_features(merged, self.net_out[0], self.net_gate[0])
         masks = linear(gated, self.mask_net.weight.squeeze(-1))  # [B, L, S, N]
-        if self.config.mask_activation == "softmax":
-            return masks.softmax(2)
-        return masks.sigmoid() if self.config.mask_activation == "sigmoid" else masks.relu()
+        return self.config.bound(masks)
 
 
 class Block(nn.Module):

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.layers import (
-    Filterbank,
+    FilterbankConfig,
+    FilterbankNetwork,
     SelfAttention,
     gate_features,
     global_norm,
     group_size,
     linear,
-    mask_mixture,
     merge_split,
     segment,
 )
@@ -32,14 +32,10 @@ EPS = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Sizes of DPTNet.
+class Config(FilterbankConfig):
+    """Sizes of DPTNet, beside those of `FilterbankConfig`.
 
     Attributes:
-        num_speakers: Estimates <C>.
-        num_filters: Features of a frame, in the encoder and the layers <N>.
-        kernel_size: Encoder window <L> [samples].
-        stride: Distance of frames [samples].
         num_heads: Attention heads; divides `num_filters` <h>.
         hidden: Width of the recurrent layer, of each direction.
         segment: Length of a segment <K> [frames].
@@ -47,14 +43,8 @@ class Config:
         num_blocks: Blocks of one intra- and one inter-segment layer <B>.
         bidirectional: Whether the recurrence across segments also runs backward; the one within
             segments always does.
-        encoder_activation: What follows the encoder.
-        mask_activation: What bounds the masks.
     """
 
-    num_speakers: int = 2
-    num_filters: int = 64
-    kernel_size: int = 16
-    stride: int = 8
     num_heads: int = 4
     hidden: int = 256
     segment: int = 100
@@ -65,32 +55,18 @@ class Config:
     mask_activation: Literal["sigmoid", "relu", "softmax"] = "relu"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.stride <= self.kernel_size:
-            raise ValueError(f"stride must be 1 to kernel_size: {self.stride}")
+        super().__post_init__()
         if not 1 <= self.hop <= self.segment:
             raise ValueError(f"hop must be 1 to segment: {self.hop}")
         if self.num_filters % self.num_heads:
             raise ValueError(f"num_heads must divide num_filters: {self.num_heads}")
 
 
-class Network(nn.Module):
+class Network(FilterbankNetwork):
     """DPTNet: `[batch, time]` → `[batch, speakers, time]`."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = Filterbank(config.num_filters, config.kernel_size)
-        self.masker = Masker(config)
-        self.decoder = Filterbank(config.num_filters, config.kernel_size)
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1.
-
-        The last samples, which do not fill a frame, are zero as published.
-        """
-        filters = self.encoder.filters, self.decoder.filters
-        stride, activation = self.config.stride, self.config.encoder_activation
-        return mask_mixture(mixture, self.masker, *filters, stride, activation)
+        super().__init__(config, Masker(config))
 
 
 class Masker(nn.Module):
@@ -128,9 +104,7 @@ class Masker(nn.Module):
         split = merge_split(activated, self.first_out[1], hop, length, frames) * (hop / length)
         split = split.view(batch, frames, self.config.num_speakers, -1)  # [B, L, S, N]
         masks = gate_features(split, self.net_out[0], self.net_gate[0])
-        if self.config.mask_activation == "softmax":
-            return masks.softmax(2)
-        return masks.sigmoid() if self.config.mask_activation == "sigmoid" else masks.relu()
+        return self.config.bound(masks)
 
 
 class Layer(nn.Module):

@@ -194,7 +194,7 @@ class Attention(nn.Module):
         scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
         turned = self.rotary_pos_emb(self.qk_offset_scale(self.to_qk(unit), scale))  # 4 × [B, L, Q]
         rows = [self._gate(hidden[row], *(t[row] for t in turned)) for row in range(len(hidden))]
-        out: Tensor = self.to_out(torch.stack(rows))
+        out: Tensor = self.to_out(torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0))
         return out + features
 
     def _gate(
