@@ -17,7 +17,8 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _ACCELERATOR_BATCH = 8  # enough to fill a GPU with chunks of some seconds; halved when it is short
 _LARGEST_BATCH = 32  # beyond this a GPU is busy anyway
 _MEMORY_SHARE = 0.7  # of what is free; allocators need slack
-_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
+# what devices and their libraries say, where it is no OutOfMemoryError
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 def choose_device(name: str) -> torch.device:
@@ -126,7 +127,8 @@ class Runner:
             except (torch.OutOfMemoryError, RuntimeError) as cause:
                 if not _is_out_of_memory(cause):
                     raise
-                self._shrink(len(batch), cause)
+                # The traceback's frames hold the tensors of the batch: let go of them.
+                self._shrink(len(batch), cause.with_traceback(None))
         return estimates
 
     def _measure(self, chunks: Sequence[Array]) -> list[Array]:
@@ -178,4 +180,4 @@ def fitting_batch(chunk_bytes: int, free_bytes: int) -> int:
 def _is_out_of_memory(cause: BaseException) -> bool:
     if isinstance(cause, torch.OutOfMemoryError):
         return True
-    return any(sign in str(cause) for sign in _CPU_OUT_OF_MEMORY)
+    return any(sign in str(cause) for sign in _OUT_OF_MEMORY)

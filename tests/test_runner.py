@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,7 +33,15 @@ def chunks(count: int, length: int = 16) -> Sequence[np.ndarray]:
     return [np.full(length, number, np.float32) for number in range(count)]
 
 
-@pytest.mark.parametrize("message", ["", "DefaultCPUAllocator: can't allocate memory"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "DefaultCPUAllocator: can't allocate memory",
+        "MPS backend out of memory (MPS allocated: 8 GB)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
 def test_the_batch_is_halved_until_it_fits_and_that_is_said(message: str) -> None:
     network, said = Greedy(2, message), []
     runner = Runner(network, torch.device("cpu"), batch_size=8, on_warning=said.append)
@@ -41,6 +50,32 @@ def test_the_batch_is_halved_until_it_fits_and_that_is_said(message: str) -> Non
     assert [float(pair[1, 0]) for pair in estimates] == [2.0 * n for n in range(9)]
     assert said == ["out of memory: batch size is now 4", "out of memory: batch size is now 2"]
     assert runner.batch_size == 2
+
+
+class Hoarder(nn.Module):
+    """Runs out of memory once, with a large tensor in its hands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[weakref.ref[torch.Tensor]] = []
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        large = torch.zeros(1000)
+        self.held.append(weakref.ref(large))
+        if len(mixture) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return mixture[:, None]
+
+
+def test_what_a_failed_batch_held_is_let_go_before_the_next() -> None:
+    network = Hoarder()
+    alive: list[bool] = []
+
+    def look(message: str) -> None:
+        alive.append(network.held[0]() is not None)
+
+    Runner(network, torch.device("cpu"), batch_size=2, on_warning=look).run(chunks(2))
+    assert alive == [False]
 
 
 def test_no_memory_for_one_chunk_is_an_error_with_a_hint() -> None:
