@@ -8,8 +8,10 @@ no network where the cache holds everything, longer patience, digests, and error
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +228,8 @@ def _quieten_client() -> None:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True
     if not os.environ.get("HF_HUB_VERBOSITY") and not constants.HF_DEBUG:
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        logging.set_verbosity(CRITICAL)
+        warnings.filterwarnings("ignore", category=UserWarning, module="huggingface_hub")
 
 
 def _bar_class(name: str, on_progress: OnProgress | None) -> Any:

@@ -53,6 +53,20 @@ def test_a_folder_with_a_broken_file_does_the_others(
     assert "49 done, 1 failed" in done.err
 
 
+def test_a_name_that_is_no_text_is_told_once(
+    sepcli: CommandLine, model_folder: Path, tmp_path: Path
+) -> None:
+    broken = os.path.join(os.fsencode(tmp_path), b"a\xff\n.wav")  # noqa: PTH118 (bytes)
+    Path(os.fsdecode(broken)).write_bytes(b"nothing one could hear")
+    done = sepcli("separate", os.fsdecode(broken), "--model", model_folder)
+    assert done.code == 1
+    assert done.err.startswith("error: not a recording that can be read: ") or (
+        done.err.startswith("error: not a format that can be read here: ")
+    )
+    assert done.err.splitlines()[0].endswith("a\\xff\\n.wav")
+    assert len(done.err.splitlines()) == 2
+
+
 def test_json_has_one_object_a_recording(
     sepcli: CommandLine, model_folder: Path, mixture: Path
 ) -> None:
