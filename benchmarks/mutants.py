@@ -51,12 +51,12 @@ MODULES = {
     "hubfaults": ("test_hub.py",),
     "registry": ("test_registry.py",),
     "entry": ("test_entry.py", "test_registry.py"),
-    "formats/asteroid": ("formats/test_formats.py", "test_weights.py"),
-    "formats/clearvoice": ("formats/test_formats.py", "test_weights.py"),
-    "formats/look2hear": ("formats/test_formats.py", "test_weights.py"),
-    "formats/mixin": ("formats/test_formats.py", "test_weights.py"),
-    "formats/safetensors": ("formats/test_formats.py", "test_weights.py"),
-    "formats/speechbrain": ("formats/test_formats.py", "test_weights.py"),
+    "formats/asteroid": ("formats/test_formats.py",),
+    "formats/clearvoice": ("formats/test_formats.py",),
+    "formats/look2hear": ("formats/test_formats.py",),
+    "formats/mixin": ("formats/test_formats.py",),
+    "formats/safetensors": ("formats/test_formats.py",),
+    "formats/speechbrain": ("formats/test_formats.py",),
     "weights": WEIGHTS,
 }
 NAMES = """
