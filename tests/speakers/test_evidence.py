@@ -3,6 +3,7 @@ import pytest
 
 from sepcli.speakers.evidence import (
     ACTIVE_RATIO,
+    MOST_VOICE_SECONDS,
     VOICE_RATIO,
     agreement,
     dominant,
@@ -100,6 +101,21 @@ def test_only_who_dominates_is_embedded_and_trust_grows_with_time():
     assert heard == [(1000.0, 3000, RATE), (0.0, 1500, RATE)]
     np.testing.assert_allclose(trust, [1.0, 0.5, 0.0])
     np.testing.assert_array_equal(found, [[1, 0], [1, 0], [0, 0]])
+
+
+def test_of_a_long_chunk_the_first_seconds_of_a_voice_are_listened_to():
+    samples = np.arange(10_000, dtype=np.float32)[np.newaxis]
+    mask = np.ones((1, 500), np.bool_)
+    mask[0, :100] = False
+    heard = []
+
+    def embed(voice, sample_rate):
+        heard.append((voice[0], voice[-1]))
+        return np.array([1.0, 0.0], np.float32)
+
+    _, trust = voices(samples, mask, FRAME, RATE, embed)
+    assert heard == [(2000.0, 2000.0 + MOST_VOICE_SECONDS * RATE - 1)]
+    assert trust[0] == 1.0
 
 
 def test_without_an_embedding_nothing_is_trusted():
