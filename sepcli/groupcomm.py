@@ -8,11 +8,15 @@ matrix product and every normalisation one pass over adjacent memory.
 from collections.abc import Iterator
 from typing import TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.layers import linear
-from sepcli.ublock import KERNEL, ConvNorm, GlobalNorm, Norm, depthwise
+from sepcli.ublock import KERNEL, ConvNorm, GlobalNorm, Norm, add_doubled, depthwise, rectify
+
+TILE = 1 << 18
+"""Hidden features of a U block that are worked on at once: a megabyte a map."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -72,7 +76,7 @@ def _rectified(features: Tensor, layers: nn.Sequential) -> Tensor:
     """Return what a linear map and a rectifier make of the features."""
     first, rectify = layers
     assert isinstance(first, nn.Linear) and isinstance(rectify, nn.PReLU)
-    return F.prelu(linear(features, first.weight, first.bias), rectify.weight)
+    return linear(features, first.weight, first.bias, activation="prelu", slope=rectify.weight)
 
 
 class _Rectifier(nn.Module):
@@ -102,14 +106,23 @@ class SumBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features plus what the block found, `[rows, frames, features]`."""
+        # Rows do not depend on each other; a few at a time stay in the cache.
+        tile = max(1, TILE // (features.shape[1] * self.res_conv.in_channels))
+        if torch.is_grad_enabled() or tile >= len(features):
+            return self.tile(features)
+        return torch.cat([self.tile(rows) for rows in torch.split(features, tile)])
+
+    def tile(self, features: Tensor) -> Tensor:
+        """Return what `forward` does, for all rows at once."""
         inner = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
-        current = F.prelu(inner, self.proj_1x1.act.weight)
+        current = rectify(inner, self.proj_1x1.act)
         scales = []
         for stage in each(ConvNorm, self.spp_dw):
             current = normalise(depthwise(current, stage.conv), stage.norm)
             scales.append(current)
         for finer in reversed(scales[:-1]):
-            current = finer + current.repeat_interleave(2, 1)[:, : finer.shape[1]]
+            current = add_doubled(finer, current)
         final = self.final_norm
-        rectified = F.prelu(normalise(current, final.norm), final.act.weight)
-        return features + pointwise(rectified, self.res_conv)
+        rectified = rectify(normalise(current, final.norm), final.act)
+        out = self.res_conv
+        return linear(rectified, out.weight.squeeze(2), out.bias, residual=features)

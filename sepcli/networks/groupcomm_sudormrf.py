@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.groupcomm import TAC, SumBlock, normalise, pointwise
-from sepcli.layers import linear
+from sepcli.layers import linear, merge
 from sepcli.ublock import GlobalNorm
 
 DEVIATION_FLOOR = 1e-9
@@ -113,6 +113,7 @@ class Network(nn.Module):
         masks = pointwise(rectify(refined), to_masks).relu()  # [B, T, S * N]
         masked = masks.view(batch, frames, self.config.num_speakers, -1) * encoded.unsqueeze(2)
         # Every estimate is decoded from all speakers' masked features, as published.
-        waveforms = self.decoder(masked.flatten(2).transpose(1, 2))
-        estimates: Tensor = waveforms[:, :, :time]
-        return estimates
+        weight = self.decoder.weight.flatten(1).t().contiguous()
+        pieces = linear(masked.flatten(2), weight).view(*masked.shape[:3], -1).transpose(1, 2)
+        waveforms = merge(pieces.flatten(0, 1).unsqueeze(3), stride, stride, time)
+        return waveforms.view(batch, -1, time)

@@ -16,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.layers import Filterbank, linear
+from sepcli.layers import Filterbank, decode, linear
 from sepcli.ublock import (
     KERNEL,
     ConvNorm,
     GlobalNorm,
     MakeNorm,
     Norm,
+    add_doubled,
     child,
     depthwise,
     group_norm,
@@ -111,15 +112,6 @@ class Block(nn.Module):
         return out
 
 
-def add_doubled(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Return fine plus every coarse frame twice, cut to fine's length."""
-    rows, frames, channels = fine.shape
-    if frames == 2 * coarse.shape[1]:
-        pairs = fine.reshape(rows, frames // 2, 2, channels)
-        return (pairs + coarse.unsqueeze(2)).reshape(fine.shape)
-    return fine + coarse.repeat_interleave(2, 1)[:, :frames]
-
-
 class Encoder(nn.Module):
     """Filters, stored twice in checkpoints: asteroid wraps its encoder in one that pads."""
 
@@ -199,12 +191,6 @@ class Network(nn.Module):
             encoded = encoded.relu()
         frames = encoded.transpose(1, 2).contiguous()  # [B, F, N]
         masked = self.masker(frames) * frames.unsqueeze(2)  # [B, F, S, N]
-        estimates = F.conv_transpose1d(
-            masked.permute(0, 2, 3, 1).flatten(0, 1),  # [B * S, N, F]
-            self.decoder.filters,
-            None,
-            config.stride,
-            half,
-            half - 1,
-        ).view(mixture.shape[0], config.num_speakers, -1)
+        reached = (frames.shape[1] - 1) * config.stride + config.kernel_size - half - 1
+        estimates = decode(masked, self.decoder.filters, config.stride, half + reached)[..., half:]
         return F.pad(estimates, (0, time - estimates.shape[2]))

@@ -200,6 +200,15 @@ def doubles(source: int, target: int, device: torch.device) -> bool:
     return torch.equal(nearest(source, target, device), torch.arange(target, device=device) // 2)
 
 
+def add_doubled(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Return fine plus every coarse frame twice, cut to fine's length."""
+    rows, frames, channels = fine.shape
+    if frames == 2 * coarse.shape[1]:
+        pairs = fine.reshape(rows, frames // 2, 2, channels)
+        return (pairs + coarse.unsqueeze(2)).reshape(fine.shape)
+    return fine + coarse.repeat_interleave(2, 1)[:, :frames]
+
+
 class ConvNorm(nn.Module):
     """Parameters of a convolution, its normalisation, and for some a rectifier's slope."""
 
