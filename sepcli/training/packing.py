@@ -18,6 +18,7 @@ import soundfile
 
 from sepcli.audio import create_temporary, printable
 from sepcli.audio.names import forget_temporary
+from sepcli.audio.pending import output_error
 from sepcli.errors import AudioError, OutputError
 from sepcli.training.speech import Pcm, Skipped, Utterance, decode
 
@@ -54,7 +55,10 @@ def write_pack(
     if coding == "opus" and sample_rate not in OPUS_RATES:
         raise OutputError(f"Opus has no such sample rate: {sample_rate}", "use --coding flac")
     skipped = Skipped()
-    descriptor, temporary = create_temporary(path.parent)
+    try:
+        descriptor, temporary = create_temporary(path.parent)
+    except OSError as problem:
+        raise output_error(path, problem) from problem
     try:
         with (
             os.fdopen(descriptor, "w+b") as file,

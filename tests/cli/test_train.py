@@ -103,3 +103,11 @@ def test_failures_are_one_line_and_a_hint(
 def test_a_wrong_coding_is_a_usage_error(sepcli: CommandLine, speech: Path) -> None:
     done = sepcli("pack", speech, "speech.pack", "--coding", "mp3")
     assert done.code == 2 and "unknown coding: mp3" in done.err
+
+
+def test_a_pack_that_cannot_be_made_is_told(sepcli: CommandLine, speech: Path) -> None:
+    done = sepcli("pack", speech, "absent/speech.pack", "--coding", "flac")
+    assert done.code == 1
+    assert done.err.startswith(
+        "error: cannot write (no such file or directory): absent/speech.pack\nhint: "
+    )
