@@ -21,6 +21,7 @@ import numpy as np
 from conversations import Conversation, Recipe, make_conversation, recipes, simulate_separator
 
 from sepcli.chunking import EnergyEnvelope, overlap_add, plan_chunks, plan_seams, seconds_to_samples
+from sepcli.registry import find_entry
 from sepcli.speakers import SpeakerTracker, fit_levels
 from sepcli.voices import load_embed
 
@@ -231,14 +232,17 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
     parser.add_argument("--split", default="dev")
     parser.add_argument("--count", type=int, default=12, help="per number of speakers")
-    parser.add_argument("--chunk", type=float, default=8.0, help="seconds")
-    parser.add_argument("--overlap", type=float, default=1.0, help="seconds")
+    parser.add_argument("--chunk", type=float, help="seconds; the model's, else 8")
+    parser.add_argument("--overlap", type=float, help="seconds; the model's, else 1")
     parser.add_argument("--leakage", type=float, nargs=2, default=(-20.0, -10.0), help="dB")
     parser.add_argument("--sample-rate", type=int, default=8_000)
     parser.add_argument("--model", help="a network of sepcli instead of the simulation")
     parser.add_argument("--speakers", type=int, nargs="+", default=(2, 3))
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
+    entry = find_entry(arguments.model) if arguments.model else None
+    arguments.chunk = arguments.chunk or (entry.chunk_seconds if entry else 8.0)
+    arguments.overlap = arguments.overlap or (entry.overlap_seconds if entry else 1.0)
     print("| speakers | pauses | voices alike | conversations |", end="")
     print("".join(f" {name}: wrong, SI-SDR, loss |" for name in METHODS))
     print("|---" * (4 + len(METHODS)) + "|")
