@@ -24,6 +24,7 @@ from rich.text import Text
 
 from sepcli.errors import SepcliError
 
+NO_WIDTH = 200  # of what is written where there is no width [columns]
 BAR_DELAY_SECONDS = 2.0  # what is over before this is not worth a bar
 
 
@@ -60,11 +61,21 @@ def result_json(record: Mapping[str, Any]) -> None:
     result(json.dumps(record, ensure_ascii=True, default=str))
 
 
-def show(renderable: RenderableType) -> None:
-    """Write a table or another rich object to stdout."""
+def show(renderable: RenderableType, narrow: RenderableType | None = None) -> None:
+    """Write a table or another rich object to stdout; nothing of it is cut short.
+
+    Args:
+        renderable: What to show.
+        narrow: Shown in its place on a terminal that is too narrow for it.
+    """
     out = Console(file=sys.stdout, highlight=False)
-    if not out.is_terminal:  # a pipe has no width: never cut a table short
-        out = Console(file=sys.stdout, highlight=False, width=200)
+    wanted = out.measure(renderable, options=out.options.update(max_width=NO_WIDTH)).maximum
+    if not out.is_terminal:
+        out.width = NO_WIDTH
+    elif wanted > out.width and narrow is not None:
+        renderable = narrow
+    elif wanted > out.width:  # the terminal wraps its lines
+        out.width = wanted
     out.print(renderable)
 
 

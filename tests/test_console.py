@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from rich.table import Table
 
 from sepcli import console
 from sepcli.audio import names
@@ -144,3 +145,22 @@ def test_no_bar_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
         bar.advance(3)
         bar.update(completed=4, total=11, description="more")
     assert capfd.readouterr() == ("", "")
+
+
+def table(width: int) -> Table:
+    made = Table(box=None)
+    made.add_column("x" * width, no_wrap=True)
+    return made
+
+
+def test_nothing_of_a_table_is_cut_short(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    for terminal, width in (("", 40), ("1", 40), ("1", 25)):
+        monkeypatch.setenv("FORCE_COLOR", terminal)  # rich takes it for a terminal
+        console.show(table(width))
+        assert "x" * width in capfd.readouterr().out
+        console.show(table(width), narrow=table(5))
+        shown = 5 if terminal and width > 30 else width
+        assert capfd.readouterr().out.count("x") == shown

@@ -86,27 +86,38 @@ def is_experimental(entry: ModelEntry) -> bool:
 
 
 def _tell_all() -> None:
+    entries = load_entries().values()
+    wide = {
+        "name": [entry.name for entry in entries],
+        "speakers": [str(entry.speakers) for entry in entries],
+        "rate": [f"{entry.sample_rate / 1000:g} kHz" for entry in entries],
+        "params": [_count(entry.parameters) for entry in entries],
+        "download": [_size(entry) for entry in entries],
+        "MAC/s": [_count(entry.macs_per_second) for entry in entries],
+        "licence": [entry.license for entry in entries],
+        "score": [_best_score(entry) for entry in entries],
+        "cached": [_place(entry) for entry in entries],
+    }
+    narrow = {
+        "name": wide["name"],
+        "spk": wide["speakers"],
+        "rate": wide["rate"],
+        "SI-SDRi": [score.replace(" SI-SDRi", "") for score in wide["score"]],
+        "cached": ["yes" if is_here(entry) else "no" for entry in entries],
+    }
+    console.show(_table(wide), narrow=_table(narrow))
+
+
+def _table(columns: dict[str, list[str]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("name", no_wrap=True)
-    for title in ("speakers", "rate", "params", "download", "MAC/s"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for title in ("licence", "score", "cached"):
-        table.add_column(title, no_wrap=True)
-    for entry in load_entries().values():
-        table.add_row(
-            entry.name,
-            str(entry.speakers),
-            f"{entry.sample_rate / 1000:g} kHz",
-            _count(entry.parameters),
-            _size(entry),
-            _count(entry.macs_per_second),
-            entry.license,
-            _best_score(entry),
-            _place(entry),
-        )
-    console.show(table)
+    for title in columns:
+        left = title in ("name", "licence", "score", "SI-SDRi", "cached")
+        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _tell_one(model: str, *, as_json: bool) -> None:
