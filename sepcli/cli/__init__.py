@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 import sepcli
 from sepcli import console
-from sepcli.errors import SepcliError, UsageError
+from sepcli.errors import OutputError, SepcliError, UsageError
 
 app = typer.Typer(
     name="sepcli",
@@ -77,6 +77,22 @@ def main() -> None:
     except BrokenPipeError:  # the reader of stdout has gone, as in `sepcli info | head`
         sys.stderr.close()
         sys.exit(1)
+    except OSError as refusal:
+        if refusal.filename is None:  # not of a file: a fault of ours, to be seen whole
+            raise
+        console.error(_refused(refusal))
+        sys.exit(OutputError.exit_code)
+
+
+def _refused(refusal: OSError) -> OutputError:
+    """Return what the system says of a file as errors here are told."""
+    what = (refusal.strerror or type(refusal).__name__).lower()
+    failure = OutputError(
+        f"file or folder cannot be used ({what}): {refusal.filename}",
+        "check the path, its permissions, and the room on its disk",
+    )
+    failure.__cause__ = refusal
+    return failure
 
 
 def _told(misuse: TyperException) -> UsageError:

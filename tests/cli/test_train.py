@@ -111,3 +111,15 @@ def test_a_pack_that_cannot_be_made_is_told(sepcli: CommandLine, speech: Path) -
     assert done.err.startswith(
         "error: cannot write (no such file or directory): absent/speech.pack\nhint: "
     )
+
+
+def test_an_output_folder_that_cannot_be_made_is_told(
+    sepcli: CommandLine, speech: Path, recipe: Path
+) -> None:
+    Path("file").touch()
+    done = sepcli("train", recipe, "-o", "file/model", "-d", "cpu")
+    assert done.code == 1
+    assert done.err.splitlines()[-2:] == [
+        "error: file or folder cannot be used (not a directory): file/model",
+        "hint: check the path, its permissions, and the room on its disk",
+    ]
