@@ -3,7 +3,7 @@
 The published code is not at hand where sepcli is measured, so this stands in for it: channels
 first, segments as a fourth dimension, permutes between blocks, attention that returns its weights,
 separate normalisation, activation and dropout modules. It loads our weights and gives our numbers.
-Both run by turns; see side_by_side.py for what is printed. On two quiet cores it takes about 9 minutes.
+Both run by turns; side_by_side.py says what is printed. On two quiet cores it takes 9 minutes.
 
     python benchmarks/published_structure.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
 
