@@ -7,12 +7,13 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 RIDGE = 1e-5  # the prior decides only between estimates that are 50 dB alike
+UPSIDE_DOWN = -0.1  # correlation of all estimates together with the mixture
 
 
 def fit_levels(mixture: Array, estimates: Array) -> Array:
     """Return the gains with which the estimates best explain their mixture, `[speakers]`.
 
-    Minimises over gains g ≥ 0, with g₀ the best gain that is common to all estimates s,
+    Minimises over gains g of one sign, with g₀ the best gain that is common to all estimates s,
 
         ‖x − Σ gₖ sₖ‖² + RIDGE · Σ ‖sₖ‖² (gₖ − g₀)²
 
@@ -20,13 +21,20 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
     Where it cannot, because one estimate is a copy of another, the second term keeps the balance
     the network gave: without it, a faint copy could be raised until it carries half the speech.
 
+    SI-SDR is blind to polarity too, so some networks return everything upside down. Then, and only
+    then, the gains are negative: all of them.
+
     Args:
         mixture: `[samples]`.
         estimates: `[speakers, samples]`; silent ones get the gain 1.
     """
     exact = estimates.astype(np.float64)  # single precision would be as coarse as the prior
+    whole = mixture.astype(np.float64)
+    together = exact.sum(axis=0)
+    most = np.sqrt((together @ together) * (whole @ whole))
+    sign = -1.0 if float(together @ whole) < UPSIDE_DOWN * most else 1.0
     correlation = exact @ exact.T
-    likeness = exact @ mixture.astype(np.float64)
+    likeness = sign * (exact @ whole)
     energy = np.diag(correlation).copy()
     sounding = energy > 1e-12 * max(float(energy.max(initial=0.0)), 1e-12)
     gains = np.ones(len(estimates))
@@ -42,4 +50,4 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
             gains[free] = solved
             break
         free = free[solved > 0.0]
-    return gains.astype(np.float32)
+    return (sign * gains).astype(np.float32)

@@ -41,11 +41,17 @@ def test_of_opposite_estimates_one_is_dropped():
     np.testing.assert_allclose(gains, [1.0, 0.0], atol=1e-4)
 
 
-def test_gains_are_never_negative():
+def test_no_gain_is_negative_beside_positive_ones():
     first, second = voices(2)
     gains = fit_levels(first, np.stack([first + second, second, -first]))
     assert (gains >= 0.0).all()
     assert gains[0] > 0.1
+
+
+def test_a_network_that_turns_everything_upside_down_is_turned_back():
+    sources = voices(2)
+    gains = fit_levels(sources.sum(0), -sources / np.float32([[3.0], [0.5]]))
+    np.testing.assert_allclose(gains, [-3.0, -0.5], rtol=0.01)
 
 
 def test_noise_that_explains_nothing_is_turned_down():
