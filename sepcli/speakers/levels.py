@@ -5,15 +5,17 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+Array64 = np.ndarray[Any, np.dtype[np.float64]]
 
 RIDGE = 1e-5  # the prior decides only between estimates that are 50 dB alike
-UPSIDE_DOWN = -0.1  # correlation of all estimates together with the mixture
+LEAST = 0.1  # of the common gain: no estimate is turned down by more than 20 dB
+UPSIDE_DOWN = -0.1  # correlation of an estimate with the mixture
 
 
 def fit_levels(mixture: Array, estimates: Array) -> Array:
     """Return the gains with which the estimates best explain their mixture, `[speakers]`.
 
-    Minimises over gains g of one sign, with g₀ the best gain that is common to all estimates s,
+    Minimises over gains g ≥ LEAST · g₀, with g₀ the best gain that is common to all estimates s,
 
         ‖x − Σ gₖ sₖ‖² + RIDGE · Σ ‖sₖ‖² (gₖ − g₀)²
 
@@ -21,33 +23,49 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
     Where it cannot, because one estimate is a copy of another, the second term keeps the balance
     the network gave: without it, a faint copy could be raised until it carries half the speech.
 
-    SI-SDR is blind to polarity too, so some networks return everything upside down. Then, and only
-    then, the gains are negative: all of them.
+    Estimates that are hardly separated would get a gain below zero; the bound keeps them audible.
+    SI-SDR is blind to polarity too, so networks may return some estimates upside down: the gains of
+    these are negative, with the bound mirrored.
 
     Args:
         mixture: `[samples]`.
         estimates: `[speakers, samples]`; silent ones get the gain 1.
     """
     exact = estimates.astype(np.float64)  # single precision would be as coarse as the prior
-    whole = mixture.astype(np.float64)
-    together = exact.sum(axis=0)
-    most = np.sqrt((together @ together) * (whole @ whole))
-    sign = -1.0 if float(together @ whole) < UPSIDE_DOWN * most else 1.0
+    signs = _polarity(exact, mixture.astype(np.float64))
+    exact *= signs[:, np.newaxis]
     correlation = exact @ exact.T
-    likeness = sign * (exact @ whole)
+    likeness = exact @ mixture.astype(np.float64)
     energy = np.diag(correlation).copy()
     sounding = energy > 1e-12 * max(float(energy.max(initial=0.0)), 1e-12)
     gains = np.ones(len(estimates))
     total = float(correlation.sum())
     common = max(0.0, float(likeness.sum()) / total) if total > 0.0 else 0.0
     matrix = correlation + np.diag(RIDGE * energy)
-    wanted = likeness + RIDGE * energy * common
+    least = LEAST * common * sounding
+    wanted = likeness + RIDGE * energy * common - matrix @ least
     free = np.flatnonzero(sounding)
-    gains[free] = 0.0
-    while free.size:  # drop what would be negative; ends, since `free` shrinks
+    gains[free] = least[free]
+    while free.size:  # leave what would be below the bound; ends, since `free` shrinks
         solved = np.linalg.solve(matrix[np.ix_(free, free)], wanted[free])
         if (solved >= 0.0).all():
-            gains[free] = solved
+            gains[free] += solved
             break
         free = free[solved > 0.0]
-    return (sign * gains).astype(np.float32)
+    return (signs * gains).astype(np.float32)
+
+
+def _polarity(estimates: Array64, mixture: Array64) -> Array64:
+    """Return -1 for estimates that are upside down, else 1, `[speakers]`.
+
+    They are where both their correlation with the mixture and their part in it are negative. Either
+    alone misleads: a faint voice may hold a loud one's leakage upside down, and of two estimates
+    that are hardly separated one has a negative part.
+    """
+    correlation = estimates @ estimates.T
+    energy = np.diag(correlation)
+    ridge = np.diag(RIDGE * energy + 1e-12 * max(float(energy.max(initial=0.0)), 1e-12))
+    likeness = estimates @ mixture
+    part = np.linalg.solve(correlation + ridge, likeness)
+    bound = UPSIDE_DOWN * np.sqrt(energy * (mixture @ mixture))
+    return np.where((part < 0.0) & (likeness < bound), -1.0, 1.0)
