@@ -14,6 +14,7 @@ the answer depends on weights and input alone. Both members of each conjugate pa
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,14 +55,16 @@ def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
     S4's appendix C.1: A + P P* is -1/2 plus a skew-symmetric matrix, which the returned basis
     makes diagonal; of each conjugate pair the member with negative imaginary part is kept.
     """
-    n = torch.arange(state, dtype=torch.float64, device="cpu")
-    into, low_rank = (2 * n + 1).sqrt(), (n + 0.5).sqrt()
-    lower = torch.outer(into, into).tril(-1)
-    skew = (lower.t() - lower) / 2
-    values, vectors = torch.linalg.eigh(skew * -1j)
-    basis = vectors[:, : state // 2].mH
-    eigenvalues = torch.complex(torch.full_like(values, -0.5), values)[: state // 2]
-    return eigenvalues, basis @ into.to(basis), basis @ low_rank.to(basis)
+    # In numpy: torch would load its compiler where a network is built without memory.
+    n = np.arange(state)
+    into, low_rank = np.sqrt(2 * n + 1.0), np.sqrt(n + 0.5)
+    lower = np.tril(np.outer(into, into), -1)
+    values, vectors = np.linalg.eigh((lower.T - lower) * -0.5j)
+    basis = vectors[:, : state // 2].conj().T
+    eigenvalues = -0.5 + 1j * values[: state // 2]
+    kept = (eigenvalues, basis @ into, basis @ low_rank)
+    first, second, third = (torch.from_numpy(values) for values in kept)
+    return first, second, third
 
 
 class Kernel(nn.Module):
@@ -73,9 +76,9 @@ class Kernel(nn.Module):
         super().__init__()
         half = state // 2
         eigenvalues, into, low_rank = legs(state)
-        self.C = nn.Parameter(torch.randn(DIRECTIONS, channels, half, 2) / math.sqrt(2))
-        uniform = torch.rand(channels)
-        self.log_dt = nn.Parameter(uniform * math.log(100) + math.log(0.001))
+        self.C = nn.Parameter(torch.empty(DIRECTIONS, channels, half, 2).normal_(0, 0.5**0.5))
+        steps = torch.empty(channels).uniform_(math.log(0.001), math.log(0.1))
+        self.log_dt = nn.Parameter(steps)
         self.B = nn.Parameter(torch.empty(1, channels, half, 2))
         self.P = nn.Parameter(torch.empty(1, channels, half, 2))
         self.inv_w_real = nn.Parameter(torch.empty(channels, half))
