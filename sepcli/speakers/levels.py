@@ -32,10 +32,11 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
         estimates: `[speakers, samples]`; silent ones get the gain 1.
     """
     exact = estimates.astype(np.float64)  # single precision would be as coarse as the prior
-    signs = _polarity(exact, mixture.astype(np.float64))
-    exact *= signs[:, np.newaxis]
-    correlation = exact @ exact.T
-    likeness = exact @ mixture.astype(np.float64)
+    whole = mixture.astype(np.float64)
+    correlation, likeness = exact @ exact.T, exact @ whole
+    signs = _polarity(correlation, likeness, float(whole @ whole))
+    correlation *= np.outer(signs, signs)
+    likeness *= signs
     energy = np.diag(correlation).copy()
     sounding = energy > 1e-12 * max(float(energy.max(initial=0.0)), 1e-12)
     gains = np.ones(len(estimates))
@@ -55,17 +56,20 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
     return (signs * gains).astype(np.float32)
 
 
-def _polarity(estimates: Array64, mixture: Array64) -> Array64:
+def _polarity(correlation: Array64, likeness: Array64, mixture_energy: float) -> Array64:
     """Return -1 for estimates that are upside down, else 1, `[speakers]`.
 
     They are where both their correlation with the mixture and their part in it are negative. Either
     alone misleads: a faint voice may hold a loud one's leakage upside down, and of two estimates
     that are hardly separated one has a negative part.
+
+    Args:
+        correlation: Products of the estimates with each other, `[speakers, speakers]`.
+        likeness: Their products with the mixture, `[speakers]`.
+        mixture_energy: The mixture's product with itself.
     """
-    correlation = estimates @ estimates.T
     energy = np.diag(correlation)
     ridge = np.diag(RIDGE * energy + 1e-12 * max(float(energy.max(initial=0.0)), 1e-12))
-    likeness = estimates @ mixture
     part = np.linalg.solve(correlation + ridge, likeness)
-    bound = UPSIDE_DOWN * np.sqrt(energy * (mixture @ mixture))
+    bound = UPSIDE_DOWN * np.sqrt(energy * mixture_energy)
     return np.where((part < 0.0) & (likeness < bound), -1.0, 1.0)
