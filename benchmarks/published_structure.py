@@ -13,7 +13,7 @@ MossFormer2 runs at 8 kHz, as most of its checkpoints; `mossformer2-16k` is the 
 from collections.abc import Callable
 
 import torch
-from side_by_side import HEADER, compare, parser
+from side_by_side import HEADER, compare, parser, prepare
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -293,7 +293,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], type[nn.Module], int]] = {
 def main() -> None:
     """Print a table of both, by turns."""
     options = parser(__doc__, list(NETWORKS)[:-1]).parse_args()
-    torch.set_num_threads(options.threads)
+    prepare(options)
     print(HEADER, flush=True)
     for name in options.names:
         build, plain, rate = NETWORKS[name]

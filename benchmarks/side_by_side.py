@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sepcli.allocator import keep_freed_memory
+
 Call = Callable[[Tensor], Tensor]
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 TRIES = 3  # of one matrix product, between two runs of the networks
@@ -140,7 +142,20 @@ def parser(description: str | None, names: Iterable[str]) -> argparse.ArgumentPa
         default="wall",
         help="processor time suffers less from other work",
     )
+    options.add_argument(
+        "--memory",
+        choices=("kept", "returned"),
+        default="kept",
+        help="what the C library does with what either form frees; sepcli's commands keep it",
+    )
     return options
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Set up the process as the options say, before there is a network."""
+    torch.set_num_threads(options.threads)
+    if options.memory == "kept":
+        keep_freed_memory()
 
 
 def _timed(call: Callable[[], object], clock: Callable[[], float]) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from side_by_side import HEADER, compare, parser
+from side_by_side import HEADER, compare, parser, prepare
 from torch import Tensor, nn
 
 from sepcli.networks import convtasnet, dprnn, dptnet, galr
@@ -282,7 +282,7 @@ def main() -> None:
     arguments = parser(__doc__, CASES)
     arguments.add_argument("--train", action="store_true")
     options = arguments.parse_args()
-    torch.set_num_threads(options.threads)
+    prepare(options)
     if options.train:
         train(options.repeats)
         return

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sepcli.allocator import keep_freed_memory
 from sepcli.building import build_network
 from sepcli.cache import cached_files
 from sepcli.chunking import seconds_to_samples
@@ -144,6 +145,7 @@ def run(setting: Setting) -> Result:
 
 def serve() -> None:
     """Measure the setting that stdin holds and answer on stdout; what a worker process does."""
+    keep_freed_memory()  # as the command line does
     setting = Setting(**json.load(sys.stdin))
     with contextlib.redirect_stdout(sys.stderr):
         try:

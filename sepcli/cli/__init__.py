@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 import sepcli
 from sepcli import console
+from sepcli.allocator import keep_freed_memory
 from sepcli.errors import OutputError, SepcliError, UsageError
 
 app = typer.Typer(
@@ -62,6 +63,7 @@ def main() -> None:
     """
     try:
         with _interruptible():
+            keep_freed_memory()
             sys.exit(app(prog_name="sepcli", standalone_mode=False))
     except TyperException as misuse:
         if misuse.format_message():  # else no command was given, and help was printed

@@ -1,0 +1,31 @@
+"""Keeps memory that a network freed for its next layer, where the C library is glibc."""
+
+import ctypes
+import os
+import sys
+
+# Parameters of glibc's mallopt, as in malloc.h.
+_TRIM_THRESHOLD = -1
+_MMAP_MAX = -4
+_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES")  # environment variables of who knows better
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to hand no memory back to the system, and return whether it agreed.
+
+    A network asks for maps of many megabytes and frees them, layer after layer. By itself glibc
+    gives what is larger than a threshold, 32 MB at most, back to the system at once and asks for
+    it anew: every page then costs a fault and is filled with zeros. MossFormer2 on 30 s of audio
+    spends most of its time that way. What the process holds at its peak grows by the gaps that
+    blocks of different sizes leave, not with the length of a recording.
+
+    This changes the whole process, so programs do it and the package on its own does not. Where
+    there is no glibc, or environment variables already set up its allocator, nothing happens.
+    """
+    if sys.platform != "linux" or any(name.startswith(_SETTINGS) for name in os.environ):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    # No block is a mapping of its own, and the end of the heap is never trimmed.
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
