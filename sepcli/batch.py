@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from sepcli.audio import AudioReader
+from sepcli.audio import AudioReader, remove_stale_temporaries
 from sepcli.delivery import (
     Delivery,
     OutputOptions,
@@ -82,6 +82,8 @@ def separate_jobs(
         on_read: Called, in another thread, when a recording was read.
         on_chunk: Called after each chunk with its recording.
     """
+    for folder in {job.outputs[0].parent for job in jobs}:
+        remove_stale_temporaries(folder)
     cancelled = threading.Event()
     under_way: dict[int, _Work] = {}
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:

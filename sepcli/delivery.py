@@ -11,7 +11,6 @@ from sepcli.audio import (
     AudioWriter,
     check_output_format,
     commit_all,
-    remove_stale_temporaries,
     require_free_space,
     resampled_length,
 )
@@ -81,7 +80,7 @@ def refuse_unwritable(source: Path | None, outputs: Sequence[Path], *, overwrite
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make `folder` and tidy what dead runs left there.
+    """Make `folder`.
 
     Raises:
         OutputError: It cannot be made.
@@ -90,7 +89,6 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
-    remove_stale_temporaries(folder)
 
 
 def output_rate(recording: Recording, options: OutputOptions) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sepcli import voices
-from sepcli.audio import AudioInfo, AudioReader
+from sepcli.audio import AudioInfo, AudioReader, remove_stale_temporaries
 from sepcli.chunking import seconds_to_samples
 from sepcli.delivery import OutputOptions, deliver, prepare_folder, refuse_unwritable
 from sepcli.errors import AudioError, SepcliError, UsageError
@@ -173,6 +173,7 @@ class Separator:
         outputs = naming.paths(path, Path())
         refuse_unwritable(path, outputs, overwrite=True)
         prepare_folder(folder)
+        remove_stale_temporaries(folder)
         spool = Spool(self.plan.num_speakers)
         try:
             recording = Recording(AudioReader(path), self.plan, spool)
@@ -224,13 +225,14 @@ class Separator:
         """Run chunks of one length; what fails together is tried alone, to blame the right one."""
         items = [item for item in items if not item[0].is_given_up]
         mixtures = [recording.mixture(index) for recording, index in items]
-        sounding = [n for n, mixture in enumerate(mixtures) if mixture.any()]
-        silence = np.zeros((self.plan.num_speakers, 1), np.float32)
-        estimates = [np.repeat(silence, len(mixture), axis=1) for mixture in mixtures]
+        sounding = [bool(mixture.any()) for mixture in mixtures]
+        given = [
+            mixture if recording.input_gain == 1.0 else mixture * np.float32(recording.input_gain)
+            for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
+            if sounds
+        ]
         try:
-            given = [mixtures[n] * np.float32(items[n][0].input_gain) for n in sounding]
-            for n, raw in zip(sounding, self.runner.run(given), strict=True):
-                estimates[n] = raw
+            separated = iter(self.runner.run(given))
         except SepcliError as error:
             if len(items) == 1:
                 items[0][0].is_given_up = True
@@ -239,8 +241,9 @@ class Separator:
             for item in items:
                 yield from self._run([item], on_chunk)
             return
-        for (recording, _), mixture, raw in zip(items, mixtures, estimates, strict=True):
-            recording.accept(mixture, raw)
+        for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True):
+            silent = (self.plan.num_speakers, len(mixture))
+            recording.accept(mixture, next(separated) if sounds else np.zeros(silent, np.float32))
             on_chunk(recording)
             if recording.is_complete:
                 yield recording, None

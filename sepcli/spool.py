@@ -189,10 +189,8 @@ def _read(stream: IO[bytes], start: int, length: int) -> Array:
     """Return `length` values from value `start`; positioned, so that threads do not race."""
     first, size = start * FLOAT_BYTES, length * FLOAT_BYTES
     if isinstance(stream, io.BytesIO):
-        raw = stream.getbuffer()[first : first + size].tobytes()
-    else:
-        raw = os.pread(stream.fileno(), size, first)
-    return np.frombuffer(raw, dtype=np.float32)
+        return np.frombuffer(stream.getvalue(), np.float32, length, first)  # no copy
+    return np.frombuffer(os.pread(stream.fileno(), size, first), np.float32)
 
 
 def _size(stream: IO[bytes]) -> int:

@@ -9,6 +9,7 @@ Array64 = np.ndarray[Any, np.dtype[np.float64]]
 
 RIDGE = 1e-5  # the prior decides only between estimates that are 50 dB alike
 LEAST = 0.1  # of the common gain: no estimate is turned down by more than 20 dB
+PIECE = 8192  # samples
 UPSIDE_DOWN = -0.1  # correlation of an estimate with the mixture
 
 
@@ -31,22 +32,19 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
         mixture: `[samples]`.
         estimates: `[speakers, samples]`; silent ones get the gain 1.
     """
-    exact = estimates.astype(np.float64)  # single precision would be as coarse as the prior
-    whole = mixture.astype(np.float64)
-    correlation, likeness = exact @ exact.T, exact @ whole
-    signs = _polarity(correlation, likeness, float(whole @ whole))
-    correlation *= np.outer(signs, signs)
-    likeness *= signs
-    energy = np.diag(correlation).copy()
+    products = _products(np.concatenate([estimates, mixture[np.newaxis]]))
+    correlation, likeness = products[:-1, :-1], products[:-1, -1]
+    signs = _polarity(correlation, likeness, float(products[-1, -1]))
+    correlation, likeness = signs * correlation * signs[:, np.newaxis], signs * likeness
+    energy = correlation.diagonal()
     sounding = energy > 1e-12 * max(float(energy.max(initial=0.0)), 1e-12)
-    gains = np.ones(len(estimates))
     total = float(correlation.sum())
     common = max(0.0, float(likeness.sum()) / total) if total > 0.0 else 0.0
     matrix = correlation + np.diag(RIDGE * energy)
     least = LEAST * common * sounding
     wanted = likeness + RIDGE * energy * common - matrix @ least
     free = np.flatnonzero(sounding)
-    gains[free] = least[free]
+    gains = np.where(sounding, least, 1.0)
     while free.size:  # leave what would be below the bound; ends, since `free` shrinks
         solved = np.linalg.solve(matrix[np.ix_(free, free)], wanted[free])
         if (solved >= 0.0).all():
@@ -54,6 +52,19 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
             break
         free = free[solved > 0.0]
     return (signs * gains).astype(np.float32)
+
+
+def _products(signals: Array) -> Array64:
+    """Return the products of signals with each other, `[signals, samples]` → `[signals, signals]`.
+
+    In double precision, for single would be as coarse as the prior, and in pieces that stay in the
+    cache. Not by BLAS: its threads would wait for more work on the processors of the network.
+    """
+    total = np.zeros((len(signals), len(signals)))
+    for start in range(0, signals.shape[1], PIECE):
+        piece = signals[:, start : start + PIECE].astype(np.float64)
+        total += np.einsum("kt,lt->kl", piece, piece)
+    return total
 
 
 def _polarity(correlation: Array64, likeness: Array64, mixture_energy: float) -> Array64:
@@ -68,8 +79,10 @@ def _polarity(correlation: Array64, likeness: Array64, mixture_energy: float) ->
         likeness: Their products with the mixture, `[speakers]`.
         mixture_energy: The mixture's product with itself.
     """
-    energy = np.diag(correlation)
-    ridge = np.diag(RIDGE * energy + 1e-12 * max(float(energy.max(initial=0.0)), 1e-12))
+    energy = correlation.diagonal()
+    suspects = likeness < UPSIDE_DOWN * np.sqrt(energy * mixture_energy)
+    if not suspects.any():
+        return np.ones(len(energy))
+    ridge = np.diag(RIDGE * energy + 1e-12 * max(float(energy.max()), 1e-12))
     part = np.linalg.solve(correlation + ridge, likeness)
-    bound = UPSIDE_DOWN * np.sqrt(energy * mixture_energy)
-    return np.where((part < 0.0) & (likeness < bound), -1.0, 1.0)
+    return np.where(suspects & (part < 0.0), -1.0, 1.0)

@@ -89,15 +89,11 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
     if not evidence:
         nothing = np.zeros((0, num_speakers), np.int64)
         return SpeakerOrder(nothing, np.zeros(0), (), 0)
-    if num_speakers > MOST_SPEAKERS:
-        require_states(len(evidence), num_speakers)
-        same = np.arange(num_speakers)[np.newaxis]
-        return SpeakerOrder(same, np.full(1, np.inf), (), num_speakers)
+    if len(evidence) == 1:
+        return _order_of_one(evidence[0])
+    require_states(len(evidence), num_speakers)
     problem = _stack(evidence, num_speakers)
-    if len(evidence) == 1:  # there is nothing to decide but who comes first
-        path, margins = np.zeros(1, np.int64), np.full(1, np.inf)
-    else:
-        path, margins = _decide(problem)
+    path, margins = _decide(problem)
     places = _by_onset(evidence, problem, path)
     uncertain = tuple(
         Uncertain(each.start, each.stop, float(margin))
@@ -110,6 +106,16 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
         uncertain=uncertain,
         num_voices=_num_heard(problem, path),
     )
+
+
+def _order_of_one(chunk: ChunkEvidence) -> SpeakerOrder:
+    """Return the order of a single chunk: there is nothing to decide but who comes first."""
+    heard = chunk.seconds >= SPEECH_SECONDS
+    heard &= chunk.power > QUIET_RATIO * chunk.power[heard].max(initial=0.0)
+    order = np.argsort(np.where(heard, chunk.onsets, chunk.stop), kind="stable")
+    seconds = chunk.seconds[heard]
+    num_voices = int(np.count_nonzero(seconds > STRAY_SHARE * seconds.max(initial=0.0)))
+    return SpeakerOrder(order[np.newaxis], np.full(1, np.inf), (), num_voices)
 
 
 def _decide(problem: _Problem) -> tuple[IntArray, FloatArray]:

@@ -64,7 +64,8 @@ class SpeakerTracker:
         if not is_levelled:
             levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
         power = frame_power(levelled, self._frame)
-        alone, speaking = voiced_frames(power), dominant(power, ACTIVE_RATIO)
+        speaking = dominant(power, ACTIVE_RATIO)
+        alone = np.zeros_like(speaking) if self._embed is None else voiced_frames(power)
         embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)
         count = np.count_nonzero(speaking, axis=1)
         first = [np.argmax(row) * self._frame if row.any() else chunk.length for row in speaking]
