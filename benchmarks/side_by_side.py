@@ -55,8 +55,7 @@ class Recorder(TorchDispatchMode):
         """Run an operator and note its products."""
         name = func.overloadpacket.__name__
         if name == "_linear_pointwise":
-            weight = args[2] if func._overloadname == "binary" else args[1]
-            self._add(0, args[0].numel() // args[0].shape[-1], *weight.shape[::-1])
+            self._add(0, args[0].numel() // args[0].shape[-1], *args[1].shape[::-1])
         elif name in ("mm", "addmm"):
             left, right = args[-2:]
             self._add(0, *left.shape, right.shape[1])

@@ -19,8 +19,8 @@ def linear(
     """Return `activation(features @ weight.T + bias)`, or `… + residual`.
 
     Without autograd, in single precision on a processor this is one fused oneDNN kernel: measured
-    two to three times as fast as the BLAS behind `F.linear`, and the activation or the addition
-    costs no further pass over memory.
+    two to three times as fast as the BLAS behind `F.linear`, and the activation costs no further
+    pass over memory.
 
     Args:
         features: `[..., inputs]`.
@@ -39,14 +39,11 @@ def linear(
         return result if activation == "none" else _ACTIVATIONS[activation](result)
     kernel = torch.ops.mkldnn._linear_pointwise
     rows = features.reshape(-1, features.shape[-1]).contiguous()
-    if residual is None:
-        name = _KERNEL_NAMES.get(activation, activation)
-        scalars = [] if slope is None else [float(slope)]
-        fused: Tensor = kernel(rows, weight, bias, name, scalars, "")
-    else:
-        other = residual.reshape(-1, residual.shape[-1]).contiguous()
-        fused = kernel.binary(rows, other, weight, bias, "add")
-    return fused.view(*features.shape[:-1], -1)
+    name = _KERNEL_NAMES.get(activation, activation)
+    scalars = [] if slope is None else [float(slope)]
+    fused: Tensor = kernel(rows, weight, bias, name, scalars, "").view(*features.shape[:-1], -1)
+    # The kernel that adds too copies the residual first: up to a fifth slower than adding here.
+    return fused if residual is None else fused.add_(residual)
 
 
 def pointwise(

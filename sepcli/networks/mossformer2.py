@@ -214,8 +214,8 @@ class Attention(nn.Module):
             own = hidden[near]  # values and gates
             weights = linear(query[near], key[near], activation="relu").square()
             seen = linear(weights, own.t(), residual=linear(far_query[near], far))
-            gate = (seen[:, :half] * own[:, half:]).sigmoid()
-            result[near] = unit_scale(seen[:, half:] * own[:, :half] * gate)
+            gate = (seen[:, :half] * own[:, half:]).sigmoid_()
+            result[near] = unit_scale((seen[:, half:] * own[:, :half]).mul_(gate))
         return result
 
 
@@ -228,14 +228,13 @@ class Rotary(nn.Module):
 
     def forward(self, heads: list[Tensor]) -> list[Tensor]:
         """Return `[batch, frames, Q]` with pairs of channels turned by the angle of their frame."""
-        turned = []
         angles = frame_angles(heads[0].shape[1], self.freqs)
-        cos, sin = angles.cos(), angles.sin()
-        width = 2 * angles.shape[-1]
+        turn, width = torch.polar(torch.ones_like(angles), angles), 2 * angles.shape[-1]
+        turned = []
         for head in heads:
-            even, odd = head[..., 0:width:2], head[..., 1:width:2]
-            pairs = torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1)
-            turned.append(torch.cat([pairs.flatten(-2), head[..., width:]], -1))
+            pairs = torch.view_as_complex(head[..., :width].unflatten(-1, (-1, 2))) * turn
+            rotated = torch.view_as_real(pairs).flatten(-2)
+            turned.append(torch.cat([rotated, head[..., width:]], -1))
         return turned
 
 
