@@ -28,14 +28,15 @@ LEAST_AGREEMENT_SECONDS = 0.1
 FULL_AGREEMENT_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChunkEvidence:
     """What is kept of a chunk.
 
     Attributes:
         start: Its first sample.
         stop: The sample after its last.
-        voices: Embedding of each output, `[speakers, dims]`, zero where it was not heard enough.
+        voices: Embedding of each output, `[speakers, dims]`, zero where it was not heard enough;
+            half precision, for hours have thousands of chunks.
         trust: How far each embedding is to be trusted, 0 to 1, `[speakers]`.
         seconds: How long each output holds speech, not leakage [s], `[speakers]`.
         onsets: First sample at which each output does; `stop` if it never does.
@@ -46,7 +47,7 @@ class ChunkEvidence:
 
     start: int
     stop: int
-    voices: Array
+    voices: np.ndarray[Any, np.dtype[np.float16]]
     trust: Array
     seconds: Array
     onsets: np.ndarray[Any, np.dtype[np.int64]]

@@ -147,9 +147,10 @@ def _stack(evidence: Sequence[ChunkEvidence], num_speakers: int) -> _Problem:
     for number, each in enumerate(evidence):
         if each.voices.shape[1]:
             voices[number] = each.voices
+    voices *= (trust * loud)[..., np.newaxis]
     return _Problem(
         states=np.array(list(permutations(range(num_speakers)))),
-        voices=voices * (trust * loud).astype(np.float32)[..., np.newaxis],
+        voices=voices,
         matters=(seconds >= SPEECH_SECONDS) & loud,
         seconds=seconds * loud,
         agreement=np.stack([each.agreement for each in evidence]).astype(np.float64),
@@ -180,7 +181,7 @@ def _starts(problem: _Problem, num_voices: int) -> FloatArray:
     nothing = np.zeros((1, num_speakers, dims))
     path = _viterbi(problem, problem.unaries(nothing))[0][0]
     starts = [_centroids(problem, path, num_voices)]
-    trust = np.linalg.norm(problem.voices, axis=2)
+    trust = np.sqrt(np.einsum("nkd,nkd->nk", problem.voices, problem.voices))
     for part in np.array_split(np.arange(len(trust)), min(STARTS - 1, len(trust))):
         first = part[np.argmax(trust[part].max(axis=1))]
         taken = [problem.voices[first, np.argmax(trust[first])]]
@@ -197,8 +198,9 @@ def _starts(problem: _Problem, num_voices: int) -> FloatArray:
 def _centroids(problem: _Problem, path: IntArray, num_voices: int) -> FloatArray:
     """Return the mean voice of each place, `[speakers, dims]`, of length one."""
     order = problem.states[path]
-    total = np.take_along_axis(problem.voices, order[..., np.newaxis], axis=1).sum(axis=0)
-    centroids = np.stack([_unit(voice) for voice in total])
+    every = np.arange(len(path))  # one place after the other: hours of voices are not small
+    totals = [problem.voices[every, outputs].sum(axis=0) for outputs in order.T]
+    centroids = np.stack([_unit(total) for total in totals])
     centroids[num_voices:] = 0.0
     return centroids
 

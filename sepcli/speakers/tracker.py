@@ -73,7 +73,7 @@ class SpeakerTracker:
             ChunkEvidence(
                 start=chunk.start,
                 stop=chunk.stop,
-                voices=embeddings,
+                voices=embeddings.astype(np.float16),
                 trust=trust,
                 seconds=(count * self._frame / self._sample_rate).astype(np.float32),
                 onsets=chunk.start + np.array(first, np.int64),

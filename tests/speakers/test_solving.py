@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_alike_voices_heard_together_stay_two():
 def test_noise_in_a_pause_is_no_voice():
     speech = [chunk(n, [[1.0, 0.0], [0.0, 0.0]]) for n in range(4)]
     pause = chunk(4, [[0.0, 0.0], [0.0, 1.0]])
-    faint = ChunkEvidence(**{**vars(pause), "power": np.full(2, 1e-4, np.float32)})
+    faint = replace(pause, power=np.full(2, 1e-4, np.float32))
     assert solve_order([*speech, faint], 2).num_voices == 1
 
 
