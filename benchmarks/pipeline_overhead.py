@@ -1,13 +1,19 @@
-"""What reading, ordering, joining and writing cost on top of a network, in processor time.
+"""What reading, ordering, joining and writing cost on top of a network.
 
     OMP_NUM_THREADS=1 python benchmarks/pipeline_overhead.py --model stftformer-8k
+    python benchmarks/pipeline_overhead.py --clock wall
 
 One long recording and many short ones go through the code that `sepcli separate` runs, in this
-process and after a warm-up: neither start-up nor loading counts. Each stage is timed by the clock
-of the thread that it runs in, so waiting and other programs do not count, and what is hidden behind
-the network in other threads does. `rest` is what no stage covers: queues, threads, this clock.
-The share is everything but the network over the network. Models that are not on this computer get
-random weights, which take as long; names that end in `.toml` are training recipes.
+process and after a warm-up: neither start-up nor loading counts. Every run writes to a new folder.
+
+By default each stage is timed by the clock of the thread that it runs in, so waiting and other
+programs do not count, and what is hidden behind the network in other threads does. `rest` is what
+no stage covers: queues, threads, this clock. With `--clock wall` and on a computer left alone,
+`network` is the network alone on the same chunks, by turns with the whole, and `rest` what the
+whole takes longer. The share is everything but the network over the network.
+
+Models that are not on this computer get random weights, which take as long; names that end in
+`.toml` are training recipes.
 """
 
 import argparse
@@ -31,7 +37,10 @@ from sepcli.outputs import Job
 from sepcli.recording import Recording
 from sepcli.runner import Runner
 
-STAGES = ("network", "read", "evidence", "order", "write", "rest")
+STAGES = {
+    "processor": ("network", "read", "evidence", "order", "write", "rest"),
+    "wall": ("network", "rest"),
+}
 
 
 class Clock:
@@ -88,20 +97,50 @@ def write_recordings(
     return paths
 
 
-def run(separator: Separator, clock: Clock, paths: list[Path], out: Path) -> dict[str, float]:
-    """Return the processor time of each stage for separating all of `paths` [s]."""
+def separate(separator: Separator, paths: list[Path], out: Path) -> None:
+    """Separate all of `paths` as the command does."""
     jobs = [Job(p, (out / f"{p.stem}_spk1.wav", out / f"{p.stem}_spk2.wav")) for p in paths]
-    clock.seconds.clear()
-    began = time.process_time()
-    for outcome in batch.separate_jobs(separator, jobs, OutputOptions(overwrite=True)):
+    for outcome in batch.separate_jobs(separator, jobs, OutputOptions()):
         if outcome.error is not None:
             raise outcome.error
+
+
+def run_in_processor_time(
+    clock: Clock, separator: Separator, paths: list[Path], out: Path
+) -> dict[str, float]:
+    """Return the processor time of each stage for separating all of `paths` [s]."""
+    clock.seconds.clear()
+    began = time.process_time()
+    separate(separator, paths, out)
     total = time.process_time() - began
     return {**clock.seconds, "rest": total - sum(clock.seconds.values())}
 
 
+def run_on_the_wall(separator: Separator, paths: list[Path], out: Path) -> dict[str, float]:
+    """Return the time on the clock of the network alone, and what separating takes longer [s]."""
+    given: list[Any] = []
+    forward = separator.runner._forward
+
+    def listening(chunks: Any) -> Any:
+        given.append(chunks)
+        return forward(chunks)
+
+    separator.runner._forward = listening  # type: ignore[method-assign]
+    began = time.perf_counter()
+    separate(separator, paths, out)
+    total = time.perf_counter() - began
+    del separator.runner._forward
+    began = time.perf_counter()
+    for chunks in given:
+        forward(chunks)
+    alone = time.perf_counter() - began
+    return {"network": alone, "rest": total - alone}
+
+
 def measure(
-    arguments: argparse.Namespace, separators: dict[str, Separator], clock: Clock
+    arguments: argparse.Namespace,
+    separators: dict[str, Separator],
+    run: Callable[[Separator, list[Path], Path], dict[str, float]],
 ) -> Iterator[str]:
     """Yield the rows of the table; runs of all models and cases by turns."""
     with tempfile.TemporaryDirectory() as name:
@@ -119,11 +158,13 @@ def measure(
         for number in range(arguments.repeats + 1):
             for title in cases:
                 for model, separator in separators.items():
-                    times = run(separator, clock, paths[title], folder / "out")
+                    out = folder / f"{number} {title} {separator.entry.name}"
+                    times = run(separator, paths[title], out)
                     if number:
                         found[model, title].append(times)
         for (model, title), times in found.items():
-            cells = [statistics.median(each.get(stage, 0.0) for each in times) for stage in STAGES]
+            stages = STAGES[arguments.clock]
+            cells = [statistics.median(each.get(stage, 0.0) for each in times) for stage in stages]
             over = [sum(each.values()) / each["network"] - 1.0 for each in times]
             row = [model, title, *(f"{cell:.3f}" for cell in cells)]
             yield "| " + " | ".join([*row, f"{100 * statistics.median(over):.1f} %"]) + " |"
@@ -139,14 +180,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="short recordings")
     parser.add_argument("--short", type=float, default=6.0, help="length of each of them [s]")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--clock", choices=STAGES, default="processor")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # the clocks of threads that torch starts itself cannot be read
-    clock = Clock()
-    watch(clock)
-    print("| model | recordings |" + "".join(f" {stage} [s] |" for stage in STAGES) + " share |")
-    print("|---" * (len(STAGES) + 3) + "|", flush=True)
+    run = run_on_the_wall
+    if arguments.clock == "processor":
+        torch.set_num_threads(1)  # the clocks of threads that torch starts itself cannot be read
+        clock = Clock()
+        watch(clock)
+        run = functools.partial(run_in_processor_time, clock)
+    stages = STAGES[arguments.clock]
+    print("| model | recordings |" + "".join(f" {stage} [s] |" for stage in stages) + " share |")
+    print("|---" * (len(stages) + 3) + "|", flush=True)
     separators = {model: load(model) for model in arguments.model}
-    for row in measure(arguments, separators, clock):
+    for row in measure(arguments, separators, run):
         print(row, flush=True)
 
 
