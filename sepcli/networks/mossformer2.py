@@ -232,8 +232,8 @@ class Rotary(nn.Module):
         turn, width = torch.polar(torch.ones_like(angles), angles), 2 * angles.shape[-1]
         turned = []
         for head in heads:
-            pairs = torch.view_as_complex(head[..., :width].unflatten(-1, (-1, 2))) * turn
-            rotated = torch.view_as_real(pairs).flatten(-2)
+            pairs = head[..., :width].reshape(*head.shape[:-1], -1, 2)
+            rotated = torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
             turned.append(torch.cat([rotated, head[..., width:]], -1))
         return turned
 
