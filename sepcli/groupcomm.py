@@ -5,7 +5,7 @@ batch and features come last, `[batch, group, frame, feature]`, so that every li
 matrix product and every normalisation one pass over adjacent memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from sepcli.layers import linear
 from sepcli.ublock import KERNEL, ConvNorm, GlobalNorm, Norm, add_doubled, depthwise, rectify
 
-TILE = 1 << 18
-"""Hidden features of a U block that are worked on at once: a megabyte a map."""
+TILE = 1 << 20
+"""Features of the widest map that are worked on at once: four megabytes."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -26,6 +26,28 @@ def each(kind: type[M], modules: nn.Module) -> Iterator[M]:
     for module in modules.children():
         assert isinstance(module, kind)
         yield module
+
+
+def in_tiles(
+    network: Callable[[Tensor], Tensor], features: Tensor, axis: int, width: int
+) -> Tensor:
+    """Return what a network makes of the features, a few at a time so that they stay in the cache.
+
+    With gradients, which keep every map anyway, all go at once.
+
+    Args:
+        network: Sees no two places of the axis together, and keeps it where it is.
+        features: `[..., features]`.
+        axis: The axis to cut.
+        width: Features of the network's widest map, in place of the last axis.
+    """
+    places = features.shape[axis]
+    count = min(
+        features.numel() // features.shape[-1] * width // TILE, places // torch.get_num_threads()
+    )
+    if torch.is_grad_enabled() or count < 2:
+        return network(features)
+    return torch.cat([network(tile) for tile in features.tensor_split(count, axis)], axis)
 
 
 def normalise(features: Tensor, norm: Norm) -> Tensor:
@@ -54,6 +76,7 @@ class TAC(nn.Module):
 
     def __init__(self, width: int, hidden: int, norm: Norm) -> None:
         super().__init__()
+        self.hidden = hidden
         self.TAC_input = nn.Sequential(nn.Linear(width, hidden), nn.PReLU())
         self.TAC_mean = nn.Sequential(nn.Linear(hidden, hidden), nn.PReLU())
         self.TAC_output = nn.Sequential(nn.Linear(2 * hidden, width), nn.PReLU())
@@ -61,15 +84,21 @@ class TAC(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features after the exchange, `[batch, groups, frames, features]`."""
+        # Before the normalisation no frame sees another; a few at a time stay in the cache.
+        told = in_tiles(self.exchange, features, 2, self.hidden)
+        return features + normalise(told, self.TAC_norm)
+
+    def exchange(self, features: Tensor) -> Tensor:
+        """Return what the groups are told, `[batch, groups, frames, features]`."""
         own = _rectified(features, self.TAC_input)
         shared = _rectified(own.mean(1), self.TAC_mean)
         # The product with a concatenation is a sum of two products, the mean's taken only once.
-        last, rectify = self.TAC_output
-        assert isinstance(last, nn.Linear)
+        last, slope = self.TAC_output
+        assert isinstance(last, nn.Linear) and isinstance(slope, nn.PReLU)
         for_own, for_shared = last.weight.chunk(2, 1)
         told = linear(own, for_own.contiguous())
-        told = told + linear(shared, for_shared.contiguous(), last.bias).unsqueeze(1)
-        return features + normalise(rectify(told), self.TAC_norm)
+        told += linear(shared, for_shared.contiguous(), last.bias).unsqueeze(1)
+        return rectify(told, slope)
 
 
 def _rectified(features: Tensor, layers: nn.Sequential) -> Tensor:
@@ -106,13 +135,9 @@ class SumBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features plus what the block found, `[rows, frames, features]`."""
-        # Rows do not depend on each other; a few at a time stay in the cache.
-        tile = max(1, TILE // (features.shape[1] * self.res_conv.in_channels))
-        if torch.is_grad_enabled() or tile >= len(features):
-            return self.tile(features)
-        return torch.cat([self.tile(rows) for rows in torch.split(features, tile)])
+        return in_tiles(self.rows, features, 0, self.res_conv.in_channels)
 
-    def tile(self, features: Tensor) -> Tensor:
+    def rows(self, features: Tensor) -> Tensor:
         """Return what `forward` does, for all rows at once."""
         inner = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
         current = rectify(inner, self.proj_1x1.act)

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from sepcli.groupcomm import TAC, SumBlock, each, normalise, pointwise
 from sepcli.layers import half_overlap_padding, linear, merge, segment
 
-TILE_ROWS = 1024
-"""Group sequences that go through the context codec at once: their widest map takes 6 MB."""
+TILE_ROWS = 2048
+"""Group sequences that go through the context codec at once: their widest map takes 12 MB."""
 
 SHORT_ATTENTION = 32
 """Steps up to which attention is written out: the fused kernel takes three times as long there."""

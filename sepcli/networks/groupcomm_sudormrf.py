@@ -15,6 +15,7 @@ Layout: `[batch, group, frame, channel]`, see sepcli/groupcomm.py.
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +24,9 @@ from sepcli.layers import linear, merge
 from sepcli.ublock import GlobalNorm
 
 DEVIATION_FLOOR = 1e-9
+
+TILE = 512
+"""Frames that are masked and decoded at once, so that the masks stay in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +112,19 @@ class Network(nn.Module):
         batch, frames, channels = features.shape
         groups = features.view(batch, frames, self.config.num_groups, -1).transpose(1, 2)
         refined = self.sm(groups.contiguous()).transpose(1, 2).reshape(batch, frames, channels)
-        rectify, to_masks, _ = self.mask_net
-        assert isinstance(to_masks, nn.Conv1d)
-        masks = pointwise(rectify(refined), to_masks).relu()  # [B, T, S * N]
-        masked = masks.view(batch, frames, self.config.num_speakers, -1) * encoded.unsqueeze(2)
-        # Every estimate is decoded from all speakers' masked features, as published.
-        weight = self.decoder.weight.flatten(1).t().contiguous()
-        pieces = linear(masked.flatten(2), weight).view(*masked.shape[:3], -1).transpose(1, 2)
+        tiles = zip(torch.split(refined, TILE, 1), torch.split(encoded, TILE, 1), strict=True)
+        pieces = torch.cat([self._masked(*tile) for tile in tiles], 1)  # [B, T, S * W]
+        pieces = pieces.view(batch, frames, self.config.num_speakers, -1).transpose(1, 2)
         waveforms = merge(pieces.flatten(0, 1).unsqueeze(3), stride, stride, time)
         return waveforms.view(batch, -1, time)
+
+    def _masked(self, features: Tensor, encoded: Tensor) -> Tensor:
+        """Return a piece of each speaker's waveform for each frame, `[batch, frames, samples]`."""
+        rectify, to_masks, _ = self.mask_net
+        assert isinstance(to_masks, nn.Conv1d)
+        weight = to_masks.weight.squeeze(2)
+        masks = linear(rectify(features), weight, to_masks.bias, activation="relu")
+        masks = masks.view(*masks.shape[:2], self.config.num_speakers, -1)  # [B, T, S, N]
+        masked = masks * encoded.unsqueeze(2)
+        # Every estimate is decoded from all speakers' masked features, as published.
+        return linear(masked.flatten(2), self.decoder.weight.flatten(1).t().contiguous())

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sepcli.layers import linear
 from sepcli.ublock.block import Gate, UBlock
-from sepcli.ublock.parts import KERNEL, ConvNorm, children, image, nearest, sequence
+from sepcli.ublock.parts import KERNEL, ConvNorm, children, doubles, image, nearest, sequence
 
 TILE = 1 << 18
 """Features of a tile: one megabyte in single precision."""
@@ -259,6 +259,7 @@ class Tiled:
             act, embedding = self.branches(self.gates[level], source)
             frames, buffer = self.lengths[level], self.scales[level]
             index = nearest(source.shape[0], frames, features.device)
+            twice = doubles(source.shape[0], frames, features.device)
             for start, stop in self.spans(frames):
                 place = index[start:stop]
                 low, high = int(place[0]), int(place[-1]) + 1
@@ -266,13 +267,17 @@ class Tiled:
                 added = torch.addcmul(embedding[1], self.embedding[low:high], embedding[0])
                 added.addcmul_(gate, inner[level][1])
                 gate.mul_(inner[level][0])
-                place = place - low
-                tile = added.index_select(0, place)
-                tile.addcmul_(buffer[start:stop], gate.index_select(0, place))
-                if level > 0:
-                    buffer[start:stop] = tile
+                gated = buffer[start:stop]
+                if twice:
+                    for parity in (0, 1):
+                        own, first = gated[parity::2], (start + parity) // 2 - low
+                        coarse = slice(first, first + len(own))
+                        torch.addcmul(added[coarse], own, gate[coarse], out=own)
                 else:
+                    gated.mul_(gate.index_select(0, place - low))
+                    gated.add_(added.index_select(0, place - low))
+                if level == 0:
                     own = features[start:stop]
-                    output[start:stop] = linear(tile, self.out_weight, conv.bias, residual=own)
+                    output[start:stop] = linear(gated, self.out_weight, conv.bias, residual=own)
             source = buffer
         return output
