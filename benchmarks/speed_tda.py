@@ -4,18 +4,26 @@ TDANet, S4M, TIGER, Sudo rm -rf with and without group communication, and GC3 (g
 
 The plain structure is what the papers' figures say, one layer after the other, channels first:
 every convolution a `conv1d`, every normalisation a mean, a variance and an affine map, every gate
-resized to the fine scale, the state-space kernel computed at each call. Both run interleaved in one
-process; medians and their ratio are printed. With `--against-sepformer` our own SepFormer runs on
-the same audio, and the share of its time is printed; with `--profile`, what our time goes into.
+resized to the fine scale, the state-space kernel computed at each call. Both run by turns, each in
+a process of its own; medians and their ratio are printed. With `--against-sepformer` our own
+SepFormer runs on the same audio, and the share of its time is printed; with `--profile`, what our
+time goes into.
+
+sepcli's commands keep the memory that a network frees, see sepcli/allocator.py, and so does its
+process here; the plain form's has what any program has that does not ask for it. With
+`--memory kept` both keep it, with `--memory returned` neither does.
 
     python benchmarks/speed_tda.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
 """
 
 import argparse
 import math
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -23,6 +31,7 @@ import torch.nn.functional as F
 from gc3_plain import plain_gc3, plain_tac
 from torch import Tensor, nn
 
+from sepcli.allocator import keep_freed_memory
 from sepcli.networks import gc3, groupcomm_sudormrf, s4m, sepformer, sudormrf, tdanet, tiger
 
 
@@ -265,48 +274,74 @@ NETWORKS: dict[str, tuple[Make, Plain, int]] = {  # how it is built, its plain f
 }
 
 
-def interleave(
-    calls: dict[str, Callable[[], Any]], repeats: int, one_thread: bool
-) -> dict[str, Any]:
-    """Return the times of each call [s], all called by turns.
+class Runner:
+    """One form of a network in a process of its own, which runs it when asked."""
+
+    def __init__(self, form: str, name: str, seconds: float, options: argparse.Namespace) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        arguments = (other, form, name, seconds, options)
+        self.process = context.Process(target=serve, args=arguments)
+        self.process.start()
+        other.close()
+        self.answer = self.connection.recv()
+
+    def seconds(self) -> float:
+        """Return what one more run takes [s]."""
+        self.connection.send(True)
+        taken: float = self.connection.recv()
+        return taken
+
+    def stop(self) -> None:
+        """End the process."""
+        self.connection.send(False)
+        self.process.join()
+
+
+@torch.inference_mode()
+def serve(
+    connection: Connection, form: str, name: str, seconds: float, options: argparse.Namespace
+) -> None:
+    """Answer with the estimates, then with the time [s] of a run for every request.
 
     With one thread it is processor time, which leaves out what the processor gave to others.
     """
-    clock = time.process_time if one_thread else time.perf_counter
-    times: dict[str, Any] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = clock()
-            call()
-            times[name].append(clock() - start)
-    return times
-
-
-def compare(name: str, seconds: float, options: argparse.Namespace) -> None:
-    """Print medians and ratios of a network and its plain form."""
+    if options.memory == "kept" or (options.memory == "own" and form != "plain"):
+        keep_freed_memory()
+    torch.set_num_threads(options.threads)
     make, plain, rate = NETWORKS[name]
     torch.manual_seed(0)
     network: Any = make().eval()
     mixture = 0.1 * torch.randn(1, round(seconds * rate))
-    calls = {"ours": lambda: network(mixture)}
-    if options.against_sepformer:
-        other = sepformer.Network(sepformer.Config()).eval()
-        calls["sepformer"] = lambda: other(mixture)
-    else:
-        calls["plain"] = lambda: plain(network, mixture)
-    results = {kind: call() for kind, call in calls.items()}
-    times = interleave(calls, options.repeats, options.threads == 1)
-    medians = {kind: statistics.median(values) for kind, values in times.items()}
-    found = "  ".join(f"{kind} {median:8.3f} s" for kind, median in medians.items())
-    (ours, theirs), (first, second) = medians.values(), results.values()
+    if form == "sepformer":
+        network = sepformer.Network(sepformer.Config()).eval()
+    call = partial(plain, network, mixture) if form == "plain" else partial(network, mixture)
+    connection.send(call().numpy())
+    clock = time.process_time if options.threads == 1 else time.perf_counter
+    while connection.recv():
+        start = clock()
+        call()
+        connection.send(clock() - start)
+    if options.profile and form == "ours":
+        print_profile(call)
+
+
+def compare(name: str, seconds: float, options: argparse.Namespace) -> None:
+    """Print medians and ratios of a network and its plain form."""
+    forms = ("ours", "sepformer" if options.against_sepformer else "plain")
+    runners = [Runner(form, name, seconds, options) for form in forms]
+    times = [[runner.seconds() for runner in runners] for _ in range(options.repeats)]
+    ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
     if options.against_sepformer:
         verdict = f"{100 * ours / theirs:.1f} % of SepFormer's time on as many samples"
     else:
-        error = float((first - second).abs().max() / second.abs().max())
+        first, second = (runner.answer for runner in runners)
+        error = abs(first - second).max() / abs(second).max()
         verdict = f"ratio {theirs / ours:5.2f}  difference {error:.1e}"
+    found = f"{forms[0]} {ours:8.3f} s  {forms[1]} {theirs:8.3f} s"
     print(f"{name:12} {seconds:5g} s  {found}  {verdict}", flush=True)
-    if options.profile:
-        print_profile(calls["ours"])
+    for runner in runners:
+        runner.stop()
 
 
 def print_profile(call: Callable[[], Any], top: int = 8) -> None:
@@ -328,12 +363,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--against-sepformer", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--memory", choices=("own", "kept", "returned"), default="own")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    with torch.inference_mode():
-        for name in options.names or NETWORKS:
-            for seconds in options.seconds:
-                compare(name, seconds, options)
+    for name in options.names or NETWORKS:
+        for seconds in options.seconds:
+            compare(name, seconds, options)
 
 
 if __name__ == "__main__":
