@@ -1,6 +1,8 @@
 """Optimisers and the learning rate over the steps of a recipe."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
@@ -11,13 +13,14 @@ from sepcli.training.recipe import OptimiserRecipe
 BETAS = (0.9, 0.98)
 # Muon moves the matrices; what AdamW keeps beside it (norms, biases, ends) wants no higher rate.
 HIGHEST_RATE_BESIDE_MUON = 2e-3
+INNER_DEPTH = 3  # modules around a weight that is inside a block
 
 
 def make_optimisers(network: nn.Module, recipe: OptimiserRecipe) -> list[Optimizer]:
     """Return the optimisers that together move every trainable parameter once.
 
     Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/) takes the matrices
-    inside the network's repeated blocks, scaled to AdamW's step size (Liu et al., 2025,
+    inside the network's blocks, scaled to AdamW's step size (Liu et al., 2025,
     https://arxiv.org/abs/2502.16982, section 2.2), so that both share one rate.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
@@ -31,7 +34,7 @@ def make_optimisers(network: nn.Module, recipe: OptimiserRecipe) -> list[Optimiz
     rate = min(recipe.rate, HIGHEST_RATE_BESIDE_MUON) if inner else recipe.rate
     optimisers: list[Optimizer] = [AdamW(groups, lr=rate, betas=BETAS)]
     if inner:
-        muon = Muon(
+        muon = MatrixMuon(
             inner,
             lr=recipe.rate,
             weight_decay=recipe.weight_decay,
@@ -42,6 +45,34 @@ def make_optimisers(network: nn.Module, recipe: OptimiserRecipe) -> list[Optimiz
         for group in optimiser.param_groups:
             group["highest_rate"] = group["lr"]
     return optimisers
+
+
+class MatrixMuon(Muon):
+    """Muon that takes pointwise convolutions, `[out, in, 1]`, for the matrices that they are.
+
+    Args:
+        parameters: Matrices, or weights with axes of length one after the second.
+        settings: Those of `torch.optim.Muon`.
+    """
+
+    def __init__(self, parameters: Sequence[nn.Parameter], **settings: Any) -> None:
+        matrices = [p if p.ndim == 2 else nn.Parameter(p.detach().flatten(1)) for p in parameters]
+        pairs = zip(parameters, matrices, strict=True)
+        self._flattened = [(p, matrix) for p, matrix in pairs if p is not matrix]
+        super().__init__(matrices, **settings)
+
+    def step(self, closure: Any = None) -> Any:
+        """Update the weights by their gradients."""
+        for parameter, matrix in self._flattened:
+            matrix.data = parameter.data.flatten(1)  # a view: moving it moves the parameter
+            matrix.grad = None if parameter.grad is None else parameter.grad.flatten(1)
+        return super().step(closure)  # type: ignore[no-untyped-call]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        super().zero_grad(set_to_none)
+        for parameter, _ in self._flattened:
+            parameter.grad = None
 
 
 def rate_factor(step: int, steps: int, recipe: OptimiserRecipe) -> float:
@@ -63,5 +94,12 @@ def set_rate(optimisers: list[Optimizer], factor: float) -> None:
 
 
 def _is_inner_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a matrix of a numbered block: `blocks.3.up.weight`."""
-    return parameter.ndim == 2 and any(part.isdigit() for part in name.split("."))
+    """Whether a parameter is a matrix inside a block, by the depth of its name.
+
+    `blocks.3.up.weight` is; `bottleneck.weight` and `encoder.linear.weight` are at the
+    network's ends.
+    """
+    *outer, own = name.split(".")
+    shape = parameter.shape
+    is_matrix = "weight" in own and len(shape) > 1 and shape[1] > 1 and shape[2:].numel() == 1
+    return is_matrix and len(outer) >= INNER_DEPTH
