@@ -1,5 +1,6 @@
 """The level of estimates relative to the mixture they come from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ Array64 = np.ndarray[Any, np.dtype[np.float64]]
 
 RIDGE = 1e-5  # the prior decides only between estimates that are 50 dB alike
 LEAST = 0.1  # of the common gain: no estimate is turned down by more than 20 dB
-PIECE = 8192  # samples
+# Samples: they stay in the cache, and BLAS starts no threads of its own for so few, which would go
+# on waiting for more on the processors of the network.
+PIECE = 8192
 UPSIDE_DOWN = -0.1  # correlation of an estimate with the mixture
 
 
@@ -32,7 +35,7 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
         mixture: `[samples]`.
         estimates: `[speakers, samples]`; silent ones get the gain 1.
     """
-    products = _products(np.concatenate([estimates, mixture[np.newaxis]]))
+    products = _products([*estimates, mixture])
     correlation, likeness = products[:-1, :-1], products[:-1, -1]
     signs = _polarity(correlation, likeness, float(products[-1, -1]))
     correlation, likeness = signs * correlation * signs[:, np.newaxis], signs * likeness
@@ -54,16 +57,15 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
     return (signs * gains).astype(np.float32)
 
 
-def _products(signals: Array) -> Array64:
-    """Return the products of signals with each other, `[signals, samples]` → `[signals, signals]`.
+def _products(signals: Sequence[Array]) -> Array64:
+    """Return the products of signals `[samples]` with each other, `[signals, signals]`.
 
-    In double precision, for single would be as coarse as the prior, and in pieces that stay in the
-    cache. Not by BLAS: its threads would wait for more work on the processors of the network.
+    In double precision, for single would be as coarse as the prior.
     """
     total = np.zeros((len(signals), len(signals)))
-    for start in range(0, signals.shape[1], PIECE):
-        piece = signals[:, start : start + PIECE].astype(np.float64)
-        total += np.einsum("kt,lt->kl", piece, piece)
+    for start in range(0, len(signals[0]), PIECE):
+        pieces = [signal[start : start + PIECE].astype(np.float64) for signal in signals]
+        total += [[one @ other for other in pieces] for one in pieces]
     return total
 
 
