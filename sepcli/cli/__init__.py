@@ -1,6 +1,8 @@
 """The command line: one file a command; here they are put together and their failures told."""
 
 import _thread
+import os
+import platform
 import signal
 import sys
 import threading
@@ -55,6 +57,17 @@ def _root(
     """Separate a recording of people talking over each other into one file per speaker."""
 
 
+def _keep_numpy_to_one_thread() -> None:
+    """Keep numpy's OpenBLAS from threads of its own, before numpy is loaded.
+
+    After each product they wait for the next one without sleeping, on processors that the network
+    needs. Elsewhere than on x86, torch itself may compute with OpenBLAS, which asks the same
+    variable.
+    """
+    if platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def main() -> None:
     """Run the command line and end the process with the exit code design promises.
 
@@ -64,6 +77,7 @@ def main() -> None:
     try:
         with _interruptible():
             keep_freed_memory()
+            _keep_numpy_to_one_thread()
             sys.exit(app(prog_name="sepcli", standalone_mode=False))
     except TyperException as misuse:
         if misuse.format_message():  # else no command was given, and help was printed

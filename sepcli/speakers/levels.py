@@ -10,9 +10,7 @@ Array64 = np.ndarray[Any, np.dtype[np.float64]]
 
 RIDGE = 1e-5  # the prior decides only between estimates that are 50 dB alike
 LEAST = 0.1  # of the common gain: no estimate is turned down by more than 20 dB
-# Samples: they stay in the cache, and BLAS starts no threads of its own for so few, which would go
-# on waiting for more on the processors of the network.
-PIECE = 8192
+PIECE = 8192  # samples: they stay in the cache
 UPSIDE_DOWN = -0.1  # correlation of an estimate with the mixture
 
 

@@ -1,5 +1,7 @@
 """What answers at once does not wait for what separates."""
 
+import os
+import platform
 import subprocess
 import sys
 
@@ -24,3 +26,24 @@ def test_no_heavy_imports(arguments: list[str], allowed: tuple[str, ...]) -> Non
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.splitlines()[-1].removeprefix("loaded:").split()
     assert sorted(set(loaded) - set(allowed)) == []
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="torch itself may use OpenBLAS there"
+)
+@pytest.mark.parametrize("wanted", ["", "3"])
+def test_numpy_takes_one_thread_unless_told_otherwise(wanted: str) -> None:
+    program = (
+        "import os, sys\n"
+        "from sepcli.cli import main\n"
+        "sys.argv = ['sepcli', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    if wanted:
+        environment["OPENBLAS_NUM_THREADS"] = wanted
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split()[-1] == (wanted or "1")
