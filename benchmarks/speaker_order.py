@@ -31,11 +31,12 @@ METHODS = ("voices", "overlaps", "neighbour", "none")
 
 @dataclass(frozen=True)
 class Separated:
-    """Chunk estimates of a conversation, levelled, and whose each one is."""
+    """Chunk estimates of a conversation, levelled, whose each is, and which outputs were turned."""
 
     chunks: tuple
     estimates: list
     whose: np.ndarray
+    turned: np.ndarray
     energy: object
     overlap: int
 
@@ -103,7 +104,7 @@ def separate(
     envelope.add(mixture)
     energy = envelope.values if move else None
     chunks = plan_chunks(len(mixture), chunk, overlap, energy)
-    estimates, whose = [], []
+    estimates, whose, turned = [], [], []
     for each in chunks:
         part = conversation.sources[:, each.start : each.stop]
         heard = mixture[each.start : each.stop]
@@ -111,7 +112,8 @@ def separate(
         gains = fit_levels(heard, raw)
         estimates.append(gains[:, np.newaxis] * raw)
         whose.append(truth)
-    return Separated(chunks, estimates, np.array(whose), energy, overlap)
+        turned.append(gains < 0.0)
+    return Separated(chunks, estimates, np.array(whose), np.array(turned), energy, overlap)
 
 
 def order_tracked(separated: Separated, mixture: np.ndarray, rate: int, embed: Callable | None):
@@ -216,6 +218,7 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> dict[str, Score]:
                 f"{recipe.seed} {recipe.style} same_sex={recipe.same_sex} {recipe.seconds:.0f} s, "
                 f"{len(moved.chunks)} chunks (fixed {len(fixed.chunks)}), "
                 f"voices {order.num_voices}, "
+                f"outputs upside down in {moved.turned.sum(axis=0).tolist()} chunks, "
                 f"{1e3 * seconds / len(moved.chunks):.1f} ms a chunk, wrong "
                 f"{scores[name].wrong_seconds:.1f} s, uncertain {len(marks)}, {conversation.names}",
                 file=sys.stderr,
