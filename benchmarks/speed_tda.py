@@ -284,7 +284,10 @@ class Runner:
         self.process = context.Process(target=serve, args=arguments)
         self.process.start()
         other.close()
-        self.answer = self.connection.recv()
+
+    def answer(self) -> Any:
+        """Return the estimates of the first run, which is not timed."""
+        return self.connection.recv()
 
     def seconds(self) -> float:
         """Return what one more run takes [s]."""
@@ -330,12 +333,12 @@ def compare(name: str, seconds: float, options: argparse.Namespace) -> None:
     """Print medians and ratios of a network and its plain form."""
     forms = ("ours", "sepformer" if options.against_sepformer else "plain")
     runners = [Runner(form, name, seconds, options) for form in forms]
+    first, second = (runner.answer() for runner in runners)
     times = [[runner.seconds() for runner in runners] for _ in range(options.repeats)]
     ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
     if options.against_sepformer:
         verdict = f"{100 * ours / theirs:.1f} % of SepFormer's time on as many samples"
     else:
-        first, second = (runner.answer for runner in runners)
         error = abs(first - second).max() / abs(second).max()
         verdict = f"ratio {theirs / ours:5.2f}  difference {error:.1e}"
     found = f"{forms[0]} {ours:8.3f} s  {forms[1]} {theirs:8.3f} s"
