@@ -3,6 +3,8 @@
 import ctypes
 import os
 import sys
+from functools import cache
+from typing import Any
 
 # Parameters of glibc's mallopt, as in malloc.h.
 _TRIM_THRESHOLD = -1
@@ -16,16 +18,33 @@ def keep_freed_memory() -> bool:
     A network asks for maps of many megabytes and frees them, layer after layer. By itself glibc
     gives what is larger than a threshold, 32 MB at most, back to the system at once and asks for
     it anew: every page then costs a fault and is filled with zeros. MossFormer2 on 30 s of audio
-    spends most of its time that way. What the process holds at its peak grows by the gaps that
-    blocks of different sizes leave, not with the length of a recording.
+    spends most of its time that way. For the gaps that blocks of different sizes leave, long runs
+    call `return_freed_memory` now and then.
 
     This changes the whole process, so programs do it and the package on its own does not. Where
     there is no glibc, or environment variables already set up its allocator, nothing happens.
     """
     if sys.platform != "linux" or any(name.startswith(_SETTINGS) for name in os.environ):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _function("mallopt")
     if mallopt is None:
         return False
     # No block is a mapping of its own, and the end of the heap is never trimmed.
     return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+
+
+def return_freed_memory() -> None:
+    """Give pages that nothing uses back to the system, where the C library is glibc.
+
+    What is kept of each chunk lies between the large blocks of the next ones, so that gaps add up
+    over hours; the pages in them need not stay.
+    """
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _function(name: str) -> Any:
+    """Return a function of the C library; None where there is none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sepcli import voices
+from sepcli.allocator import return_freed_memory
 from sepcli.audio import AudioInfo, AudioReader, remove_stale_temporaries
 from sepcli.chunking import seconds_to_samples
 from sepcli.delivery import OutputOptions, deliver, prepare_folder, refuse_unwritable
@@ -26,6 +27,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 Say = Callable[[str], None]
 
 BLOCK_SAMPLES = 1 << 16
+CHUNKS_TO_TIDY = 16  # about as many as two minutes have
 
 
 def _silent(_message: str) -> None:
@@ -245,6 +247,8 @@ class Separator:
             silent = (self.plan.num_speakers, len(mixture))
             recording.accept(mixture, next(separated) if sounds else np.zeros(silent, np.float32))
             on_chunk(recording)
+            if recording.num_accepted % CHUNKS_TO_TIDY == 0:
+                return_freed_memory()
             if recording.is_complete:
                 yield recording, None
 

@@ -5,12 +5,13 @@ import sys
 
 import pytest
 
-from sepcli.allocator import keep_freed_memory
+from sepcli import allocator
+from sepcli.allocator import keep_freed_memory, return_freed_memory
 
 HELD = """
 from pathlib import Path
 from resource import getpagesize
-from sepcli.allocator import keep_freed_memory
+from sepcli.allocator import keep_freed_memory, return_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize()
@@ -21,7 +22,10 @@ block = b"x" * 64_000_000
 del block
 first = resident()
 block = b"x" * 64_000_000
-print(kept, (first - before) / 64e6, (resident() - before) / 64e6)
+second = resident()
+del block
+return_freed_memory()
+print(kept, *((there - before) / 64e6 for there in (first, second, resident())))
 """
 
 
@@ -31,15 +35,18 @@ def test_a_freed_block_serves_the_next_one_unless_the_user_set_the_allocator(
     setting: str, kept: bool
 ) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
-    told, freed, used = subprocess.check_output(
+    told, freed, used, returned = subprocess.check_output(
         [sys.executable, "-c", HELD], env=clean | {setting: "4"}, text=True
     ).split()
     assert told == str(kept)
     assert float(freed) == pytest.approx(1 if kept else 0, abs=0.05)
     assert float(used) == pytest.approx(1, abs=0.05)
+    assert float(returned) == pytest.approx(0, abs=0.05)
 
 
 @pytest.mark.parametrize("system", ["darwin", "win32"])
 def test_other_systems_are_left_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(allocator, "_function", allocator._function.__wrapped__)
     assert not keep_freed_memory()
+    return_freed_memory()
