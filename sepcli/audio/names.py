@@ -5,6 +5,7 @@ import os
 import platform
 import secrets
 import threading
+from functools import cache
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".sepcli-"
@@ -39,6 +40,11 @@ def host_token() -> str:
     return hashlib.sha256(f"{platform.node()}\0{namespace}".encode()).hexdigest()[:8]
 
 
+@cache
+def _own_token() -> str:
+    return host_token()
+
+
 def create_temporary(folder: Path) -> tuple[int, Path]:
     """Return the open descriptor and the path of a new hidden file in `folder`.
 
@@ -53,7 +59,7 @@ def create_temporary(folder: Path) -> tuple[int, Path]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | binary
     while True:
         token = secrets.token_hex(8)
-        name = f"{TEMPORARY_PREFIX}{host_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
+        name = f"{TEMPORARY_PREFIX}{_own_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
         path = folder / name
         with _own_lock:
             _own.add(name)

@@ -1,5 +1,6 @@
-"""Recordings that libsndfile reads, also damaged ones."""
+"""What libsndfile does: recordings that it reads, also damaged ones, and compressed outputs."""
 
+import contextlib
 import os
 from typing import IO
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 import soundfile
 
 from sepcli.audio.headers import sound_bytes
+from sepcli.audio.pending import PendingFile
 
 Samples = npt.NDArray[np.float32]
 
@@ -27,6 +29,9 @@ VALUE_BYTES = {
     "FLOAT": 4,
     "DOUBLE": 8,
 }
+
+# libsndfile's Vorbis encoder puts a whole call's samples on the stack
+STEP_VALUES = 1 << 15
 
 # what soundfile raises for a file that is none, or that would need its format spelt out
 NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
@@ -171,3 +176,49 @@ class SndfileDecoder:
     def close(self) -> None:
         """Close libsndfile's part; the file itself is the caller's."""
         self._sound.close()
+
+
+class SndfileEncoder:
+    """Writes a recording in one of libsndfile's formats through a file that keeps its errors.
+
+    Args:
+        file: Where to; ask it whether all went well.
+        sample_rate: In Hz.
+        num_channels: Channels of every block.
+        format: libsndfile's name of the container, in any case.
+        subtype: libsndfile's name of the encoding.
+
+    Raises:
+        LibsndfileError: libsndfile refuses.
+    """
+
+    def __init__(
+        self, file: PendingFile, sample_rate: int, num_channels: int, format: str, subtype: str
+    ) -> None:
+        self._file = file
+        self._step = max(1, STEP_VALUES // num_channels)
+        self._sound = InOrder(file, "w", sample_rate, num_channels, subtype, format=format.upper())
+
+    def write(self, values: npt.NDArray[np.generic]) -> None:
+        """Append values, `[samples]` or `[samples, channels]`: int16, int32 or float32.
+
+        Raises:
+            LibsndfileError: libsndfile refuses, or the file took less than it was given.
+        """
+        for start in range(0, len(values), self._step):
+            self._sound.write(values[start : start + self._step])
+            if self._file.error is not None:
+                return
+
+    def close(self) -> None:
+        """Write what the encoder still holds.
+
+        Raises:
+            LibsndfileError: libsndfile refuses.
+        """
+        self._sound.close()
+
+    def abandon(self) -> None:
+        """Close what will be thrown away."""
+        with contextlib.suppress(soundfile.LibsndfileError):
+            self._sound.close()

@@ -6,7 +6,7 @@ recording that was only read and written is the same to the last bit. Values tha
 counted. There is no dither: it would add noise to silence and change samples that were exact.
 """
 
-import contextlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,15 +19,11 @@ import soundfile
 from sepcli.audio.encodings import OutputFormat, check_output_format
 from sepcli.audio.names import printable
 from sepcli.audio.pending import PendingFile
-from sepcli.audio.sndfile import InOrder
+from sepcli.audio.sndfile import SndfileEncoder
+from sepcli.audio.wav import WavEncoder
 from sepcli.errors import OutputError
 
 Samples = npt.NDArray[np.float32]
-
-# libsndfile's Vorbis encoder puts a whole call's samples on the stack
-STEP_VALUES = 1 << 15
-# RIFF lengths have 32 bits; the margin is for headers and other chunks
-MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 
 
 class AudioWriter:
@@ -73,18 +69,10 @@ class AudioWriter:
             format or path.suffix, subtype, sample_rate, num_channels
         )
         self._num_channels = num_channels
-        self._container = self._choose_container(num_samples)
-        self._sound: soundfile.SoundFile | None = None
         self._file = PendingFile(path, overwrite)
+        self._encoder: WavEncoder | SndfileEncoder | None = None
         try:
-            self._sound = InOrder(
-                self._file,
-                "w",
-                sample_rate,
-                num_channels,
-                self.output_format.subtype,
-                format=self._container,
-            )
+            self._encoder = self._new_encoder(sample_rate, num_samples or 0)
             self._file.check()
         except soundfile.LibsndfileError as error:
             self.discard()
@@ -93,15 +81,11 @@ class AudioWriter:
             self.discard()
             raise
 
-    def _choose_container(self, num_samples: int | None) -> str:
-        """Return libsndfile's name of the container to use."""
-        if self.output_format.format != "wav":
-            return self.output_format.format.upper()
-        return "RF64" if self._num_bytes(num_samples or 0) > MAX_WAV_BYTES else "WAV"
-
-    def _num_bytes(self, num_samples: int) -> int:
-        """Return the size of that many samples in a WAV."""
-        return num_samples * self._num_channels * self.output_format.bytes_per_value
+    def _new_encoder(self, sample_rate: int, num_samples: int) -> WavEncoder | SndfileEncoder:
+        format, subtype = self.output_format.format, self.output_format.subtype
+        if format != "wav":
+            return SndfileEncoder(self._file, sample_rate, self._num_channels, format, subtype)
+        return WavEncoder(self._file, sample_rate, self._num_channels, subtype, num_samples)
 
     def _failure(self, error: Exception) -> OutputError:
         """Return the error for something that libsndfile refused: the disk's, if it has one."""
@@ -120,46 +104,39 @@ class AudioWriter:
         Raises:
             OutputError: It cannot be written, or holds a value that is not finite.
         """
-        if self._sound is None:
+        if self._encoder is None:
             raise ValueError(f"write after commit or discard: {self.path}")
-        if block.ndim == 1:
-            block = block[:, np.newaxis]
-        if block.shape[1] != self._num_channels:
-            raise ValueError(f"{block.shape[1]} channels instead of {self._num_channels}")
-        if not np.isfinite(block).all():
+        num_channels = block.shape[1] if block.ndim == 2 else 1
+        if num_channels != self._num_channels:
+            raise ValueError(f"{num_channels} channels instead of {self._num_channels}")
+        low, high = float(block.min(initial=0.0)), float(block.max(initial=0.0))
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise OutputError(
                 f"a result is not a number, nothing was written: {printable(self.path)}",
                 "try --precision fp32, or another model",
             )
-        self._refuse_too_long(len(block))
-        step = max(1, STEP_VALUES // self._num_channels)
+        if isinstance(self._encoder, WavEncoder) and not self._encoder.has_room(len(block)):
+            raise OutputError(
+                f"too long for a WAV of 4 GB: {printable(self.path)}", "use --format flac"
+            )
+        if self.output_format.subtype != "FLOAT" and (low < -1.0 or high > 1.0):
+            self.num_clipped += int(np.count_nonzero(np.abs(block) > 1))
         try:
-            for start in range(0, len(block), step):
-                self._sound.write(self._encoded(block[start : start + step]))
-                self._file.check()
+            self._encoder.write(self._encoded(block))
+            self._file.check()
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise self._failure(error) from error
         self.num_written += len(block)
 
-    def _refuse_too_long(self, num_more: int) -> None:
-        """Raise before the 32-bit length of a WAV would overflow."""
-        too_long = self._num_bytes(self.num_written + num_more) > MAX_WAV_BYTES
-        if self._container == "WAV" and too_long:
-            raise OutputError(
-                f"too long for a WAV of 4 GB: {printable(self.path)}", "use --format flac"
-            )
-
     def _encoded(self, block: Samples) -> npt.NDArray[np.generic]:
-        """Return the values as libsndfile stores them without changing them again."""
+        """Return the values as encoders store them without changing them again."""
         subtype = self.output_format.subtype
         if subtype == "FLOAT":
             return block
-        self.num_clipped += int(np.count_nonzero(np.abs(block) > 1))
         if subtype == "PCM_16":
             return quantized(block, 16).astype(np.int16)
         if subtype == "PCM_24":
-            # libsndfile stores the upper 24 of 32 bits
-            return quantized(block, 24) << 8
+            return quantized(block, 24).astype(np.int32) << 8  # encoders store the upper 24 of 32
         return np.clip(block, np.float32(-1), np.float32(1))
 
     def finish(self) -> None:
@@ -168,7 +145,7 @@ class AudioWriter:
         Raises:
             OutputError: The disk did not take it.
         """
-        if self._sound is None:
+        if self._encoder is None:
             return
         if self.num_written == 0 and self.output_format.format in ("flac", "mp3"):
             # their encoders write no byte for it, not even a header
@@ -177,9 +154,9 @@ class AudioWriter:
                 f"{printable(self.path)}",
                 "use --format wav",
             )
-        sound, self._sound = self._sound, None
+        encoder, self._encoder = self._encoder, None
         try:
-            sound.close()
+            encoder.close()
         except soundfile.LibsndfileError as error:
             raise self._failure(error) from error
         finally:
@@ -204,10 +181,9 @@ class AudioWriter:
 
     def discard(self) -> None:
         """Remove the temporary, unless it was committed; may be called twice."""
-        if self._sound is not None:
-            sound, self._sound = self._sound, None
-            with contextlib.suppress(soundfile.LibsndfileError):  # it is thrown away
-                sound.close()
+        if isinstance(self._encoder, SndfileEncoder):
+            self._encoder.abandon()
+        self._encoder = None
         self._file.discard()
 
     def __enter__(self) -> Self:
@@ -224,16 +200,15 @@ class AudioWriter:
         self.discard()
 
 
-def quantized(block: Samples, bits: int) -> npt.NDArray[np.int32]:
+def quantized(block: Samples, bits: int) -> Samples:
     """Return samples as integers of `bits` bits: nearest, halves to even, limited to the range.
 
     Exact in float32 as well: a power of two changes no digit, and what is rounded away is there.
     """
     scale = np.float32(1 << (bits - 1))
-    rounded = np.rint(block * scale)
-    limited: npt.NDArray[np.int32] = np.clip(rounded, -scale, scale - 1, out=rounded).astype(
-        np.int32
-    )
+    rounded = block * scale
+    np.rint(rounded, out=rounded)
+    limited: Samples = np.clip(rounded, -scale, scale - 1, out=rounded)
     return limited
 
 

@@ -1,0 +1,95 @@
+"""WAV files, in one call to the system for each block.
+
+libsndfile makes thirty calls for a file of one block, and a folder of short recordings has many of
+them. Layout as libsndfile has it, without its PEAK chunk, which holds the time of day.
+"""
+
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+from sepcli.audio.headers import DS64
+from sepcli.audio.pending import PendingFile
+
+# RIFF lengths have 32 bits; the margin is for headers and other chunks
+MAX_WAV_BYTES = (1 << 32) - (1 << 16)
+UNKNOWN = 0xFFFFFFFF  # where RF64 has its length in the `ds64` chunk
+PCM, IEEE_FLOAT = 1, 3
+VALUE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+
+
+class WavEncoder:
+    """Writes the values of a WAV through a file that keeps its errors to itself.
+
+    Args:
+        file: Where to; ask it whether all went well.
+        sample_rate: In Hz.
+        num_channels: Channels of every block.
+        subtype: `PCM_16`, `PCM_24` or `FLOAT`.
+        num_samples: How many are expected; what came instead is put right at the end.
+    """
+
+    def __init__(
+        self,
+        file: PendingFile,
+        sample_rate: int,
+        num_channels: int,
+        subtype: str,
+        num_samples: int,
+    ) -> None:
+        self._file = file
+        self._is_float = subtype == "FLOAT"
+        self._value_bytes = VALUE_BYTES[subtype]
+        self._sample_bytes = num_channels * self._value_bytes
+        kind = IEEE_FLOAT if self._is_float else PCM
+        byte_rate, bits = sample_rate * self._sample_bytes, 8 * self._value_bytes
+        self._format = struct.pack(
+            "<4sI2H2I2H",
+            *(b"fmt ", 16, kind, num_channels, sample_rate, byte_rate, self._sample_bytes, bits),
+        )
+        self._is_long = num_samples * self._sample_bytes > MAX_WAV_BYTES
+        self._promised = num_samples * self._sample_bytes
+        self._num_bytes = 0
+        self._pending = self._header(self._promised)
+
+    def has_room(self, num_samples: int) -> bool:
+        """Return whether the header has room for the length with that many samples more."""
+        num_bytes = self._num_bytes + num_samples * self._sample_bytes
+        return self._is_long or num_bytes <= MAX_WAV_BYTES
+
+    def write(self, values: npt.NDArray[np.generic]) -> None:
+        """Append values, `[samples]` or `[samples, channels]`: int16, int32 or float32.
+
+        Of 32-bit integers the upper 24 bits are stored.
+        """
+        stored = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        if self._value_bytes == 3:
+            stored = np.ascontiguousarray(stored).view(np.uint8).reshape(-1, 4)[:, 1:]
+        data = stored.tobytes()
+        self._file.write(self._pending + data)
+        self._pending = b""
+        self._num_bytes += len(data)
+
+    def close(self) -> None:
+        """Write what is missing, and the header again if it promised another length."""
+        self._file.write(self._pending + b"\0" * (self._num_bytes % 2))
+        self._pending = b""
+        if self._num_bytes != self._promised and self._file.error is None:
+            self._file.seek(0)
+            self._file.write(self._header(self._num_bytes))
+
+    def _header(self, num_bytes: int) -> bytes:
+        """Return all that comes before the values."""
+        chunks = self._format
+        if self._is_float:
+            fact = UNKNOWN if self._is_long else num_bytes // self._sample_bytes
+            chunks += struct.pack("<4s2I", b"fact", 4, fact)
+        chunks += struct.pack("<4sI", b"data", UNKNOWN if self._is_long else num_bytes)
+        length = 4 + len(chunks) + num_bytes + num_bytes % 2
+        if not self._is_long:
+            return struct.pack("<4sI4s", b"RIFF", length, b"WAVE") + chunks
+        length += DS64.size - 12
+        num_samples = num_bytes // self._sample_bytes
+        ds64 = (b"RF64", UNKNOWN, b"WAVE", b"ds64", DS64.size - 20)
+        return DS64.pack(*ds64, length, num_bytes, num_samples, 0) + chunks
