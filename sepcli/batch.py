@@ -4,9 +4,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sepcli.audio import AudioReader, remove_stale_temporaries
@@ -22,9 +23,11 @@ from sepcli.errors import SepcliError
 from sepcli.outputs import STDIN, Job
 from sepcli.pipeline import Separator
 from sepcli.recording import Recording
-from sepcli.spool import Spool, default_spool_folder, spool_key
+from sepcli.spool import MemorySpool, Spool, default_spool_folder, spool_key
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
+SHORT_AHEAD = 8  # as many where they fit into memory: one after another they take half the time
+HEAD_START_SECONDS = 0.02  # for reading and writing, before the network takes all cores again
 TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
 IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
@@ -60,7 +63,11 @@ class _Work:
     job: Job
     recording: Recording
     started: float
-    finished: bool = False
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is so short that it needs no files."""
+        return isinstance(self.recording.spool, MemorySpool)
 
 
 def separate_jobs(
@@ -98,6 +105,7 @@ def separate_jobs(
                         continue
                     on_read(prepared.recording)
                     under_way[id(prepared.recording)] = prepared
+                    _let_finish(writing, separator)
                     yield prepared.recording
 
             for recording, failure in separator.process(recordings(), on_chunk):
@@ -131,17 +139,32 @@ def _read_ahead(
     """Yield recordings in order, read in the background, never more than a few ahead."""
     coming: deque[Future[_Work | Outcome]] = deque()
     rest = iter(jobs)
+    ahead = READ_AHEAD
     try:
         while True:
-            while len(coming) < READ_AHEAD and (job := next(rest, None)) is not None:
-                coming.append(reader.submit(_prepare, separator, job, options, cancelled))
+            if len(coming) < READ_AHEAD:
+                for job in islice(rest, ahead - len(coming)):
+                    coming.append(reader.submit(_prepare, separator, job, options, cancelled))
             if not coming:
                 return
-            yield coming.popleft().result()
+            prepared = coming.popleft().result()
+            is_short = isinstance(prepared, _Work) and prepared.is_in_memory
+            ahead = SHORT_AHEAD if is_short else READ_AHEAD
+            _let_finish(coming, separator)
+            yield prepared
     finally:
         for future in coming:
             if not future.cancel():
                 _discard(future)
+
+
+def _let_finish(futures: Collection[Future[Any]], separator: Separator) -> None:
+    """Wait a moment for reading and writing where the network would compete with it for cores.
+
+    Each would keep the other waiting: for Python's lock, and for what both drive out of the caches.
+    """
+    if futures and separator.runner.device.type == "cpu":
+        wait(futures, HEAD_START_SECONDS)
 
 
 def _discard(future: Future[_Work | Outcome]) -> None:
@@ -181,12 +204,15 @@ def _prepare(
         return Outcome(job, error)
 
 
-def _spool(separator: Separator, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
+def _spool(
+    separator: Separator, job: Job, reader: AudioReader, options: OutputOptions
+) -> Spool | MemorySpool:
     """Return a spool: one that can be resumed for a long file, in memory for a very short one."""
     expected = reader.num_expected
     seconds = math.inf if expected is None else expected / reader.info.sample_rate
     if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
-        return Spool(separator.plan.num_speakers, in_memory=seconds <= IN_MEMORY_SECONDS)
+        kind = MemorySpool if seconds <= IN_MEMORY_SECONDS else Spool
+        return kind(separator.plan.num_speakers)
     status = job.source.stat()
     description: dict[str, Any] = {
         "path": str(job.source.resolve()),

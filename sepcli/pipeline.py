@@ -1,9 +1,10 @@
 """Separator: recording → one estimate per speaker; owns the network, its device and its batches."""
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -28,6 +29,12 @@ Say = Callable[[str], None]
 
 BLOCK_SAMPLES = 1 << 16
 CHUNKS_TO_TIDY = 16  # about as many as two minutes have
+# What is done with the estimates of a chunk costs half as much if the code for it is still in the
+# caches from another chunk, and not driven out by the network.
+TOGETHER_CHUNKS = 8
+TOGETHER_SECONDS = 0.2  # a user who watches should not see the difference
+
+_Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
 
 
 def _silent(_message: str) -> None:
@@ -74,6 +81,15 @@ class Separation:
     sample_rate: int
     order: SpeakerOrder
     warnings: tuple[str, ...] = field(default=())
+
+
+class _Done(NamedTuple):
+    """A chunk that went through the network, or a recording that has nothing to go through it."""
+
+    recording: Recording
+    mixture: Array | None = None
+    estimates: Array | None = None  # None where the mixture is silent
+    failure: SepcliError | None = None
 
 
 class Separator:
@@ -203,52 +219,78 @@ class Separator:
             recordings: Taken one by one, so that they can be read while others are worked on.
             on_chunk: Called after each chunk with its recording.
         """
-        waiting: dict[int, list[tuple[Recording, int]]] = {}
+        done: list[_Done] = []
+        began = time.monotonic()
+        for items in self._batches(recordings):
+            try:
+                done += self._separated(items)
+            except BaseException:  # what is done is worth keeping, for a long recording's spool
+                for _ in self._accept(done, on_chunk):
+                    pass
+                raise
+            now = time.monotonic()
+            if len(done) >= TOGETHER_CHUNKS or now - began >= TOGETHER_SECONDS:
+                yield from self._accept(done, on_chunk)
+                done, began = [], now
+        yield from self._accept(done, on_chunk)
+
+    def _batches(self, recordings: Iterable[Recording]) -> Iterator[list[_Item]]:
+        """Yield chunks of one length, as many as run at once; complete recordings by themselves."""
+        waiting: dict[int, list[_Item]] = {}
         for recording in recordings:
             if recording.is_complete:
-                yield recording, None
+                yield [(recording, None)]
             for index in range(recording.num_accepted, len(recording.chunks)):
                 if recording.is_given_up:
                     break
                 items = waiting.setdefault(recording.chunk_length, [])
                 items.append((recording, index))
                 if len(items) >= self.runner.batch_size:
-                    yield from self._run(waiting.pop(recording.chunk_length), on_chunk)
+                    yield waiting.pop(recording.chunk_length)
             if len(waiting) > self.runner.batch_size:  # many lengths: hold no more files open
-                yield from self._run(waiting.pop(next(iter(waiting))), on_chunk)
-        for items in waiting.values():
-            yield from self._run(items, on_chunk)
+                yield waiting.pop(next(iter(waiting)))
+        yield from waiting.values()
 
-    def _run(
-        self,
-        items: list[tuple[Recording, int]],
-        on_chunk: Callable[[Recording], None],
-    ) -> Iterator[tuple[Recording, SepcliError | None]]:
+    def _separated(self, items: Sequence[_Item]) -> list[_Done]:
         """Run chunks of one length; what fails together is tried alone, to blame the right one."""
         items = [item for item in items if not item[0].is_given_up]
-        mixtures = [recording.mixture(index) for recording, index in items]
-        sounding = [bool(mixture.any()) for mixture in mixtures]
+        mixtures = [None if n is None else recording.mixture(n) for recording, n in items]
+        sounding = [mixture is not None and bool(mixture.any()) for mixture in mixtures]
         given = [
             mixture if recording.input_gain == 1.0 else mixture * np.float32(recording.input_gain)
             for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
-            if sounds
+            if sounds and mixture is not None
         ]
         try:
             separated = iter(self.runner.run(given))
         except SepcliError as error:
-            if len(items) == 1:
-                items[0][0].is_given_up = True
-                yield items[0][0], error
-                return
-            for item in items:
-                yield from self._run([item], on_chunk)
-            return
-        for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True):
-            silent = (self.plan.num_speakers, len(mixture))
-            recording.accept(mixture, next(separated) if sounds else np.zeros(silent, np.float32))
-            on_chunk(recording)
-            if recording.num_accepted % CHUNKS_TO_TIDY == 0:
-                return_freed_memory()
+            if len(items) > 1:
+                return [done for item in items for done in self._separated([item])]
+            items[0][0].is_given_up = True
+            return [_Done(items[0][0], failure=error)]
+        return [
+            _Done(recording, mixture, next(separated) if sounds else None)
+            for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
+        ]
+
+    def _accept(
+        self, done: Iterable[_Done], on_chunk: Callable[[Recording], None]
+    ) -> Iterator[tuple[Recording, SepcliError | None]]:
+        """Give estimates to their recordings; yield those that are complete or failed."""
+        for recording, mixture, estimates, failure in done:
+            if failure is not None:
+                yield recording, failure
+                continue
+            if recording.is_given_up:
+                continue
+            if mixture is not None:
+                silent = (self.plan.num_speakers, len(mixture))
+                recording.accept(
+                    mixture, np.zeros(silent, np.float32) if estimates is None else estimates
+                )
+                on_chunk(recording)
+                if recording.num_accepted % CHUNKS_TO_TIDY == 0:
+                    return_freed_memory()
             if recording.is_complete:
                 yield recording, None
 

@@ -11,7 +11,7 @@ from sepcli.audio import AudioInfo, downmix, resample_blocks
 from sepcli.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
 from sepcli.errors import SepcliError
 from sepcli.speakers import Embed, SpeakerOrder, SpeakerTracker, fit_levels, remove_leakage
-from sepcli.spool import Spool
+from sepcli.spool import MemorySpool, Spool
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Level = Literal["fit", "as-is"]
@@ -81,7 +81,7 @@ class Recording:
         self,
         reader: Reader,
         plan: RecordingPlan,
-        spool: Spool,
+        spool: Spool | MemorySpool,
         cancelled: threading.Event | None = None,
     ) -> None:
         self.info: AudioInfo = reader.info

@@ -84,6 +84,10 @@ class Runner:
         batch_size: Chunks run at once at most; None leaves the choice to the device.
         on_warning: Told when the precision does not pay here, and of each halving of the batch.
 
+    Attributes:
+        device: Where it runs.
+        batch_size: Chunks run at once.
+
     Raises:
         DeviceError: The device cannot do the precision.
     """
@@ -100,7 +104,7 @@ class Runner:
         if remark:
             on_warning(remark)
         self._network = network.to(device)
-        self._device = device
+        self.device = device
         self._precision = precision
         self._on_warning = on_warning
         self._is_measured = batch_size is not None or device.type != "cuda"
@@ -133,21 +137,21 @@ class Runner:
 
     def _measure(self, chunks: Sequence[Array]) -> list[Array]:
         """Run one chunk alone and choose the batch size by the memory that it took."""
-        torch.cuda.reset_peak_memory_stats(self._device)
-        before = torch.cuda.memory_allocated(self._device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
         estimates = self._forward(chunks)
-        peak = torch.cuda.max_memory_allocated(self._device) - before
-        free, _ = torch.cuda.mem_get_info(self._device)
+        peak = torch.cuda.max_memory_allocated(self.device) - before
+        free, _ = torch.cuda.mem_get_info(self.device)
         self.batch_size = fitting_batch(peak, free)
         self._is_measured = True
         return estimates
 
     def _forward(self, chunks: Sequence[Array]) -> list[Array]:
         mixture = torch.from_numpy(np.stack(chunks))
-        if self._device.type == "cuda":
+        if self.device.type == "cuda":
             mixture = mixture.pin_memory()
         with torch.inference_mode(), self._autocast():
-            estimates = self._network(mixture.to(self._device, non_blocking=True))
+            estimates = self._network(mixture.to(self.device, non_blocking=True))
         result: Array = estimates.float().cpu().numpy()
         if not np.isfinite(result).all():
             hint = "use --precision fp32" if self._precision != "fp32" else "try another model"
@@ -157,14 +161,14 @@ class Runner:
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "fp32":
             return nullcontext()
-        return torch.autocast(self._device.type, dtype=_DTYPES[self._precision])
+        return torch.autocast(self.device.type, dtype=_DTYPES[self._precision])
 
     def _shrink(self, used: int, cause: BaseException) -> None:
-        if self._device.type == "cuda":
+        if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if used == 1:
             raise DeviceError(
-                f"out of memory on {self._device} with a single chunk",
+                f"out of memory on {self.device} with a single chunk",
                 "use a shorter --chunk, --precision bf16, or --device cpu",
             ) from cause
         self.batch_size = used // 2

@@ -1,12 +1,11 @@
 """Where a recording waits on disk while it is worked on, so that memory does not grow with it.
 
 A spool holds the mixture at the network's rate and the estimates of every chunk, both as raw
-float32. Recordings of seconds stay in memory, short ones use unnamed temporary files, which vanish
-with the process. Long ones use a named folder, so that an interrupted run can be resumed.
+float32. Short ones use unnamed temporary files, which vanish with the process. Long ones use a
+named folder, so that an interrupted run can be resumed. Recordings of seconds stay in memory.
 """
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -59,7 +58,6 @@ class Spool:
         folder: Where a resumable spool lives; None for unnamed temporary files.
         key: Name of the resumable spool inside `folder`.
         resume: Keep the estimates that an interrupted run left under this key.
-        in_memory: Use no files; for recordings so short that files would cost more.
 
     Raises:
         OutputError: The folder cannot be written.
@@ -71,8 +69,6 @@ class Spool:
         folder: Path | None = None,
         key: str = "",
         resume: bool = False,
-        *,
-        in_memory: bool = False,
     ) -> None:
         self.num_speakers = num_speakers
         self.num_samples = 0
@@ -81,9 +77,7 @@ class Spool:
         self._mixture: IO[bytes]
         self._estimates: IO[bytes]
         try:
-            if in_memory:
-                self._mixture, self._estimates = io.BytesIO(), io.BytesIO()
-            elif folder is None:
+            if folder is None:
                 self._mixture = tempfile.TemporaryFile(prefix=".sepcli-")  # noqa: SIM115
                 self._estimates = tempfile.TemporaryFile(prefix=".sepcli-")  # noqa: SIM115
             else:
@@ -101,8 +95,6 @@ class Spool:
 
     def require_space(self, num_chunks: int, chunk: int) -> None:
         """Raise `OutputError` unless the estimates will fit on the disk that holds the spool."""
-        if isinstance(self._estimates, io.BytesIO):
-            return
         where = self._home or Path(tempfile.gettempdir())
         done = self.finished_chunks(chunk)
         needed = spool_bytes(0, num_chunks - done, chunk, self.num_speakers)
@@ -158,6 +150,57 @@ class Spool:
             raise _spool_failure(self._home, cause) from cause
 
 
+class MemorySpool:
+    """What `Spool` does for a recording of seconds: its arrays are kept as they are, uncopied.
+
+    Args:
+        num_speakers: Estimates per chunk.
+    """
+
+    folder = None
+
+    def __init__(self, num_speakers: int) -> None:
+        self.num_speakers = num_speakers
+        self.num_samples = 0
+        self._blocks: list[Array] = []
+        self._estimates: list[Array] = []
+
+    def require_space(self, num_chunks: int, chunk: int) -> None:
+        """Return: there is room."""
+
+    def append_mixture(self, block: Array) -> None:
+        """Add the next samples of the mixture, `[samples]`; the block must not change later."""
+        self._blocks.append(block)
+        self.num_samples += len(block)
+
+    def read_mixture(self, start: int, length: int) -> Array:
+        """Return `length` samples of the mixture from sample `start`, `[samples]`."""
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks)]
+        return self._blocks[0][start : start + length]
+
+    def finished_chunks(self, chunk: int) -> int:
+        """Return how many chunks have their estimates here."""
+        return len(self._estimates)
+
+    def keep_chunks(self, count: int, chunk: int) -> None:
+        """Forget the estimates of all chunks from number `count` on."""
+        del self._estimates[count:]
+
+    def append_estimates(self, estimates: Array) -> None:
+        """Add the estimates of the next chunk, `[speakers, samples]`."""
+        self._estimates.append(estimates)
+
+    def read_estimates(self, index: int, chunk: int) -> Array:
+        """Return the estimates of chunk `index`, `[speakers, samples]`."""
+        return self._estimates[index]
+
+    def close(self, *, keep: bool = False) -> None:
+        """Let go of everything."""
+        self._blocks.clear()
+        self._estimates.clear()
+
+
 def _claim(folder: Path, key: str) -> tuple[Path, IO[bytes]]:
     """Return the folder of this key, or a private one if it is taken, and the lock on it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,16 +230,12 @@ def _forget_stale(folder: Path) -> None:
 
 def _read(stream: IO[bytes], start: int, length: int) -> Array:
     """Return `length` values from value `start`; positioned, so that threads do not race."""
-    first, size = start * FLOAT_BYTES, length * FLOAT_BYTES
-    if isinstance(stream, io.BytesIO):
-        return np.frombuffer(stream.getvalue(), np.float32, length, first)  # no copy
-    return np.frombuffer(os.pread(stream.fileno(), size, first), np.float32)
+    data = os.pread(stream.fileno(), length * FLOAT_BYTES, start * FLOAT_BYTES)
+    return np.frombuffer(data, np.float32)
 
 
 def _size(stream: IO[bytes]) -> int:
     """Return how many bytes are in a spool's file."""
-    if isinstance(stream, io.BytesIO):
-        return stream.getbuffer().nbytes
     return os.fstat(stream.fileno()).st_size
 
 

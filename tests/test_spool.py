@@ -6,20 +6,22 @@ import numpy as np
 import pytest
 
 from sepcli.errors import OutputError
-from sepcli.spool import Spool, default_spool_folder, spool_bytes, spool_key
+from sepcli.spool import MemorySpool, Spool, default_spool_folder, spool_bytes, spool_key
 
 
-def filled(spool: Spool) -> None:
+def filled(spool: Spool | MemorySpool) -> None:
     spool.append_mixture(np.arange(10, dtype=np.float32))
     spool.append_estimates(np.arange(8, dtype=np.float32).reshape(2, 4))
     spool.append_estimates(np.arange(8, 16, dtype=np.float32).reshape(2, 4))
 
 
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_what_went_in_comes_out(in_memory: bool) -> None:
-    spool = Spool(num_speakers=2, in_memory=in_memory)
+@pytest.mark.parametrize("kind", [Spool, MemorySpool])
+def test_what_went_in_comes_out(kind: type[Spool] | type[MemorySpool]) -> None:
+    spool = kind(num_speakers=2)
     filled(spool)
-    assert spool.num_samples == 10
+    spool.append_mixture(np.array([10], np.float32))
+    assert spool.num_samples == 11
+    assert spool.read_mixture(8, 3).tolist() == [8, 9, 10]
     assert spool.read_mixture(3, 4).tolist() == [3, 4, 5, 6]
     assert spool.read_estimates(1, 4).tolist() == [[8, 9, 10, 11], [12, 13, 14, 15]]
     assert spool.finished_chunks(4) == 2
@@ -32,7 +34,7 @@ def test_what_went_in_comes_out(in_memory: bool) -> None:
 
 def test_memory_needs_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
-    spool = Spool(num_speakers=2, in_memory=True)
+    spool = MemorySpool(num_speakers=2)
     spool.require_space(10**12, 10**6)
     filled(spool)
     assert spool.folder is None
