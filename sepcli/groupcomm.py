@@ -5,6 +5,7 @@ batch and features come last, `[batch, group, frame, feature]`, so that every li
 matrix product and every normalisation one pass over adjacent memory.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -13,10 +14,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.layers import linear
-from sepcli.ublock import KERNEL, ConvNorm, GlobalNorm, Norm, add_doubled, depthwise, rectify
+from sepcli.ublock import (
+    KERNEL,
+    ConvNorm,
+    GlobalNorm,
+    Norm,
+    add_doubled,
+    depthwise,
+    rectify,
+    scale_and_offset,
+)
 
 TILE = 1 << 20
-"""Features of the widest map that are worked on at once: four megabytes."""
+"""Features of the widest map that a thread works on at once: four megabytes."""
+
+LARGE = 1 << 18
+"""Features from which sums and an affine map in place beat the fused normalisation."""
+
+BLOCK = 1 << 10
+"""Features, at most, that one sum of squares goes over: longer float32 sums lose digits."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -41,26 +57,39 @@ def in_tiles(
         axis: The axis to cut.
         width: Features of the network's widest map, in place of the last axis.
     """
-    places = features.shape[axis]
-    count = min(
-        features.numel() // features.shape[-1] * width // TILE, places // torch.get_num_threads()
-    )
-    if torch.is_grad_enabled() or count < 2:
+    places, threads = features.shape[axis], torch.get_num_threads()
+    one = features.numel() // features.shape[-1] * width // places
+    count = math.ceil(places / (max(1, TILE // one) * threads))
+    size = math.ceil(places / count / threads) * threads
+    if torch.is_grad_enabled() or size >= places:
         return network(features)
-    return torch.cat([network(tile) for tile in features.tensor_split(count, axis)], axis)
+    result = torch.empty_like(features)
+    sources, targets = torch.split(features, size, axis), torch.split(result, size, axis)
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(network(source))
+    return result
 
 
-def normalise(features: Tensor, norm: Norm) -> Tensor:
+def normalise(features: Tensor, norm: Norm, *, own: bool = False) -> Tensor:
     """Return each group normalised over all of its frames.
 
     Args:
         features: `[..., frames, features]`; mean and variance go over the last two axes.
         norm: Holds scale and offset by feature.
+        own: Whether nobody else needs the features, so that they may be overwritten.
     """
     shape = features.shape[-2:]
-    return F.layer_norm(
-        features, shape, norm.weight.expand(shape), norm.bias.expand(shape), norm.eps
-    )
+    plain = features.device.type == "cpu" and features.dtype == torch.float32
+    if not (own and plain) or torch.is_grad_enabled() or features.numel() < LARGE:
+        weight, bias = norm.weight.expand(shape), norm.bias.expand(shape)
+        return F.layer_norm(features, shape, weight, bias, norm.eps)
+    # In place, and the kernel would have scale and offset laid out by frame: a third of its time.
+    count = shape.numel()
+    blocks = features.reshape(*features.shape[:-2], -1, math.gcd(count, BLOCK))
+    mean = blocks.sum((-2, -1), keepdim=True) / count
+    square = torch.linalg.vector_norm(blocks, dim=-1, keepdim=True).square_().sum(-2, keepdim=True)
+    scale, offset = scale_and_offset(mean, square / count, norm)
+    return torch.addcmul(offset, features, scale, out=features)
 
 
 def pointwise(features: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
@@ -86,7 +115,7 @@ class TAC(nn.Module):
         """Return the features after the exchange, `[batch, groups, frames, features]`."""
         # Before the normalisation no frame sees another; a few at a time stay in the cache.
         told = in_tiles(self.exchange, features, 2, self.hidden)
-        return features + normalise(told, self.TAC_norm)
+        return normalise(told, self.TAC_norm, own=True).add_(features)
 
     def exchange(self, features: Tensor) -> Tensor:
         """Return what the groups are told, `[batch, groups, frames, features]`."""
@@ -139,15 +168,15 @@ class SumBlock(nn.Module):
 
     def rows(self, features: Tensor) -> Tensor:
         """Return what `forward` does, for all rows at once."""
-        inner = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
-        current = rectify(inner, self.proj_1x1.act)
+        first, last = self.proj_1x1, self.final_norm
+        current = normalise(pointwise(features, first.conv), first.norm, own=True)
+        current = rectify(current, first.act)
         scales = []
         for stage in each(ConvNorm, self.spp_dw):
-            current = normalise(depthwise(current, stage.conv), stage.norm)
+            current = normalise(depthwise(current, stage.conv), stage.norm, own=True)
             scales.append(current)
         for finer in reversed(scales[:-1]):
             current = add_doubled(finer, current)
-        final = self.final_norm
-        rectified = rectify(normalise(current, final.norm), final.act)
+        current = rectify(normalise(current, last.norm, own=True), last.act)
         out = self.res_conv
-        return linear(rectified, out.weight.squeeze(2), out.bias, residual=features)
+        return linear(current, out.weight.squeeze(2), out.bias, residual=features)

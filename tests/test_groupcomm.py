@@ -1,9 +1,11 @@
 """Truth here is the same arithmetic written out, features before frames."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sepcli import groupcomm
 from sepcli.groupcomm import TAC, SumBlock, normalise
 
 
@@ -28,6 +30,21 @@ def test_normalise_is_a_group_norm_of_one_group() -> None:
     features = torch.randn(3, 5, 7, 4) * 3 + 2
     expected = norm(features.flatten(0, 1).transpose(1, 2)).transpose(1, 2).view(features.shape)
     torch.testing.assert_close(normalise(features, norm), expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("frames", [1, 7, 512, 777])
+def test_normalise_in_place_gives_the_same(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    norm = nn.GroupNorm(1, 4, eps=1e-8)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    features = torch.randn(3, 5, frames, 4) * 3 + 2
+    expected = normalise(features, norm)
+    monkeypatch.setattr(groupcomm, "LARGE", 0)
+    torch.testing.assert_close(normalise(features, norm), expected, atol=0, rtol=0)
+    found = normalise(features, norm, own=True)
+    assert found.data_ptr() == features.data_ptr()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.inference_mode()

@@ -33,6 +33,7 @@ from sepcli.ublock.parts import (
     normalise,
     pointwise,
     rectify,
+    scale_and_offset,
     sequence,
 )
 
@@ -53,5 +54,6 @@ __all__ = [
     "normalise",
     "pointwise",
     "rectify",
+    "scale_and_offset",
     "sequence",
 ]
