@@ -57,7 +57,7 @@ class PendingFile:
         except OSError as error:
             raise output_error(path, error) from error
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Return how many bytes went out."""
         view = memoryview(data)
         while view and self.error is None:

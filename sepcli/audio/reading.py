@@ -20,6 +20,7 @@ import numpy.typing as npt
 from sepcli.audio.ffmpeg import FfmpegDecoder
 from sepcli.audio.sndfile import NOT_RECOGNISED, SndfileDecoder
 from sepcli.audio.sources import Source, open_source, source_name
+from sepcli.audio.wav import WavDecoder, wav_decoder
 from sepcli.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
@@ -29,6 +30,7 @@ MAX_BLOCK_VALUES = 1 << 22  # samples x channels of a block: 16 MiB
 MIN_SAMPLE_RATE = 1
 MAX_SAMPLE_RATE = 768_000
 MAX_MAGNITUDE = float(1 << 31)
+Decoder = WavDecoder | SndfileDecoder | FfmpegDecoder
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class AudioReader:
         self._problem = ""
         self._name = source_name(source)
         self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
-        self._decoder: SndfileDecoder | FfmpegDecoder | None = None
+        self._decoder: Decoder | None = None
         self._file = open_source(source)
         try:
             self._decoder = _decoder(self._file, self._name)
@@ -113,7 +115,7 @@ class AudioReader:
         )
 
     @property
-    def _open_decoder(self) -> SndfileDecoder | FfmpegDecoder:
+    def _open_decoder(self) -> Decoder:
         """The decoder, while there is one."""
         if self._decoder is None:
             raise ValueError(f"reading after close: {self._name}")
@@ -179,7 +181,7 @@ class AudioReader:
         self.num_limited += int(np.count_nonzero(np.abs(block) > MAX_MAGNITUDE))
         return np.clip(block, np.float32(-MAX_MAGNITUDE), np.float32(MAX_MAGNITUDE))
 
-    def _account(self, decoder: SndfileDecoder | FfmpegDecoder) -> None:
+    def _account(self, decoder: Decoder) -> None:
         """Note what is missing, now that the decoder has no more."""
         self.num_missing = decoder.num_silenced
         if self.num_expected is not None:
@@ -229,12 +231,14 @@ class AudioReader:
         self.close()
 
 
-def _decoder(file: IO[bytes], name: str) -> SndfileDecoder | FfmpegDecoder:
-    """Return libsndfile's decoder, or else ffmpeg's.
+def _decoder(file: IO[bytes], name: str) -> Decoder:
+    """Return ours for a plain WAV, else libsndfile's, or else ffmpeg's.
 
     Raises:
-        AudioError: Neither reads the file.
+        AudioError: None of them reads the file.
     """
+    if (wav := wav_decoder(file)) is not None:
+        return wav
     try:
         return SndfileDecoder(file)
     except NOT_RECOGNISED as error:

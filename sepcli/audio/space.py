@@ -19,13 +19,9 @@ def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
     Raises:
         OutputError: There is less room than that.
     """
-    existing = folder.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    try:
-        free = shutil.disk_usage(existing).free
-    except OSError:
-        return  # a file system that does not tell its size; writing will show
+    free = _free_space(folder)
+    if free is None:
+        return  # a file system that does not tell; writing will show
     if free < num_bytes:
         raise OutputError(
             f"not enough space for {what} in {printable(folder)}: "
@@ -33,6 +29,18 @@ def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
             "free some space, or choose another disk with --output-dir (results) "
             "or TMPDIR (temporary files)",
         )
+
+
+def _free_space(folder: Path) -> int | None:
+    """Return the bytes that `folder`, or its nearest existing parent, has room for."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            return shutil.disk_usage(place).free
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return None
 
 
 def format_bytes(num_bytes: int) -> str:

@@ -16,9 +16,17 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_enough_room_is_silent(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(shutil, "disk_usage", lambda p: asked.append(p) or Usage(0, 0, 1000))
+
+    def usage(path):
+        path.stat()  # as the real one, it wants something that exists
+        asked.append(path)
+        return Usage(0, 0, 1000)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    (tmp_path / "file").touch()
     require_free_space(tmp_path / "not" / "there yet", 1000, "outputs")
-    assert asked == [tmp_path]
+    require_free_space(tmp_path / "file" / "in it", 1000, "outputs")
+    assert asked == [tmp_path, tmp_path / "file"]
 
 
 def test_too_little_room_names_both_sizes(tmp_path, monkeypatch):
