@@ -1,6 +1,7 @@
 """A separated recording → files: order, common gain, resampling, writing, all names at once."""
 
 import math
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -68,11 +69,13 @@ class Delivery:
 def refuse_unwritable(source: Path | None, outputs: Sequence[Path], *, overwrite: bool) -> None:
     """Raise `OutputError` if an output is there already or is the recording itself."""
     for output in outputs:
+        if not os.path.lexists(output):
+            continue
         if source is not None and output.exists() and output.samefile(source):
             raise OutputError(
                 f"output would replace its input: {output}", "choose another --output-dir"
             )
-        if not overwrite and (output.is_symlink() or output.exists()):
+        if not overwrite:
             raise OutputError(
                 f"output is already there: {output}",
                 "use --overwrite to replace it, or --skip-existing to keep it",
@@ -86,7 +89,8 @@ def prepare_folder(folder: Path) -> None:
         OutputError: It cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(folder, error) from error
 

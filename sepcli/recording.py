@@ -146,13 +146,13 @@ class Recording:
 
         Args:
             mixture: What the network was given, before `input_gain`.
-            raw_estimates: What it gave.
+            raw_estimates: What it gave; the recording's own from now on.
         """
         estimates = raw_estimates
         if self.input_gain != 1.0:
             estimates = estimates / np.float32(self.input_gain)
         if self.plan.level == "fit":
-            estimates = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
+            estimates *= fit_levels(mixture, estimates)[:, np.newaxis]
         if self.plan.leakage == "remove":
             estimates = remove_leakage(estimates, self.plan.sample_rate)
         estimates = estimates.astype(np.float32, copy=False)
@@ -184,7 +184,8 @@ class Recording:
         def read(index: int) -> Array:
             self._check()
             estimates = self.spool.read_estimates(index, self.chunk_length)
-            return estimates[list(order.orders[index])]
+            places = order.orders[index].tolist()
+            return estimates if places == sorted(places) else estimates[places]
 
         yield from overlap_add(self.chunks, read, self.plan.overlap, self._envelope.values)
 

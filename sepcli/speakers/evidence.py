@@ -7,6 +7,7 @@ otherwise leakage has a vote, and in pauses of its speaker the only one.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,10 @@ def dominant(power: Array, ratio: float, floor: float = 0.0) -> Mask:
     """
     if not power.size:
         return np.zeros(power.shape, np.bool_)
-    ranked = np.sort(power, axis=0)
     floor = max(floor, FLOOR_RATIO * float(power.max()), SILENCE)
-    others = np.where(power == ranked[-1], ranked[-2] if len(power) > 1 else 0.0, ranked[-1])
+    others = np.zeros_like(power)
+    for one, other in permutations(range(len(power)), 2):
+        np.maximum(others[one], power[other], out=others[one])
     return np.asarray((power > ratio * others) & (power > floor))
 
 
