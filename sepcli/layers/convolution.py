@@ -19,8 +19,8 @@ def depthwise(
     every d-th frame in d·C channels, without dilation, is the same sum over the same memory.
 
     Args:
-        features: `[batch, time, channels]`.
-        weight: `[channels, 1, kernel]`.
+        features: `[batch, time, channels]`, or `[batch, maps, time, channels]` of maps to add up.
+        weight: `[channels, maps, kernel]`, of one map in the first case.
         bias: `[channels]`.
         dilation: Distance of the taps [frames].
     """
@@ -28,7 +28,7 @@ def depthwise(
         # There is no product to gain from 16 bits, and in bf16 12 channels never come back.
         with torch.autocast("cpu", enabled=False):
             return depthwise(features.float(), weight, bias, dilation=dilation)
-    batch, time, channels = features.shape
+    batch, time, channels = features.shape[0], *features.shape[-2:]
     kernel = weight.shape[-1]
     steps = math.ceil(time / dilation)
     if steps * dilation != time:
@@ -37,6 +37,6 @@ def depthwise(
         weight = weight.repeat(dilation, 1, 1)
         bias = None if bias is None else bias.repeat(dilation)
     wide = channels * dilation
-    image = features.reshape(batch, 1, steps, wide).permute(0, 3, 1, 2)
-    result = F.conv2d(image, weight.unsqueeze(2), bias, padding=(0, kernel // 2), groups=wide)
+    image = features.reshape(batch, -1, steps, wide).permute(0, 3, 1, 2)
+    result = F.conv2d(image, weight.unsqueeze(1), bias, padding=(0, kernel // 2), groups=wide)
     return result.permute(0, 2, 3, 1).reshape(batch, steps * dilation, channels)[:, :time]

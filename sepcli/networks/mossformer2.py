@@ -6,7 +6,7 @@ to 3, and the checkpoints published with it. Each layer is a gated single-head a
 inside groups of frames and linear across them (FLASH, https://arxiv.org/abs/2202.10447), and a
 gated memory block whose convolutions reach as far as a recurrent layer would.
 
-Deviations: none in the numbers; groups and blocks run one after the other, to save memory.
+Deviations: none in the numbers; groups run one after the other, to save memory.
 """
 
 import math
@@ -31,7 +31,6 @@ EPS = 1e-8  # of the norms over a whole recording
 TAPS = 17  # of the convolution in a ConvLinear
 MEMORY_TAPS = 39  # of the convolutions of the memory
 ROTARY_CHANNELS = 32
-BLOCK_FRAMES = 2048  # computed at a time, so that temporaries stay in cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class Config:
         channels: Channels of the encoder and the masker `<N>`.
         kernel_size: Length of an encoder frame [samples]; frames are half of it apart.
         layers: Pairs of an attention and a memory block `<R>`.
-        memory_channels: Channels inside a memory block.
+        memory_channels: Channels inside a memory block, an even number.
         group: Length of a group of the quadratic attention [frames].
         query_channels: Channels of queries and keys.
         expansion: Channels of values and gates together, over `channels`.
@@ -165,8 +164,10 @@ class Layers(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
+        rotary = self.layers[0].get_submodule("rotary_pos_emb")  # the same in all layers
+        turn = rotary(features.shape[1])
         for attention, memory in zip(self.layers, self.fsmn, strict=True):
-            features = memory(attention(features))
+            features = memory(attention(features, turn))
         return features
 
 
@@ -184,39 +185,43 @@ class Attention(nn.Module):
         self.qk_offset_scale = Heads(config.query_channels)
         self.to_out = ConvLinear(inner // 2, dim)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frames, N]` for the same."""
+    def forward(self, features: Tensor, turn: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same; `turn` is what `Rotary` returns."""
         # L: frames, H: channels of values and gates together, Q: query channels
-        half = features.shape[-1] // 2
-        late = F.pad(features[..., :half], (0, 0, 1, -1))  # half of the channels a frame later
-        unit = unit_scale(torch.cat([late, features[..., half:]], -1))
-        hidden = self.to_hidden(unit)  # [B, L, H]
+        unit = unit_scale(half_late(features))
+        values, gates = self.to_hidden.parts(unit, 2)  # 2 × [B, L, H/2]
         scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
-        turned = self.rotary_pos_emb(self.qk_offset_scale(self.to_qk(unit), scale))  # 4 × [B, L, Q]
-        rows = [self._gate(hidden[row], *(t[row] for t in turned)) for row in range(len(hidden))]
+        heads = rotate(self.qk_offset_scale(self.to_qk(unit), scale), turn)  # [4, B, L, Q]
+        rows = [self._gate(values[row], gates[row], heads[:, row]) for row in range(len(features))]
         out: Tensor = self.to_out(torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0))
-        return out + features
+        return out.to(features.dtype).add_(features)  # where autocast made it narrower
 
-    def _gate(
-        self, hidden: Tensor, query: Tensor, far_query: Tensor, key: Tensor, far_key: Tensor
-    ) -> Tensor:
+    def _gate(self, values: Tensor, gates: Tensor, heads: Tensor) -> Tensor:
         """Return what the last layer sees, `[L, H/2]` of unit scale, for one row of the batch."""
-        frames, width = hidden.shape
-        half = width // 2
-        groups = [slice(start, start + self.group) for start in range(0, frames, self.group)]
-        total = None  # what all frames say, [Q, H]
-        for near in groups:  # transposed here, a group is still in the cache
-            total = linear(far_key[near].t(), hidden[near].t(), residual=total)
-        assert total is not None
-        far = total.t().contiguous()
-        result = hidden.new_empty(frames, half)
-        for near in groups:
-            own = hidden[near]  # values and gates
+        query, far_query, key, far_key = heads
+        keys = far_key.t().contiguous()
+        far_values, far_gates = linear(keys, values.t()), linear(keys, gates.t())  # [Q, H/2]
+        result = torch.empty_like(values)
+        for start in range(0, len(values), self.group):
+            near = slice(start, start + self.group)
             weights = linear(query[near], key[near], activation="relu").square()
-            seen = linear(weights, own.t(), residual=linear(far_query[near], far))
-            gate = (seen[:, :half] * own[:, half:]).sigmoid_()
-            result[near] = unit_scale((seen[:, half:] * own[:, :half]).mul_(gate))
+            # One product for what the group says and what all frames say: a sum less over memory.
+            weights = torch.cat([weights, far_query[near]], -1)
+            seen_values = linear(weights, torch.cat([values[near], far_values]).t())
+            seen_gates = linear(weights, torch.cat([gates[near], far_gates]).t())
+            gate = (seen_values * gates[near]).sigmoid_()
+            result[near] = unit_scale((seen_gates * values[near]).mul_(gate))
         return result
+
+
+def half_late(features: Tensor) -> Tensor:
+    """Return features `[batch, frames, N]` with half of the channels a frame later."""
+    half = features.shape[-1] // 2
+    late = torch.empty_like(features)
+    late[:, 0, :half] = 0
+    late[:, 1:, :half] = features[:, :-1, :half]
+    late[..., half:] = features[..., half:]
+    return late
 
 
 class Rotary(nn.Module):
@@ -226,16 +231,17 @@ class Rotary(nn.Module):
         super().__init__()
         self.freqs = rate
 
-    def forward(self, heads: list[Tensor]) -> list[Tensor]:
-        """Return `[batch, frames, Q]` with pairs of channels turned by the angle of their frame."""
-        angles = frame_angles(heads[0].shape[1], self.freqs)
-        turn, width = torch.polar(torch.ones_like(angles), angles), 2 * angles.shape[-1]
-        turned = []
-        for head in heads:
-            pairs = head[..., :width].reshape(*head.shape[:-1], -1, 2)
-            rotated = torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
-            turned.append(torch.cat([rotated, head[..., width:]], -1))
-        return turned
+    def forward(self, frames: int) -> Tensor:
+        """Return the turn of each frame and pair of channels, `[frames, pairs]`, complex."""
+        angles = frame_angles(frames, self.freqs)
+        return torch.polar(torch.ones_like(angles), angles)
+
+
+def rotate(heads: Tensor, turn: Tensor) -> Tensor:
+    """Return `heads` `[..., frames, Q]` with its first pairs of channels turned, in place."""
+    pairs = heads[..., : 2 * turn.shape[-1]].view(*heads.shape[:-1], -1, 2)
+    torch.view_as_complex(pairs).mul_(turn)
+    return heads
 
 
 class Heads(nn.Module):
@@ -246,12 +252,11 @@ class Heads(nn.Module):
         self.gamma = nn.Parameter(torch.randn(4, dim) * 0.02)
         self.beta = nn.Parameter(torch.zeros(4, dim))
 
-    def forward(self, shared: Tensor, scale: tuple[float, ...]) -> list[Tensor]:
-        """Return near and far query, near and far key, `[batch, frames, Q]`, each times `scale`."""
-        return [
-            torch.addcmul(beta * factor, shared, gamma * factor)
-            for gamma, beta, factor in zip(self.gamma, self.beta, scale, strict=True)
-        ]
+    def forward(self, shared: Tensor, scale: tuple[float, ...]) -> Tensor:
+        """Return queries (near, far) and keys, `[4, batch, frames, Q]`, each times its scale."""
+        factors = self.gamma.new_tensor(scale).view(-1, 1, 1, 1)
+        gain, offset = (each[:, None, None] * factors for each in (self.gamma, self.beta))
+        return torch.addcmul(offset, shared, gain)
 
 
 def unit_scale(features: Tensor) -> Tensor:
@@ -275,20 +280,19 @@ class ConvLinear(nn.Module):
         self.mdl = nn.ModuleDict({"0": first, "1": nn.Linear(inputs, outputs), "3": inner})
 
     def forward(self, normed: Tensor) -> Tensor:
-        """Return `[batch, frames, outputs]` for features normalised without gain and offset.
+        """Return `[batch, frames, outputs]` for features normalised without gain and offset."""
+        return self.parts(normed, 1)[0]
+
+    def parts(self, normed: Tensor, count: int) -> list[Tensor]:
+        """Return the same as `count` maps of `outputs / count` channels, one next to the other.
 
         What goes into the convolution is never held as a whole.
         """
-        batch, frames, _ = normed.shape
-        weight, bias = self._affine()
-        taps, reach = self._taps(), TAPS // 2
-        result = normed.new_empty(batch, frames, len(weight))
-        for start in range(0, frames, BLOCK_FRAMES):
-            stop = min(start + BLOCK_FRAMES, frames)
-            low, high = max(0, start - reach), min(stop + reach, frames)
-            projected = linear(normed[:, low:high], weight, bias, activation="silu")
-            result[:, start:stop] = depthwise(projected, taps)[:, start - low : stop - low]
-        return result
+        parts = zip(*(each.chunk(count) for each in (*self._affine(), self._taps())), strict=True)
+        return [
+            depthwise(linear(normed, weight, bias, activation="silu"), taps)
+            for weight, bias, taps in parts
+        ]
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """Return weight and bias of the linear layer with gain and offset of the norm in them."""
@@ -354,14 +358,15 @@ class Memory(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, dim]` for the same."""
         inner = linear(features, self.linear.weight, self.linear.bias, activation="relu")
-        seen: Tensor = self.conv(linear(inner, self.project.weight))
-        return seen + features
+        seen: Tensor = self.conv(linear(inner, evens_first(self.project.weight)))
+        return seen.add_(features)
 
 
 class DenseConvolutions(nn.Module):
     """Two convolutions over time; the second one, dilated, sees the input and the first's output.
 
-    It has two neighbouring channels of the two, side by side, in each group.
+    Each of its groups has two neighbouring channels of the two, side by side. Where even channels
+    come before odd ones, these are two maps whose convolutions add up inside one kernel.
     """
 
     def __init__(self, dim: int) -> None:
@@ -374,24 +379,32 @@ class DenseConvolutions(nn.Module):
         self.prelu2 = nn.PReLU(dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frames, dim]` for the same."""
-        first = depthwise(features, self.conv1.weight.squeeze(-1))
-        first = time_norm(first, self.norm1, self.prelu1)
-        both = torch.cat([first, features], -1)
-        weight = self.conv2.weight.squeeze(-1)  # [dim, 2, taps]
-        second = depthwise(both, weight.flatten(0, 1).unsqueeze(1), dilation=2)
-        second = second[..., 0::2] + second[..., 1::2]
-        return time_norm(second, self.norm2, self.prelu2)
+        """Return `[batch, frames, dim]` for the same with even channels before odd ones."""
+        batch, frames, dim = features.shape
+        half = dim // 2
+        first = depthwise(features, evens_first(self.conv1.weight.squeeze(-1)))
+        weights = (self.norm1.weight, self.norm1.bias, self.prelu1.weight)
+        first = time_norm(first, *map(evens_first, weights))
+        even = frames + frames % 2  # so that the dilated convolution takes the maps as they are
+        maps = first.new_zeros(batch, 2, even, dim)
+        for index, own in enumerate((slice(half), slice(half, dim))):
+            maps[:, index, :frames, :half] = first[..., own]
+            maps[:, index, :frames, half:] = features[..., own]
+        second = depthwise(maps, self.conv2.weight.squeeze(-1), dilation=2)[:, :frames]
+        return time_norm(second, self.norm2.weight, self.norm2.bias, self.prelu2.weight)
 
 
-def time_norm(features: Tensor, norm: nn.InstanceNorm2d, activation: nn.PReLU) -> Tensor:
+def evens_first(weight: Tensor) -> Tensor:
+    """Return rows 0, 2, … and then rows 1, 3, … of a weight."""
+    return torch.cat([weight[0::2], weight[1::2]])
+
+
+def time_norm(features: Tensor, gain: Tensor, offset: Tensor, slope: Tensor) -> Tensor:
     """Return channels normalised over the whole recording, then activated."""
     # batch norm of one row is instance norm, and has a kernel for channels last
     rows = [
-        torch.batch_norm(
-            row.t()[None, :, None], norm.weight, norm.bias, None, None, True, 0, norm.eps, True
-        ).squeeze(2)
+        torch.batch_norm(row.t()[None, :, None], gain, offset, None, None, True, 0, 1e-5, True)
         for row in features
     ]
     normed = rows[0] if len(rows) == 1 else torch.cat(rows)
-    return F.prelu(normed, activation.weight).transpose(1, 2)
+    return F.prelu(normed, slope).squeeze(2).transpose(1, 2)

@@ -15,19 +15,24 @@ def test_filters_of_a_conv_linear_hold_its_skip() -> None:
         assert torch.allclose(module(features), projected + convolved, atol=1e-5)
 
 
-def test_blocks_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = mossformer2.Config(channels=8, layers=1, memory_channels=6, group=16, query_channels=8)
-    network = mossformer2.Network(config).eval()
-    mixture = torch.randn(1, 8 * 90)
+def test_parts_of_a_conv_linear_lie_next_to_each_other() -> None:
+    module = mossformer2.ConvLinear(6, 8)
+    features = torch.randn(2, 30, 6)
     with torch.no_grad():
-        whole = network(mixture)
-        monkeypatch.setattr(mossformer2, "BLOCK_FRAMES", 32)
-        assert torch.allclose(network(mixture), whole, atol=1e-5 * float(whole.abs().max()))
+        first, second = module.parts(features, 2)
+        assert torch.allclose(torch.cat([first, second], -1), module(features), atol=1e-6)
 
 
-def test_dense_convolutions_are_grouped_ones() -> None:
+def test_half_of_the_channels_come_a_frame_later() -> None:
+    features = torch.arange(12.0).view(1, 3, 4)
+    late = mossformer2.half_late(features)
+    assert late.tolist() == [[[0, 0, 2, 3], [0, 1, 6, 7], [4, 5, 10, 11]]]
+
+
+@pytest.mark.parametrize("frames", [50, 51])
+def test_dense_convolutions_are_grouped_ones(frames: int) -> None:
     module = mossformer2.DenseConvolutions(6)
-    features = torch.randn(2, 50, 6)
+    features = torch.randn(2, frames, 6)
     image = features.transpose(1, 2).unsqueeze(-1)
     first = F.conv2d(image, module.conv1.weight, padding=(19, 0), groups=6)
     first = module.prelu1(module.norm1(first))
@@ -35,14 +40,14 @@ def test_dense_convolutions_are_grouped_ones() -> None:
     second = F.conv2d(both, module.conv2.weight, padding=(38, 0), dilation=(2, 1), groups=6)
     expected = module.prelu2(module.norm2(second)).squeeze(-1).transpose(1, 2)
     with torch.no_grad():
-        assert torch.allclose(module(features), expected, atol=1e-4)
+        order = torch.tensor([0, 2, 4, 1, 3, 5])
+        assert torch.allclose(module(features[..., order]), expected, atol=1e-4)
 
 
 def test_rotation_depends_on_distance_only() -> None:
     rotary = mossformer2.Rotary(torch.nn.Parameter(mossformer2.rates(8)))
-    query = torch.randn(1, 1, 12).expand(1, 40, 12)
-    key = torch.randn(1, 1, 12).expand(1, 40, 12)
+    heads = torch.randn(2, 1, 12).expand(2, 40, 12).clone()
     with torch.no_grad():
-        turned_query, turned_key = rotary([query, key])
-    products = (turned_query[0] @ turned_key[0].T).diagonal(5)
+        query, key = mossformer2.rotate(heads, rotary(40))
+    products = (query @ key.T).diagonal(5)
     assert torch.allclose(products, products[:1].expand_as(products), atol=1e-4)
