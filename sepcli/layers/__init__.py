@@ -9,7 +9,7 @@ from sepcli.layers.dualpath import DualPathMasker
 from sepcli.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
 from sepcli.layers.linear import linear, pointwise
 from sepcli.layers.norms import GlobalNorm, cumulative_norm, global_gain, global_norm
-from sepcli.layers.recurrent import group_size, recur
+from sepcli.layers.recurrent import group_size, linear_of_parts, recur, run
 from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.layers.transformer import (
     LayerNorm,
@@ -17,6 +17,7 @@ from sepcli.layers.transformer import (
     SelfAttention,
     Transformer,
     TransformerLayer,
+    attend,
     sinusoids,
 )
 from sepcli.layers.waveform import (
@@ -40,6 +41,7 @@ __all__ = [
     "SelfAttention",
     "Transformer",
     "TransformerLayer",
+    "attend",
     "cumulative_norm",
     "decode",
     "depthwise",
@@ -51,11 +53,13 @@ __all__ = [
     "group_size",
     "half_overlap_padding",
     "linear",
+    "linear_of_parts",
     "mask_mixture",
     "merge",
     "merge_split",
     "pointwise",
     "recur",
+    "run",
     "segment",
     "sinusoids",
 ]

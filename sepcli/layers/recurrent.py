@@ -1,45 +1,97 @@
 """Recurrent layers over many sequences at once, at the speed of the processor's cache."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-GATE_BYTES = 2**24  # what one call computes before its first step; it should stay in the cache
+from sepcli.layers.linear import _fuses, linear
+
+HIDDEN_BYTES = 2**24  # what one call puts out, unless that is of too few sequences
+FEWEST = 80  # sequences of one call; with fewer the kernel is slower, most of all on two cores
+
+_LSTM = 2  # the kernel's number for this kind of layer
 
 
 def recur(
     rnn: nn.LSTM | nn.GRU,
     sequences: Tensor,
-    finish: Callable[[Tensor, Tensor], Tensor],
+    finish: Callable[[list[Tensor], Tensor], Tensor],
     *,
     time_first: bool = False,
     state: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Return `finish(rnn(s), s)` for all sequences s, laid out like them.
+    """Return `finish(run(rnn, s), s)` for all sequences s, laid out like them.
 
-    A recurrent layer first computes the gates of all steps, then walks through them. A few
-    sequences at a time keep the gates in the cache: measured 1.3 to 1.8 times as fast as all at
-    once on a processor. What `finish` does is then in the cache as well.
+    Some sequences at a time: that bounds what is held at once, and is no faster.
 
     Args:
         rnn: Time first, that is without `batch_first`.
         sequences: `[sequences, time, features]`, or `[time, sequences, features]`; any strides.
-        finish: Given `[time, sequences, hidden]` and `[time, sequences, features]`, returns
+        finish: Given what `run` returns and `[time, sequences, features]`, returns
             `[time, sequences, any]`; must not mix sequences.
         time_first: Which of the two layouts `sequences` has.
-        state: What all sequences start from, hidden and cell, each
-            `[layers * directions, 1, hidden]`; zeros without.
+        state: See `run`.
     """
     steps = sequences if time_first else sequences.transpose(0, 1)
     results = []
     for part in torch.split(steps, group_size(rnn, *steps.shape[:2]), dim=1):
-        first = None if state is None else _repeat(state, part.shape[1])
         part = part.contiguous()
-        result = finish(rnn(part, first)[0], part)
-        results.append(result if time_first else result.transpose(0, 1))
-    return torch.cat(results, dim=1 if time_first else 0)
+        results.append(finish(run(rnn, part, state), part))
+    joined = results[0] if len(results) == 1 else torch.cat(results, dim=1)
+    return joined if time_first else joined.transpose(0, 1)
+
+
+def run(
+    rnn: nn.LSTM | nn.GRU, steps: Tensor, state: tuple[Tensor, Tensor] | None = None
+) -> list[Tensor]:
+    """Return what a recurrent layer puts out, in parts for `linear_of_parts`.
+
+    Each is `[time, sequences, hidden]`. Without autograd, those of an LSTM's directions are not
+    joined, as the layer itself would do: a copy that takes as long as half the linear layer.
+
+    Args:
+        rnn: Time first, that is without `batch_first`.
+        steps: `[time, sequences, features]`, contiguous.
+        state: What all sequences start from, hidden and cell, each
+            `[layers * directions, 1, hidden]`; zeros without.
+    """
+    count = steps.shape[1]
+    first = None if state is None else [part.expand(-1, count, -1).contiguous() for part in state]
+    plain = isinstance(rnn, nn.LSTM) and rnn.num_layers == 1 and rnn.bias and not rnn.proj_size
+    if not plain or not _fuses(steps, rnn.get_parameter("weight_hh_l0")):
+        return [rnn(steps, first and tuple(first))[0]]
+    first = first or [steps.new_zeros(2, count, rnn.hidden_size)] * 2
+    # Kind and sizes; biases; not bidirectional, batch first or training.
+    options = (_LSTM, rnn.hidden_size, 1, True, False, False, False)
+    kernel = torch.ops.aten.mkldnn_rnn_layer
+    parts = []
+    for direction in range(1 + rnn.bidirectional):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        given: list[Any] = [rnn.get_parameter(f"{n}_l0{'_reverse' * direction}") for n in names]
+        given += [part[direction : direction + 1] for part in first]
+        parts.append(kernel(steps, *given, bool(direction), [], *options)[0])
+    return parts
+
+
+def linear_of_parts(
+    parts: Sequence[Tensor], weight: Tensor, bias: Tensor, residual: Tensor | None = None
+) -> Tensor:
+    """Return `linear` of features that lie in parts, plus `residual` if given.
+
+    Args:
+        parts: `[..., some of the inputs]` each.
+        weight: `[outputs, inputs]`.
+        bias: `[outputs]`.
+        residual: `[..., outputs]`.
+    """
+    columns = torch.split(weight, [part.shape[-1] for part in parts], dim=1)
+    total = linear(parts[0], columns[0].contiguous(), bias, residual=residual)
+    for part, those in zip(parts[1:], columns[1:], strict=True):
+        total = linear(part, those.contiguous(), residual=total)
+    return total
 
 
 def group_size(rnn: nn.LSTM | nn.GRU, time: int, count: int) -> int:
@@ -47,10 +99,6 @@ def group_size(rnn: nn.LSTM | nn.GRU, time: int, count: int) -> int:
     weight = rnn.get_parameter("weight_hh_l0")
     if weight.device.type != "cpu":
         return max(count, 1)
-    wanted = GATE_BYTES // (time * weight.shape[0] * weight.element_size())
-    return math.ceil(count / max(1, round(count / max(wanted, 16))))
-
-
-def _repeat(state: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
-    hidden, cell = state
-    return hidden.expand(-1, count, -1).contiguous(), cell.expand(-1, count, -1).contiguous()
+    directions = 1 + rnn.bidirectional
+    wanted = HIDDEN_BYTES // (directions * time * rnn.hidden_size * weight.element_size())
+    return math.ceil(count / max(1, round(count / max(wanted, FEWEST))))

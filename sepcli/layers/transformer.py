@@ -1,5 +1,6 @@
 """Transformer layers and positions, with the parameter names of the published checkpoints."""
 
+import itertools
 import math
 
 import torch
@@ -8,6 +9,8 @@ from torch.nn import functional as F
 
 from sepcli.layers.linear import linear
 
+SHORT, NARROW = 256, 16  # frames and features of a head, at most, for `attend` to multiply itself
+SCORE_BYTES = 2**20  # what it holds of scores at a time
 BLOCK_FRAMES = 2048  # what one pass through a stack takes at a time; its temporaries stay in cache
 
 
@@ -48,6 +51,27 @@ class Positions(nn.Module):
         return torch.cat([self.pe[0], sinusoids(rows, length, dim, like=self.pe)])
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return scaled dot-product attention, `[rows, heads, time, width]` of three of that shape.
+
+    Torch's fused kernel takes a few frames of one head at a time; where sequences are short and
+    heads narrow, a second core does not make it faster. Products of a head in many rows do use it,
+    read strided heads as they lie, and their scores stay in the cache.
+    """
+    rows, heads, time, width = query.shape
+    plain = query.device.type == "cpu" and query.dtype == torch.float32
+    if torch.is_grad_enabled() or not plain or time > SHORT or width > NARROW:
+        return F.scaled_dot_product_attention(query, key, value)
+    result = query.new_empty(rows, time, heads, width).transpose(1, 2)  # heads join without a copy
+    none, step = query.new_zeros(1, 1, 1), max(1, SCORE_BYTES // (4 * time * time))
+    for start, head in itertools.product(range(0, rows, step), range(heads)):
+        some = slice(start, start + step), head
+        turned = key[some].transpose(1, 2)
+        scores = torch.baddbmm(none, query[some], turned, beta=0, alpha=width**-0.5)
+        result[some] = torch.bmm(scores.softmax(-1), value[some])
+    return result
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention with the parameters of `nn.MultiheadAttention`.
 
@@ -71,7 +95,7 @@ class SelfAttention(nn.Module):
         projected = linear(features, self.in_proj_weight, self.in_proj_bias)
         heads = projected.view(batch, time, 3, self.heads, dim // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attend(query, key, value)
         attended = attended.transpose(1, 2).reshape(batch, time, dim)
         return linear(attended, self.out_proj.weight, self.out_proj.bias, residual=residual)
 

@@ -21,9 +21,11 @@ from sepcli.layers import (
     gate_features,
     global_norm,
     linear,
+    linear_of_parts,
     merge_split,
     pointwise,
     recur,
+    run,
     segment,
 )
 
@@ -123,11 +125,15 @@ class Block(nn.Module):
         """Return `[segments, batch, frames, features]` for the same."""
         intra, inter = self.intra_linear, self.inter_linear
         within = self.intra_RNN(
-            segments.flatten(0, 1), lambda hidden: linear(hidden, intra.weight, intra.bias), False
+            segments.flatten(0, 1),
+            lambda hidden: linear_of_parts(hidden, intra.weight, intra.bias),
+            False,
         )
         segments = self.intra_norm(within.view(segments.shape), segments)
         across = self.inter_RNN(
-            segments.flatten(1, 2), lambda hidden: linear(hidden, inter.weight, inter.bias), True
+            segments.flatten(1, 2),
+            lambda hidden: linear_of_parts(hidden, inter.weight, inter.bias),
+            True,
         )
         normalised: Tensor = self.inter_norm(across.view(segments.shape), segments)
         return normalised
@@ -150,19 +156,18 @@ class Recurrence(nn.Module):
             self.width += config.bottleneck
 
     def forward(
-        self, sequences: Tensor, project: Callable[[Tensor], Tensor], time_first: bool
+        self, sequences: Tensor, project: Callable[[list[Tensor]], Tensor], time_first: bool
     ) -> Tensor:
         """Return `project(hidden)` for all sequences; for the layout see `recur`."""
-        rnns = list(self.children())
+        rnns = [rnn for rnn in self.children() if isinstance(rnn, nn.LSTM | nn.GRU)]
 
-        def finish(hidden: Tensor, part: Tensor) -> Tensor:
-            if len(rnns) == 2:
-                hidden = torch.cat([hidden * rnns[1](part)[0], part], dim=-1)
+        def finish(hidden: list[Tensor], part: Tensor) -> Tensor:
+            for second in rnns[1:]:
+                others = run(second, part)
+                hidden = [*(a * b for a, b in zip(hidden, others, strict=True)), part]
             return project(hidden)
 
-        first = rnns[0]
-        assert isinstance(first, nn.LSTM | nn.GRU)
-        return recur(first, sequences, finish, time_first=time_first)
+        return recur(rnns[0], sequences, finish, time_first=time_first)
 
 
 class Norm(nn.Module):

@@ -23,8 +23,9 @@ from sepcli.layers import (
     gate_features,
     global_norm,
     group_size,
-    linear,
+    linear_of_parts,
     merge_split,
+    run,
     segment,
 )
 
@@ -123,13 +124,15 @@ class Layer(nn.Module):
         """Return `[sequences, time, features]` for the same, of any strides."""
         count, time, _ = sequences.shape
         size = group_size(self.recurrent, time, count)
-        return torch.cat([self._few(part.contiguous()) for part in torch.split(sequences, size)])
+        parts = [self._few(part.contiguous()) for part in torch.split(sequences, size)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _few(self, sequences: Tensor) -> Tensor:
         features = self.norm_mha(self.mha(sequences, residual=sequences))
         steps = features.transpose(0, 1).contiguous()
-        hidden = self.recurrent(steps)[0].relu()
-        output = linear(hidden, self.linear.weight, self.linear.bias, residual=steps)
+        own = not torch.is_grad_enabled()  # autograd needs what the recurrence put out
+        hidden = [F.relu(part, inplace=own) for part in run(self.recurrent, steps)]
+        output = linear_of_parts(hidden, self.linear.weight, self.linear.bias, residual=steps)
         normed: Tensor = self.norm_ff(output.transpose(0, 1).contiguous())
         return normed
 

@@ -25,7 +25,7 @@ No code or weights of the separation network are public. What the paper leaves o
   multiply, a 1×1 convolution without bias, and ReLU masks on the encoder's features.
 - Dropout of the attention's weights and output, in training only.
 
-Layout: `[segments, batch, frames, features]` throughout.
+Layout: `[frames, segments, batch, features]` throughout: neither half of a block transposes it.
 """
 
 from dataclasses import dataclass
@@ -35,11 +35,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.layers import (
+    attend,
     decode,
     encode,
     gated_masks,
     global_norm,
     linear,
+    linear_of_parts,
     merge_split,
     recur,
     segment,
@@ -118,8 +120,8 @@ class Network(nn.Module):
         length, frames = self.config.segment, features.shape[1]
         narrow = linear(self.norm(features), self.bottleneck.weight)  # [B, L, D]
         segments = segment(narrow, length, length // 2, length, length)  # [B, Z, K, D]
-        segments = self.blocks(segments.transpose(0, 1).contiguous())  # [Z, B, K, D]
-        activated = self.activation(segments.transpose(0, 1))  # [B, Z, K, D]
+        segments = self.blocks(segments.permute(2, 1, 0, 3).contiguous())  # [K, Z, B, D]
+        activated = self.activation(segments.permute(2, 1, 0, 3))  # [B, Z, K, D]
         split = merge_split(activated, self.split, length // 2, length, frames)  # [B, L, S * D]
         split = split.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
         return gated_masks(split, self.output, self.gate, self.mask.weight)
@@ -142,25 +144,26 @@ class Block(nn.Module):
         self.global_norm = GlobalNorm(width, eps=1e-5)
 
     def forward(self, segments: Tensor) -> Tensor:
-        """Return `[segments, batch, frames, features]` for the same."""
-        # Z: segments, B: batch, K: frames, Q: positions, D: features
+        """Return `[frames, segments, batch, features]` for the same."""
+        # K: frames, Z: segments, B: batch, Q: positions, D: features
         project = self.project
         state = (self.first_hidden.expand(2, -1, -1), self.first_cell.expand(2, -1, -1))
         local = recur(
             self.rnn,
-            segments.flatten(0, 1),
-            lambda hidden, _: linear(hidden, project.weight, project.bias),
+            segments.flatten(1, 2),
+            lambda hidden, _: linear_of_parts(hidden, project.weight, project.bias),
+            time_first=True,
             state=state,
         )
         segments = self.local_norm(local.view(segments.shape), segments)
-        few = self.attend(along_frames(segments, self.shrink))  # [Z, B, Q, D]
-        across = along_frames(few, self.expand)  # [Z, B, K, D]
+        few = self.attend(along_frames(segments, self.shrink))  # [Q, Z, B, D]
+        across = along_frames(few, self.expand)  # [K, Z, B, D]
         normalised: Tensor = self.global_norm(across, segments)
         return normalised
 
 
 class SegmentAttention(nn.Module):
-    """Attention of every position to itself across segments, `[segments, batch, Q, features]`."""
+    """Attention of every position to itself across segments, `[Q, segments, batch, features]`."""
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -173,33 +176,35 @@ class SegmentAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape."""
-        # Z: segments, R: rows, one for each position of each of the batch, H: heads, E: their width
-        num_segments, batch, positions, width = features.shape
-        sequences = features.flatten(1, 2)  # [Z, R, D]
-        table = sinusoids(0, num_segments, width, like=sequences).unsqueeze(1)
-        sequences = self.first_norm(sequences) + table
+        # Q: positions, Z: segments, B: batch, H: heads, E: features of one
+        positions, num_segments, batch, width = features.shape
+        table = sinusoids(0, num_segments, width, like=features).unsqueeze(1)
+        sequences = self.first_norm(features) + table
         projected = linear(sequences, self.project_in.weight, self.project_in.bias)
-        heads = projected.view(num_segments, batch * positions, 3, self.num_heads, -1)
-        # Copied in order, heads as narrow as these take half the time.
-        query, key, value = heads.permute(2, 1, 3, 0, 4).contiguous()  # each [R, H, Z, E]
+        heads = projected.view(positions, num_segments, batch, 3, self.num_heads, -1)
+        # Features of a head first, heads as narrow as these multiply faster.
+        turned = heads.permute(3, 0, 2, 4, 5, 1).contiguous()  # [3, Q, B, H, E, Z]
+        query, key, value = turned.flatten(1, 2).transpose(-1, -2)  # each [Q * B, H, Z, E]
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        attended = attended.permute(2, 0, 1, 3).reshape(sequences.shape)  # [Z, R, D]
+        if dropout:
+            attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        else:
+            attended = attend(query, key, value)
+        split = attended.view(positions, batch, *attended.shape[1:])  # [Q, B, H, Z, E]
+        attended = split.permute(0, 3, 1, 2, 4).reshape(features.shape)
         output = linear(attended, self.project_out.weight, self.project_out.bias)
         normed: Tensor = self.last_norm(sequences + F.dropout(output, dropout))
-        return normed.view(features.shape)
+        return normed
 
 
 def along_frames(segments: Tensor, layer: nn.Linear) -> Tensor:
-    """Return a linear map over the last dimension but one, without transposing anything."""
-    products = segments.flatten(0, 1)
-    weight = layer.weight.expand(len(products), -1, -1)
-    mapped = torch.baddbmm(layer.bias.unsqueeze(-1), weight, products)
-    return mapped.view(*segments.shape[:2], *mapped.shape[1:])
+    """Return a linear map over the first dimension."""
+    mapped = torch.addmm(layer.bias.unsqueeze(-1), layer.weight, segments.flatten(1))
+    return mapped.view(-1, *segments.shape[1:])
 
 
 class GlobalNorm(nn.Module):
-    """Norm over all of a row, `[batch, frames, features]` or `[segments, batch, …]`."""
+    """Norm over all of a row, `[batch, frames, features]`, or batch third of four."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -208,9 +213,9 @@ class GlobalNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Return normalised features; with a residual, segments come first and it is added."""
+        """Return normalised features; with a residual, batch is third, and it is added."""
         if residual is None:
             return global_norm(features, self.weight, self.bias, self.eps)
-        rows, other = features.transpose(0, 1), residual.transpose(0, 1)
+        rows, other = features.movedim(2, 0), residual.movedim(2, 0)
         normed = global_norm(rows, self.weight, self.bias, self.eps, residual=other)
-        return normed.transpose(0, 1)
+        return normed.movedim(0, 2)

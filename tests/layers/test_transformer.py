@@ -24,6 +24,20 @@ def test_attention_is_that_of_torch() -> None:
         assert torch.allclose(ours(features, residual=features), expected + features, atol=1e-6)
 
 
+@pytest.mark.parametrize("score_bytes", [1, 2**20])
+@pytest.mark.parametrize("limit", ["SHORT", "NARROW", None])
+def test_products_attend_as_the_fused_kernel(
+    score_bytes: int, limit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformer, "SCORE_BYTES", score_bytes)
+    if limit:
+        monkeypatch.setattr(transformer, limit, 1)  # then it is the fused kernel
+    query, key, value = randn(3, 5, 2, 4, 9).transpose(-1, -2)  # features first in memory
+    expected = nn.functional.scaled_dot_product_attention(query, key, value)
+    with torch.no_grad():
+        assert torch.allclose(transformer.attend(query, key, value), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_transformer_layer_is_that_of_torch(norm_first: bool) -> None:
     theirs = nn.TransformerEncoderLayer(

@@ -1,22 +1,27 @@
 import pytest
 import torch
+from torch import Tensor
 
 from sepcli.networks.dprnn import Block, Config
 
 NARROW = Config(bottleneck=6, hidden=5, segment=8, hop=4)
 
 
+def joined(hidden: list[Tensor]) -> Tensor:
+    return torch.cat(hidden, dim=-1)
+
+
 def test_block_reaches_everything_in_two_steps() -> None:
     torch.manual_seed(0)
     block = Block(NARROW).eval()
     segments = torch.randn(5, 1, 8, 6)
-    within = block.intra_RNN(segments.flatten(0, 1), lambda hidden: hidden, False)
+    within = block.intra_RNN(segments.flatten(0, 1), joined, False)
     changed = segments.clone()
     changed[2, 0, 3] += 1
-    moved = block.intra_RNN(changed.flatten(0, 1), lambda hidden: hidden, False) != within
+    moved = block.intra_RNN(changed.flatten(0, 1), joined, False) != within
     assert moved.any(-1).any(-1).tolist() == [False, False, True, False, False]
-    across = block.inter_RNN(segments.flatten(1, 2), lambda hidden: hidden, True)
-    moved = block.inter_RNN(changed.flatten(1, 2), lambda hidden: hidden, True) != across
+    across = block.inter_RNN(segments.flatten(1, 2), joined, True)
+    moved = block.inter_RNN(changed.flatten(1, 2), joined, True) != across
     assert moved.any(-1).any(0).tolist() == [frame == 3 for frame in range(8)]
 
 

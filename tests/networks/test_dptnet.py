@@ -6,7 +6,8 @@ from sepcli.networks.dptnet import Config, Layer
 
 
 def test_layer_treats_sequences_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrent, "GATE_BYTES", 1)  # several groups
+    monkeypatch.setattr(recurrent, "HIDDEN_BYTES", 1)
+    monkeypatch.setattr(recurrent, "FEWEST", 16)  # several groups
     torch.manual_seed(0)
     layer = Layer(Config(num_filters=8, hidden=5, num_heads=2), bidirectional=True).eval()
     sequences = torch.randn(9, 40, 8).transpose(0, 1)  # strided, as between two layers

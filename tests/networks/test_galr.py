@@ -52,25 +52,29 @@ def test_stages_have_the_shapes_of_the_paper() -> None:
     assert network(torch.randn(2, 8 * 30)).shape == (2, 2, 240)
     assert shapes["norm"] == ((2, 31, 8), (2, 31, 8))
     segments = (31 + 10) // 5 + 1
-    assert shapes["block"] == ((segments, 2, 10, 8),) * 2
-    assert shapes["attend"] == ((segments, 2, 3, 8),) * 2
+    assert shapes["block"] == ((10, segments, 2, 8),) * 2
+    assert shapes["attend"] == ((3, segments, 2, 8),) * 2
 
 
 def test_attention_does_not_mix_positions() -> None:
     torch.manual_seed(0)
     attention = galr.SegmentAttention(8, 2, 0.0).eval()
-    features = torch.randn(5, 2, 3, 8)
+    features = torch.randn(3, 5, 2, 8)
     changed = features.clone()
-    changed[4, 1, 2] += 1
-    moved = (attention(changed) - attention(features)).abs().sum((0, 3)) > 0
-    assert moved.tolist() == [[False] * 3, [False, False, True]]  # in all segments of that one
+    changed[2, 4, 1, 0] += 1
+    moved = (attention(changed) - attention(features)).abs().sum((1, 3)) > 0
+    assert moved.tolist() == [
+        [False] * 2,
+        [False] * 2,
+        [False, True],
+    ]  # in all segments of that one
 
 
 def test_attention_knows_the_order_of_segments() -> None:
     torch.manual_seed(0)
     attention = galr.SegmentAttention(8, 2, 0.0).eval()
-    features = torch.randn(5, 1, 3, 8)
-    assert not torch.allclose(attention(features.flip(0)), attention(features).flip(0), atol=1e-3)
+    features = torch.randn(3, 5, 1, 8)
+    assert not torch.allclose(attention(features.flip(1)), attention(features).flip(1), atol=1e-3)
 
 
 @pytest.mark.parametrize(
