@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.groupcomm import TAC, SumBlock, each, normalise, pointwise
-from sepcli.layers import half_overlap_padding, linear, merge, segment
+from sepcli.layers import half_overlap_padding, linear, linear_of_parts, merge, run, segment
 
 TILE_ROWS = 2048
 """Group sequences that go through the context codec at once: their widest map takes 12 MB."""
@@ -116,7 +116,8 @@ class ProjectedLSTM(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return `[steps, rows, features]` for the same."""
-        return linear(self.rnn(steps)[0], self.proj.weight, self.proj.bias)
+        parts = run(self.rnn, steps.contiguous())
+        return linear_of_parts(parts, self.proj.weight, self.proj.bias)
 
 
 class ContextRNN(nn.Module):

@@ -24,7 +24,7 @@ from sepcli.ublock.block import Gate, UBlock
 from sepcli.ublock.parts import KERNEL, ConvNorm, children, doubles, image, nearest, sequence
 
 TILE = 1 << 18
-"""Features of a tile: one megabyte in single precision."""
+"""Features of a tile for each thread: one megabyte in single precision."""
 
 HALF = KERNEL // 2
 
@@ -64,7 +64,9 @@ def affine(mean: Tensor, square: Tensor, part: ConvNorm) -> Affine:
     return scale, norm.bias - scale * mean
 
 
-def convolve(features: Tensor, conv: nn.Conv1d, span: Span, start: int) -> Tensor:
+def convolve(
+    features: Tensor, conv: nn.Conv1d, span: Span, start: int, *, folded: Affine | None = None
+) -> Tensor:
     """Return frames `span` of a depthwise convolution.
 
     Args:
@@ -73,10 +75,12 @@ def convolve(features: Tensor, conv: nn.Conv1d, span: Span, start: int) -> Tenso
         conv: The convolution.
         span: First output frame and the one after the last.
         start: Frame of the input that the stretch starts with.
+        folded: Weight and bias in place of the convolution's own.
     """
     stride, channels = conv.stride[0], features.shape[1]
-    weight, picture = conv.weight.unsqueeze(2), image(features.unsqueeze(0))
-    result = F.conv2d(picture, weight, conv.bias, (1, stride), (0, HALF), groups=channels)
+    weight, bias = folded or (conv.weight, conv.bias)
+    picture, padding = image(features.unsqueeze(0)), (0, HALF)
+    result = F.conv2d(picture, weight.unsqueeze(2), bias, (1, stride), padding, groups=channels)
     first = (stride * span[0] - start) // stride
     return sequence(result)[0, first : first + span[1] - span[0]]
 
@@ -101,7 +105,7 @@ class Tiled:
         for _ in self.stages[1:]:
             self.lengths.append((self.lengths[-1] + 1) // 2)
         self.channels = conv.out_channels
-        self.tile = max(TILE // self.channels, 2 * KERNEL)
+        self.tile = max(TILE * torch.get_num_threads() // self.channels, 2 * KERNEL)
         self.weight = conv.weight.flatten(1)
         precise = self.weight.double()
         self.gram, self.column = precise.t() @ precise, precise.sum(0)
@@ -169,12 +173,21 @@ class Tiled:
     def next_scale(self, level: int, finer: Affine) -> tuple[Tensor, Tensor]:
         """Fill scale `level` from the normalised scale before; return its means by channel."""
         frames, sums = self.lengths[level], Sums(by_channel=True)
+        source, conv = self.scales[level - 1], self.stages[level].conv
         scale, offset = finer
+        taps = conv.weight.squeeze(1) * offset.unsqueeze(1)  # what each adds to every frame
+        assert conv.bias is not None
+        folded = conv.weight * scale.view(-1, 1, 1), conv.bias + taps.sum(1)
+        # Before the first and after the last frame there is zero, and not the offset.
+        beyond = 2 * frames + HALF - 1 - len(source)
         for start, stop in self.spans(frames):
             low = max(0, 2 * start - HALF)
-            high = min(self.lengths[level - 1], 2 * (stop - 1) + HALF + 1)
-            inner = torch.addcmul(offset, self.scales[level - 1][low:high], scale)
-            tile = convolve(inner, self.stages[level].conv, (start, stop), low)
+            high = min(len(source), 2 * (stop - 1) + HALF + 1)
+            tile = convolve(source[low:high], conv, (start, stop), low, folded=folded)
+            if start == 0:
+                tile[0] -= taps[:, :HALF].sum(1)
+            if stop == frames:
+                tile[-1] -= taps[:, -beyond:].sum(1)
             self.scales[level][start:stop] = tile
             sums.add(tile)
         return sums.by_channel(frames)
