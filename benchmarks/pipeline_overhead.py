@@ -4,7 +4,8 @@
     python benchmarks/pipeline_overhead.py --clock wall
 
 One long recording and many short ones go through the code that `sepcli separate` runs, in this
-process and after a warm-up: neither start-up nor loading counts. Every run writes to a new folder.
+process and after a warm-up: neither start-up nor loading counts. Every run writes to a new folder
+in $TMPDIR: a disk that is slow to make files shows. `TMPDIR=/dev/shm` leaves the disk out.
 
 By default each stage is timed by the clock of the thread that it runs in, so waiting and other
 programs do not count, and what is hidden behind the network in other threads does. `rest` is what
@@ -32,6 +33,7 @@ import torch
 from conversations import make_conversation, recipes
 
 from sepcli import Separator, batch, benchmark, delivery, weights
+from sepcli.allocator import keep_freed_memory
 from sepcli.delivery import OutputOptions
 from sepcli.outputs import Job
 from sepcli.recording import Recording
@@ -188,6 +190,7 @@ def main() -> None:
         clock = Clock()
         watch(clock)
         run = functools.partial(run_in_processor_time, clock)
+    keep_freed_memory()  # as the command does
     stages = STAGES[arguments.clock]
     print("| model | recordings |" + "".join(f" {stage} [s] |" for stage in stages) + " share |")
     print("|---" * (len(stages) + 3) + "|", flush=True)

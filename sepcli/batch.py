@@ -4,8 +4,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -26,8 +26,7 @@ from sepcli.recording import Recording
 from sepcli.spool import MemorySpool, Spool, default_spool_folder, spool_key
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
-SHORT_AHEAD = 8  # as many where they fit into memory: one after another they take half the time
-HEAD_START_SECONDS = 0.02  # for reading and writing, before the network takes all cores again
+WRITE_BEHIND = 16  # recordings that wait to be written; they come as TOGETHER_CHUNKS at once
 TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
 IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
@@ -63,11 +62,6 @@ class _Work:
     job: Job
     recording: Recording
     started: float
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether it is so short that it needs no files."""
-        return isinstance(self.recording.spool, MemorySpool)
 
 
 def separate_jobs(
@@ -105,7 +99,6 @@ def separate_jobs(
                         continue
                     on_read(prepared.recording)
                     under_way[id(prepared.recording)] = prepared
-                    _let_finish(writing, separator)
                     yield prepared.recording
 
             for recording, failure in separator.process(recordings(), on_chunk):
@@ -115,7 +108,7 @@ def separate_jobs(
                 else:
                     _release(work, under_way)
                     outcomes.append(Outcome(work.job, failure))
-                while len(writing) > READ_AHEAD or (writing and writing[0].done()):
+                while len(writing) > WRITE_BEHIND or (writing and writing[0].done()):
                     outcomes.append(writing.popleft().result())
                 while outcomes:
                     yield outcomes.popleft()
@@ -139,32 +132,17 @@ def _read_ahead(
     """Yield recordings in order, read in the background, never more than a few ahead."""
     coming: deque[Future[_Work | Outcome]] = deque()
     rest = iter(jobs)
-    ahead = READ_AHEAD
     try:
         while True:
-            if len(coming) < READ_AHEAD:
-                for job in islice(rest, ahead - len(coming)):
-                    coming.append(reader.submit(_prepare, separator, job, options, cancelled))
+            for job in islice(rest, READ_AHEAD - len(coming)):
+                coming.append(reader.submit(_prepare, separator, job, options, cancelled))
             if not coming:
                 return
-            prepared = coming.popleft().result()
-            is_short = isinstance(prepared, _Work) and prepared.is_in_memory
-            ahead = SHORT_AHEAD if is_short else READ_AHEAD
-            _let_finish(coming, separator)
-            yield prepared
+            yield coming.popleft().result()
     finally:
         for future in coming:
             if not future.cancel():
                 _discard(future)
-
-
-def _let_finish(futures: Collection[Future[Any]], separator: Separator) -> None:
-    """Wait a moment for reading and writing where the network would compete with it for cores.
-
-    Each would keep the other waiting: for Python's lock, and for what both drive out of the caches.
-    """
-    if futures and separator.runner.device.type == "cpu":
-        wait(futures, HEAD_START_SECONDS)
 
 
 def _discard(future: Future[_Work | Outcome]) -> None:

@@ -31,8 +31,8 @@ BLOCK_SAMPLES = 1 << 16
 CHUNKS_TO_TIDY = 16  # about as many as two minutes have
 # What is done with the estimates of a chunk costs half as much if the code for it is still in the
 # caches from another chunk, and not driven out by the network.
-TOGETHER_CHUNKS = 8
-TOGETHER_SECONDS = 0.2  # a user who watches should not see the difference
+TOGETHER_CHUNKS = 16
+TOGETHER_SECONDS = 0.5  # a user who watches should not mind the difference
 
 _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
 

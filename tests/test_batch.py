@@ -8,11 +8,11 @@ import soundfile
 import torch
 
 from sepcli import spool as spool_module
-from sepcli.batch import RESUMABLE_SECONDS, SHORT_AHEAD, Outcome, separate_jobs
+from sepcli.batch import READ_AHEAD, RESUMABLE_SECONDS, Outcome, separate_jobs
 from sepcli.delivery import OutputOptions
 from sepcli.errors import AudioError, OutputError
 from sepcli.outputs import Job, Naming, plan_jobs
-from sepcli.pipeline import SeparationOptions, Separator
+from sepcli.pipeline import TOGETHER_CHUNKS, SeparationOptions, Separator
 from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
 
 
@@ -332,7 +332,7 @@ def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
         on_read=lambda recording: read.append(1),
     )
     next(outcomes)
-    assert len(read) <= 2 * SHORT_AHEAD
+    assert len(read) <= TOGETHER_CHUNKS + READ_AHEAD
     assert len(list(outcomes)) == 23
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sepcli.audio import wav
 from sepcli.audio.pending import PendingFile
-from sepcli.audio.sndfile import SndfileDecoder
+from sepcli.audio.sndfile import NOT_RECOGNISED, SndfileDecoder
 from sepcli.audio.wav import WavEncoder, wav_decoder
 
 RATE = 22_050
@@ -108,7 +108,10 @@ def test_what_we_read_ourselves_libsndfile_reads_the_same(tmp_path, kind, change
         if ours is None:
             return
         got = ours.read(1000)
-        theirs = SndfileDecoder(file)
+        try:
+            theirs = SndfileDecoder(file)
+        except NOT_RECOGNISED:  # it takes offence at chunks that say nothing about the sound
+            return
         expected = theirs.read(1000)
         for name in ("sample_rate", "num_channels", "num_samples", "format", "subtype"):
             assert getattr(ours, name) == getattr(theirs, name)
