@@ -51,17 +51,22 @@ class Positions(nn.Module):
         return torch.cat([self.pe[0], sinusoids(rows, length, dim, like=self.pe)])
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
     """Return scaled dot-product attention, `[rows, heads, time, width]` of three of that shape.
 
     Torch's fused kernel takes a few frames of one head at a time; where sequences are short and
     heads narrow, a second core does not make it faster. Products of a head in many rows do use it,
-    read strided heads as they lie, and their scores stay in the cache.
+    and their scores stay in the cache. Without autograd and dropout only.
     """
     rows, heads, time, width = query.shape
     plain = query.device.type == "cpu" and query.dtype == torch.float32
-    if torch.is_grad_enabled() or not plain or time > SHORT or width > NARROW:
-        return F.scaled_dot_product_attention(query, key, value)
+    trains = torch.is_grad_enabled() or dropout > 0
+    if trains or not plain or time > SHORT or width > NARROW:
+        if width < NARROW:  # copied in order, these take half the time
+            query, key, value = (part.contiguous() for part in (query, key, value))
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    if width < NARROW:  # and here with features first
+        query, key, value = (part.mT.contiguous().mT for part in (query, key, value))
     result = query.new_empty(rows, time, heads, width).transpose(1, 2)  # heads join without a copy
     none, step = query.new_zeros(1, 1, 1), max(1, SCORE_BYTES // (4 * time * time))
     for start, head in itertools.product(range(0, rows, step), range(heads)):

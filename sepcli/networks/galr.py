@@ -182,14 +182,9 @@ class SegmentAttention(nn.Module):
         sequences = self.first_norm(features) + table
         projected = linear(sequences, self.project_in.weight, self.project_in.bias)
         heads = projected.view(positions, num_segments, batch, 3, self.num_heads, -1)
-        # Features of a head first, heads as narrow as these multiply faster.
-        turned = heads.permute(3, 0, 2, 4, 5, 1).contiguous()  # [3, Q, B, H, E, Z]
-        query, key, value = turned.flatten(1, 2).transpose(-1, -2)  # each [Q * B, H, Z, E]
+        query, key, value = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)  # each [Q * B, H, Z, E]
         dropout = self.dropout if self.training else 0.0
-        if dropout:
-            attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        else:
-            attended = attend(query, key, value)
+        attended = attend(query, key, value, dropout)
         split = attended.view(positions, batch, *attended.shape[1:])  # [Q, B, H, Z, E]
         attended = split.permute(0, 3, 1, 2, 4).reshape(features.shape)
         output = linear(attended, self.project_out.weight, self.project_out.bias)

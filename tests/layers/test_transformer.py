@@ -25,13 +25,13 @@ def test_attention_is_that_of_torch() -> None:
 
 
 @pytest.mark.parametrize("score_bytes", [1, 2**20])
-@pytest.mark.parametrize("limit", ["SHORT", "NARROW", None])
+@pytest.mark.parametrize(("short", "narrow"), [(9, 16), (9, 4), (8, 16), (9, 3)])
 def test_products_attend_as_the_fused_kernel(
-    score_bytes: int, limit: str | None, monkeypatch: pytest.MonkeyPatch
+    score_bytes: int, short: int, narrow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transformer, "SCORE_BYTES", score_bytes)
-    if limit:
-        monkeypatch.setattr(transformer, limit, 1)  # then it is the fused kernel
+    monkeypatch.setattr(transformer, "SHORT", short)  # the last two settings are the fused kernel
+    monkeypatch.setattr(transformer, "NARROW", narrow)
     query, key, value = randn(3, 5, 2, 4, 9).transpose(-1, -2)  # features first in memory
     expected = nn.functional.scaled_dot_product_attention(query, key, value)
     with torch.no_grad():
