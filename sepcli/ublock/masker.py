@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.ublock.block import UBlock
-from sepcli.ublock.parts import MakeNorm, child, normalise, pointwise
+from sepcli.ublock.parts import MakeNorm, child, normalise, pointwise, rectify
 from sepcli.ublock.tiled import Tiled
 
 
@@ -33,13 +33,15 @@ class Refinement(nn.Module):
 
     def repeat(self, features: Tensor, block: Callable[[Tensor], Tensor]) -> Tensor:
         """Return the features after all repeats of the block."""
-        mix, rectify = child(self.concat_block, 0, nn.Conv1d), child(self.concat_block, 1, nn.PReLU)
+        mix, act = child(self.concat_block, 0, nn.Conv1d), child(self.concat_block, 1, nn.PReLU)
         assert mix.bias is not None
         weight = mix.weight.flatten()
         refined = block(features)
         for _ in range(self.repeats - 1):
-            mixed = torch.addcmul(mix.bias, features + refined, weight)
-            refined = block(F.prelu(mixed, rectify.weight))
+            total = refined.add_(features)  # nobody else needs what the block returned
+            out = None if torch.is_grad_enabled() else total
+            mixed = torch.addcmul(mix.bias, total, weight, out=out)
+            refined = block(rectify(mixed, act))
         return refined
 
 
@@ -92,8 +94,8 @@ class RecurrentMasker(nn.Module):
         padded = F.pad(mixture, (margin, rest + margin)).unsqueeze(1)
         encoded = self.encoder(padded).transpose(1, 2).contiguous()  # [B, F, N]
         features = pointwise(normalise(encoded, self.ln), self.bottleneck)  # [B, F, C]
-        rectify, to_masks = child(self.mask_net, 0, nn.PReLU), child(self.mask_net, 1, nn.Conv1d)
-        refined = F.prelu(self.sm(features), rectify.weight)
+        act, to_masks = child(self.mask_net, 0, nn.PReLU), child(self.mask_net, 1, nn.Conv1d)
+        refined = rectify(self.sm(features), act)
         masks = pointwise(refined, to_masks).relu()  # [B, F, S * N]
         speakers = masks.reshape(*masks.shape[:2], self.num_speakers, -1)
         masked = (speakers * encoded.unsqueeze(2)).flatten(2)

@@ -290,7 +290,7 @@ class Tiled:
                     gated.mul_(gate.index_select(0, place - low))
                     gated.add_(added.index_select(0, place - low))
                 if level == 0:
-                    own = features[start:stop]
-                    output[start:stop] = linear(gated, self.out_weight, conv.bias, residual=own)
+                    found = linear(gated, self.out_weight, conv.bias)
+                    torch.add(features[start:stop], found, out=output[start:stop])
             source = buffer
         return output
