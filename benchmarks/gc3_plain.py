@@ -1,4 +1,4 @@
-"""GC3 in the published layout, on our weights; benchmarks/speed_tda.py times it.
+"""GC3 in the published layout, on our weights; benchmarks/speed_light.py times it.
 
 Features come before frames, every linear map is permuted to and from, the TAC concatenates, and
 all context stretches go through the codec at once.

@@ -1,15 +1,27 @@
 """A network and its plain structure by turns, beside the matrix products that it is made of.
 
-`compare` runs both, and between the runs times each matrix product of one forward pass alone, by
-the fastest kernel at hand; what these take together over what the network takes is its share of the
-machine's matrix-product rate, on its own shapes. The rest is what is left to win.
+Each form runs in a process of its own. sepcli's commands keep the memory that a network frees, see
+sepcli/allocator.py, and so does its process here; the plain form has what any program has that does
+not ask for more. `--memory kept` lets both keep it, `--memory returned` neither.
+
+Between the runs each matrix product of one forward pass is timed alone, by the fastest kernel at
+hand; what these take together over what the network takes is its share of the machine's
+matrix-product rate, on its own shapes. The rest is what is left to win.
+
+speed_heavy.py, speed_recurrent.py and speed_light.py say what the plain structure of each network
+is.
 """
 
 import argparse
+import importlib
+import multiprocessing
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -18,14 +30,33 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sepcli.allocator import keep_freed_memory
+from sepcli.networks import sepformer
 
-Call = Callable[[Tensor], Tensor]
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 TRIES = 3  # of one matrix product, between two runs of the networks
 
 HEADER = """\
 | network | audio | pairs of runs | plain | sepcli | ratio | products | share | GFLOP/s | differ |
 |---|---|---|---|---|---|---|---|---|---|"""
+
+
+SEPFORMER_HEADER = """\
+| network | audio | sepcli | our SepFormer | share of its time |
+|---|---|---|---|---|"""
+
+
+class Case(NamedTuple):
+    """A network to compare.
+
+    Attributes:
+        build: Makes it, with random weights.
+        plain: Makes its plain form, `[batch, time]` to estimates, from it and its weights.
+        sample_rate: Of its mixtures [Hz].
+    """
+
+    build: Callable[[], Any]
+    plain: Callable[[Any], Callable[[Tensor], Tensor]]
+    sample_rate: int
 
 
 class Product(NamedTuple):
@@ -92,72 +123,149 @@ def product_seconds(product: Product, clock: Callable[[], float]) -> float:
     return min(statistics.median(_timed(kernel, clock) for _ in range(TRIES)) for kernel in kernels)
 
 
-def compare(
-    name: str, ours: Call, plain: Call, mixture: Tensor, audio_seconds: float, options: Any
-) -> str:
-    """Return a row of the table for one network and one length of audio."""
-    clock = CLOCKS[options.clock]
-    times: dict[str, list[float]] = {"ours": [], "plain": [], "products": []}
-    with torch.no_grad(), Recorder() as recorder:  # in inference mode it would see attention whole
-        estimates = ours(mixture)
-    with torch.inference_mode():
-        begin = time.perf_counter()
-        while True:
-            start = clock()
-            theirs = plain(mixture)
-            times["plain"].append(clock() - start)
-            times["ours"].append(_timed(lambda: ours(mixture), clock))
-            times["products"].append(
-                sum(n * product_seconds(p, clock) for p, n in recorder.products.items())
-            )
-            pairs, spent = len(times["ours"]), time.perf_counter() - begin
-            if pairs >= options.repeats or spent * (pairs + 1) / pairs > options.budget:
-                break
-    difference = float((estimates - theirs).abs().max() / theirs.abs().max())
-    slow, fast, products = (statistics.median(times[k]) for k in ("plain", "ours", "products"))
-    flops = sum(n * product.flops for product, n in recorder.products.items())
-    return (
-        f"| {name} | {audio_seconds:g} s | {pairs} | {slow:.3f} s | {fast:.3f} s | "
-        f"{slow / fast:.2f} | {products:.3f} s | {products / fast:.0%} | "
-        f"{flops / fast / 1e9:.0f} of {flops / products / 1e9:.0f} | {difference:.0e} |"
-    )
+class Runner:
+    """One form of a network in a process of its own, which does what it is asked."""
+
+    def __init__(
+        self, module: str, name: str, form: str, seconds: float, options: argparse.Namespace
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        arguments = (other, module, name, form, seconds, options)
+        self._process = context.Process(target=_serve, args=arguments)
+        self._process.start()
+        other.close()
+
+    def ask(self, what: str) -> Any:
+        """Return the answer to `estimates`, `run` [s], `products` [s, operations] or `profile`."""
+        self._connection.send(what)
+        return self._connection.recv()
+
+    def stop(self) -> None:
+        """End the process."""
+        self._connection.send("stop")
+        self._process.join()
 
 
-def parser(description: str | None, names: Iterable[str]) -> argparse.ArgumentParser:
-    """Return the options that all programs with such a table have."""
-    options = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument("names", nargs="*", default=list(names), metavar="NAME")
-    options.add_argument("--seconds", type=float, nargs="+", default=[4, 30], help="of audio")
-    options.add_argument("--repeats", type=int, default=5, help="pairs of runs, at most")
-    options.add_argument(
-        "--budget", type=float, default=30, help="seconds a row; one pair at least"
-    )
-    options.add_argument("--threads", type=int, default=2)
-    options.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="wall",
-        help="processor time suffers less from other work",
-    )
-    options.add_argument(
-        "--memory",
-        choices=("kept", "returned"),
-        default="kept",
-        help="what the C library does with what either form frees; sepcli's commands keep it",
-    )
-    return options
-
-
-def prepare(options: argparse.Namespace) -> None:
-    """Set up the process as the options say, before there is a network."""
-    torch.set_num_threads(options.threads)
-    if options.memory == "kept":
+def _serve(
+    connection: Connection,
+    module: str,
+    name: str,
+    form: str,
+    seconds: float,
+    options: argparse.Namespace,
+) -> None:
+    """Answer what `Runner.ask` asks."""
+    if options.memory == "kept" or (options.memory == "own" and form != "plain"):
         keep_freed_memory()
+    torch.set_num_threads(options.threads)
+    case: Case = importlib.import_module(module).CASES[name]
+    torch.manual_seed(0)
+    network: Any = case.build().eval()
+    mixture = 0.1 * torch.randn(1, round(seconds * case.sample_rate))
+    if form == "sepformer":
+        network = sepformer.Network(sepformer.Config()).eval()
+    call = partial(case.plain(network) if form == "plain" else network, mixture)
+    clock = CLOCKS[options.clock]
+    recorder = Recorder()
+    while (asked := connection.recv()) != "stop":
+        if asked == "estimates":
+            with torch.no_grad(), recorder:  # inference mode would hide what attention multiplies
+                connection.send(call().numpy())
+        elif asked == "profile":
+            connection.send(_profile(call))
+        else:
+            with torch.inference_mode():
+                timed = _timed(call, clock) if asked == "run" else _products(recorder, clock)
+            connection.send(timed)
+
+
+def _products(recorder: Recorder, clock: Callable[[], float]) -> tuple[float, int]:
+    """Return the time [s] and the operations of all products of a forward pass."""
+    products = recorder.products.items()
+    seconds = sum(count * product_seconds(product, clock) for product, count in products)
+    return seconds, sum(count * product.flops for product, count in products)
+
+
+def _profile(call: Callable[[], object], top: int = 12) -> str:
+    """Return the operators that most of the time goes into, a line each."""
+    with (
+        torch.inference_mode(),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
+    ):
+        call()
+    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    most = sorted(spent.items(), key=lambda item: -item[1])[:top]
+    return "\n".join(
+        f"    {100 * time / sum(spent.values()):5.1f} %  {name}" for name, time in most
+    )
 
 
 def _timed(call: Callable[[], object], clock: Callable[[], float]) -> float:
     start = clock()
     call()
     return clock() - start
+
+
+def compare(module: str, name: str, seconds: float, options: argparse.Namespace) -> str:
+    """Return a row of the table for one network and one length of audio."""
+    ours, plain = (Runner(module, name, form, seconds, options) for form in ("ours", "plain"))
+    estimates, theirs = ours.ask("estimates"), plain.ask("estimates")
+    times: dict[str, list[float]] = {"ours": [], "plain": [], "products": []}
+    begin = time.perf_counter()
+    while True:
+        times["plain"].append(plain.ask("run"))
+        times["ours"].append(ours.ask("run"))
+        product_time, flops = ours.ask("products")
+        times["products"].append(product_time)
+        pairs, spent = len(times["ours"]), time.perf_counter() - begin
+        if pairs >= options.repeats or spent * (pairs + 1) / pairs > options.budget:
+            break
+    profile = "\n" + ours.ask("profile") if options.profile else ""
+    for runner in (ours, plain):
+        runner.stop()
+    difference = float(abs(estimates - theirs).max() / abs(theirs).max())
+    slow, fast, products = (statistics.median(times[k]) for k in ("plain", "ours", "products"))
+    return (
+        f"| {name} | {seconds:g} s | {pairs} | {slow:.3f} s | {fast:.3f} s | "
+        f"{slow / fast:.2f} | {products:.3f} s | {products / fast:.0%} | "
+        f"{flops / fast / 1e9:.0f} of {flops / products / 1e9:.0f} | {difference:.0e} |{profile}"
+    )
+
+
+def compare_to_sepformer(
+    module: str, name: str, seconds: float, options: argparse.Namespace
+) -> str:
+    """Return what share of our own SepFormer's time a network takes for as many samples."""
+    runners = [Runner(module, name, form, seconds, options) for form in ("ours", "sepformer")]
+    for runner in runners:
+        runner.ask("run")
+    times = [[runner.ask("run") for runner in runners] for _ in range(options.repeats)]
+    ours, sepformers = (statistics.median(column) for column in zip(*times, strict=True))
+    for runner in runners:
+        runner.stop()
+    return (
+        f"| {name} | {seconds:g} s | {ours:.3f} s | {sepformers:.3f} s | {ours / sepformers:.1%} |"
+    )
+
+
+def main(module: str, cases: dict[str, Case], description: str | None) -> None:
+    """Read the command line of the program in the file `module` and print its table."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", default=list(cases), metavar="NAME")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[4, 30], help="of audio")
+    parser.add_argument("--repeats", type=int, default=5, help="pairs of runs, at most")
+    parser.add_argument("--budget", type=float, default=30, help="seconds a row; at least one pair")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="other work disturbs wall")
+    parser.add_argument("--memory", choices=("own", "kept", "returned"), default="own")
+    parser.add_argument("--profile", action="store_true", help="print what our time goes into")
+    parser.add_argument("--against-sepformer", action="store_true", help="instead of plain forms")
+    options = parser.parse_args()
+    print(SEPFORMER_HEADER if options.against_sepformer else HEADER, flush=True)
+    row = compare_to_sepformer if options.against_sepformer else compare
+    for seconds in options.seconds:
+        for name in options.names:
+            print(row(Path(module).stem, name, seconds, options), flush=True)

@@ -3,20 +3,17 @@
 The plain structure is what the published code does, one layer after the other, channels first:
 segments as a fourth dimension, permutes around every recurrent layer, which takes all sequences at
 once, every norm a mean, a variance and an affine map, every convolution a `conv1d`. Both run by
-turns; see side_by_side.py for what is printed. On two quiet cores it takes 6 minutes.
+turns; side_by_side.py says what is printed.
 
     python benchmarks/speed_recurrent.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
-    python benchmarks/speed_recurrent.py --train    GALR forward and backward, audio per second
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from side_by_side import HEADER, compare, parser, prepare
+from side_by_side import Case, main
 from torch import Tensor, nn
 
 from sepcli.networks import convtasnet, dprnn, dptnet, galr
@@ -244,58 +241,22 @@ class PlainConvTasNet:
         return wave(mixture, features, masks, self.ours.decoder.filters, config.stride)
 
 
-CASES: dict[str, tuple[Any, Any, Callable[[Any], Callable[[Tensor], Tensor]]]] = {
-    "dprnn-ks2": (dprnn, dprnn.Config(kernel_size=2, stride=1, segment=250, hop=125), PlainDPRNN),
-    "dprnn-ks16": (dprnn, dprnn.Config(), PlainDPRNN),
-    "dptnet": (dptnet, dptnet.Config(), PlainDPTNet),
-    "galr": (galr, galr.Config(), PlainGALR),
-    "galr-large": (galr, galr.Config(filters=128), PlainGALR),
-    "convtasnet": (convtasnet, convtasnet.Config(mask_activation="relu"), PlainConvTasNet),
+def _recurrent(network: Any, config: Any, plain: Callable[[Any], Any]) -> Case:
+    return Case(lambda: network.Network(config), plain, SAMPLE_RATE)
+
+
+CASES = {
+    "dprnn-ks2": _recurrent(
+        dprnn, dprnn.Config(kernel_size=2, stride=1, segment=250, hop=125), PlainDPRNN
+    ),
+    "dprnn-ks16": _recurrent(dprnn, dprnn.Config(), PlainDPRNN),
+    "dptnet": _recurrent(dptnet, dptnet.Config(), PlainDPTNet),
+    "galr": _recurrent(galr, galr.Config(), PlainGALR),
+    "galr-large": _recurrent(galr, galr.Config(filters=128), PlainGALR),
+    "convtasnet": _recurrent(
+        convtasnet, convtasnet.Config(mask_activation="relu"), PlainConvTasNet
+    ),
 }
 
-
-def train(repeats: int) -> None:
-    """Print seconds of audio that GALR learns from in a second."""
-    torch.manual_seed(0)
-    network = galr.Network(galr.Config(dropout=0.0)).train()
-    mixture = torch.randn(4, 4 * SAMPLE_RATE) * 0.1
-
-    def step(autocast: bool) -> float:
-        start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            loss = network(mixture).square().mean()
-        loss.backward()
-        network.zero_grad()
-        return time.perf_counter() - start
-
-    step(False), step(True)
-    runs = [(step(False), step(True)) for _ in range(repeats)]
-    for times, name in zip(zip(*runs, strict=True), ("float32", "bfloat16 autocast"), strict=True):
-        print(
-            f"galr 1.5 M, 4 rows of 4 s, forward and backward, {name}: "
-            f"{16 / statistics.median(times):.2f} s of audio a second"
-        )
-
-
-def main() -> None:
-    """Run the benchmark from the command line."""
-    arguments = parser(__doc__, CASES)
-    arguments.add_argument("--train", action="store_true")
-    options = arguments.parse_args()
-    prepare(options)
-    if options.train:
-        train(options.repeats)
-        return
-    print(HEADER, flush=True)
-    for name in options.names:
-        module, config, plain_of = CASES[name]
-        torch.manual_seed(0)
-        ours = module.Network(config).eval()
-        plain = plain_of(ours)
-        for seconds in options.seconds:
-            mixture = torch.randn(1, int(seconds * SAMPLE_RATE)) * 0.1
-            print(compare(name, ours, plain, mixture, seconds, options), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, CASES, __doc__)

@@ -3,17 +3,17 @@
 The published code is not at hand where sepcli is measured, so this stands in for it: channels
 first, segments as a fourth dimension, permutes between blocks, attention that returns its weights,
 separate normalisation, activation and dropout modules. It loads our weights and gives our numbers.
-Both run by turns; side_by_side.py says what is printed. On two quiet cores it takes 9 minutes.
+Both run by turns; side_by_side.py says what is printed.
 
-    python benchmarks/published_structure.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
+    python benchmarks/speed_heavy.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
 
 MossFormer2 runs at 8 kHz, as most of its checkpoints; `mossformer2-16k` is the one at 16 kHz.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
-from side_by_side import HEADER, compare, parser, prepare
+from side_by_side import Case, main
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -281,29 +281,20 @@ class PlainMossFormer2(nn.Module):
         return block.conv2(narrow.transpose(1, 2)).transpose(1, 2) + x
 
 
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], type[nn.Module], int]] = {
-    "spgm": (lambda: spgm.Network(spgm.Config()), PlainDualPath, 8000),
-    "sepformer": (lambda: sepformer.Network(sepformer.Config()), PlainDualPath, 8000),
-    "resepformer": (lambda: resepformer.Network(resepformer.Config()), PlainRESepFormer, 8000),
-    "mossformer2": (lambda: mossformer2.Network(mossformer2.Config()), PlainMossFormer2, 8000),
-    "mossformer2-16k": (lambda: mossformer2.Network(mossformer2.Config()), PlainMossFormer2, 16000),
+def _heavy(network: Any, plain: type[nn.Module], sample_rate: int = 8000) -> Case:
+    """Return the case of a network in its published size."""
+    return Case(
+        lambda: network.Network(network.Config()), lambda ours: plain(ours).eval(), sample_rate
+    )
+
+
+CASES = {
+    "spgm": _heavy(spgm, PlainDualPath),
+    "sepformer": _heavy(sepformer, PlainDualPath),
+    "resepformer": _heavy(resepformer, PlainRESepFormer),
+    "mossformer2": _heavy(mossformer2, PlainMossFormer2),
+    "mossformer2-16k": _heavy(mossformer2, PlainMossFormer2, 16000),
 }
 
-
-def main() -> None:
-    """Print a table of both, by turns."""
-    options = parser(__doc__, list(NETWORKS)[:-1]).parse_args()
-    prepare(options)
-    print(HEADER, flush=True)
-    for name in options.names:
-        build, plain, rate = NETWORKS[name]
-        torch.manual_seed(0)
-        ours = build().eval()
-        theirs = plain(ours).eval()
-        for seconds in options.seconds:
-            mixture = 0.1 * torch.randn(1, int(seconds * rate))
-            print(compare(name, ours, theirs, mixture, seconds, options), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, CASES, __doc__)

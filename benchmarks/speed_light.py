@@ -4,35 +4,27 @@ TDANet, S4M, TIGER, Sudo rm -rf with and without group communication, and GC3 (g
 
 The plain structure is what the papers' figures say, one layer after the other, channels first:
 every convolution a `conv1d`, every normalisation a mean, a variance and an affine map, every gate
-resized to the fine scale, the state-space kernel computed at each call. Both run by turns, each in
-a process of its own; medians and their ratio are printed. With `--against-sepformer` our own
-SepFormer runs on the same audio, and the share of its time is printed; with `--profile`, what our
-time goes into.
+resized to the fine scale, the state-space kernel computed at each call. Both run by turns;
+side_by_side.py says what is printed. With `--against-sepformer` our own SepFormer runs on as many
+samples instead.
 
-sepcli's commands keep the memory that a network frees, see sepcli/allocator.py, and so does its
-process here; the plain form's has what any program has that does not ask for it. With
-`--memory kept` both keep it, with `--memory returned` neither does.
-
-    python benchmarks/speed_tda.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
+    python benchmarks/speed_light.py [--seconds 4 30] [--repeats 5] [--threads 2] [NAME ...]
 """
 
-import argparse
 import math
-import multiprocessing
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from gc3_plain import plain_gc3, plain_tac
+from side_by_side import Case, main
 from torch import Tensor, nn
 
-from sepcli.allocator import keep_freed_memory
-from sepcli.networks import gc3, groupcomm_sudormrf, s4m, sepformer, sudormrf, tdanet, tiger
+from sepcli.networks import gc3, groupcomm_sudormrf, s4m, sudormrf, tdanet, tiger
+
+Plain = Callable[[Any, Tensor], Tensor]
 
 
 def plain_norm(x: Tensor, norm: Any) -> Tensor:
@@ -256,122 +248,23 @@ def plain_groupcomm(network: Any, mixture: Tensor) -> Tensor:
     return scaled + mean.unsqueeze(2) / config.num_speakers
 
 
-Make = Callable[[], nn.Module]
-Plain = Callable[[Any, Tensor], Tensor]
-NETWORKS: dict[str, tuple[Make, Plain, int]] = {  # how it is built, its plain form, its rate [Hz]
-    "tdanet-2ms": (lambda: tdanet.Network(tdanet.Config(window=32)), plain_masker, 16000),
-    "tdanet-4ms": (lambda: tdanet.Network(tdanet.Config()), plain_masker, 16000),
-    "s4m-tiny": (lambda: s4m.Network(s4m.Config()), plain_masker, 16000),
-    "s4m-4ms": (lambda: s4m.Network(s4m.Config(window=64, depth=4)), plain_masker, 16000),
-    "tiger": (lambda: tiger.Network(tiger.Config()), plain_tiger, 16000),
-    "gc3": (lambda: gc3.Network(gc3.Config()), plain_gc3, 16000),
-    "sudormrf": (lambda: sudormrf.Network(sudormrf.Config()), plain_sudormrf, 8000),
-    "groupcomm": (
-        lambda: groupcomm_sudormrf.Network(groupcomm_sudormrf.Config()),
-        plain_groupcomm,
-        8000,
+def _light(make: Callable[[], nn.Module], plain: Plain, sample_rate: int = 16000) -> Case:
+    """Return a case whose plain form is a function of the network and the mixture."""
+    return Case(make, lambda ours: partial(plain, ours), sample_rate)
+
+
+CASES = {
+    "tdanet-2ms": _light(lambda: tdanet.Network(tdanet.Config(window=32)), plain_masker),
+    "tdanet-4ms": _light(lambda: tdanet.Network(tdanet.Config()), plain_masker),
+    "s4m-tiny": _light(lambda: s4m.Network(s4m.Config()), plain_masker),
+    "s4m-4ms": _light(lambda: s4m.Network(s4m.Config(window=64, depth=4)), plain_masker),
+    "tiger": _light(lambda: tiger.Network(tiger.Config()), plain_tiger),
+    "gc3": _light(lambda: gc3.Network(gc3.Config()), plain_gc3),
+    "sudormrf": _light(lambda: sudormrf.Network(sudormrf.Config()), plain_sudormrf, 8000),
+    "groupcomm": _light(
+        lambda: groupcomm_sudormrf.Network(groupcomm_sudormrf.Config()), plain_groupcomm, 8000
     ),
 }
 
-
-class Runner:
-    """One form of a network in a process of its own, which runs it when asked."""
-
-    def __init__(self, form: str, name: str, seconds: float, options: argparse.Namespace) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
-        arguments = (other, form, name, seconds, options)
-        self.process = context.Process(target=serve, args=arguments)
-        self.process.start()
-        other.close()
-
-    def answer(self) -> Any:
-        """Return the estimates of the first run, which is not timed."""
-        return self.connection.recv()
-
-    def seconds(self) -> float:
-        """Return what one more run takes [s]."""
-        self.connection.send(True)
-        taken: float = self.connection.recv()
-        return taken
-
-    def stop(self) -> None:
-        """End the process."""
-        self.connection.send(False)
-        self.process.join()
-
-
-@torch.inference_mode()
-def serve(
-    connection: Connection, form: str, name: str, seconds: float, options: argparse.Namespace
-) -> None:
-    """Answer with the estimates, then with the time [s] of a run for every request.
-
-    With one thread it is processor time, which leaves out what the processor gave to others.
-    """
-    if options.memory == "kept" or (options.memory == "own" and form != "plain"):
-        keep_freed_memory()
-    torch.set_num_threads(options.threads)
-    make, plain, rate = NETWORKS[name]
-    torch.manual_seed(0)
-    network: Any = make().eval()
-    mixture = 0.1 * torch.randn(1, round(seconds * rate))
-    if form == "sepformer":
-        network = sepformer.Network(sepformer.Config()).eval()
-    call = partial(plain, network, mixture) if form == "plain" else partial(network, mixture)
-    connection.send(call().numpy())
-    clock = time.process_time if options.threads == 1 else time.perf_counter
-    while connection.recv():
-        start = clock()
-        call()
-        connection.send(clock() - start)
-    if options.profile and form == "ours":
-        print_profile(call)
-
-
-def compare(name: str, seconds: float, options: argparse.Namespace) -> None:
-    """Print medians and ratios of a network and its plain form."""
-    forms = ("ours", "sepformer" if options.against_sepformer else "plain")
-    runners = [Runner(form, name, seconds, options) for form in forms]
-    first, second = (runner.answer() for runner in runners)
-    times = [[runner.seconds() for runner in runners] for _ in range(options.repeats)]
-    ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
-    if options.against_sepformer:
-        verdict = f"{100 * ours / theirs:.1f} % of SepFormer's time on as many samples"
-    else:
-        error = abs(first - second).max() / abs(second).max()
-        verdict = f"ratio {theirs / ours:5.2f}  difference {error:.1e}"
-    found = f"{forms[0]} {ours:8.3f} s  {forms[1]} {theirs:8.3f} s"
-    print(f"{name:12} {seconds:5g} s  {found}  {verdict}", flush=True)
-    for runner in runners:
-        runner.stop()
-
-
-def print_profile(call: Callable[[], Any], top: int = 8) -> None:
-    """Print the operations that most of the time goes into."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        call()
-    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
-    total = sum(spent.values())
-    for name, time_spent in sorted(spent.items(), key=lambda item: -item[1])[:top]:
-        print(f"    {100 * time_spent / total:5.1f} %  {name}", flush=True)
-
-
-def main() -> None:
-    """Read the command line and compare."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
-    parser.add_argument("--seconds", nargs="+", type=float, default=[4.0, 30.0])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--against-sepformer", action="store_true")
-    parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--memory", choices=("own", "kept", "returned"), default="own")
-    options = parser.parse_args()
-    for name in options.names or NETWORKS:
-        for seconds in options.seconds:
-            compare(name, seconds, options)
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, CASES, __doc__)
