@@ -113,7 +113,11 @@ class TAC(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features after the exchange, `[batch, groups, frames, features]`."""
-        # Before the normalisation no frame sees another; a few at a time stay in the cache.
+        return in_tiles(self.rows, features, 0, self.hidden)
+
+    def rows(self, features: Tensor) -> Tensor:
+        """Return what `forward` does, for all of the batch at once."""
+        # Before the normalisation no frame sees another.
         told = in_tiles(self.exchange, features, 2, self.hidden)
         return normalise(told, self.TAC_norm, own=True).add_(features)
 
