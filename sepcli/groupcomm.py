@@ -28,7 +28,7 @@ from sepcli.ublock import (
 TILE = 1 << 20
 """Features of the widest map that a thread works on at once: four megabytes."""
 
-LARGE = 1 << 18
+LARGE = 1 << 17
 """Features from which sums and an affine map in place beat the fused normalisation."""
 
 BLOCK = 1 << 10

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.groupcomm import TAC, SumBlock, normalise, pointwise
+from sepcli.groupcomm import TAC, SumBlock, pointwise
 from sepcli.layers import linear, merge
-from sepcli.ublock import GlobalNorm
+from sepcli.ublock import GlobalNorm, normalise
 
 DEVIATION_FLOOR = 1e-9
 
