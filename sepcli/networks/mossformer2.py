@@ -106,8 +106,7 @@ class Masker(nn.Module):
         features = self.mdl(features + self.pos_enc(frames))
         features = pointwise(self.prelu(features), self.conv1d_out)
         features = features.view(batch, frames, self.num_speakers, -1)  # [B, L, C, N]
-        last = self.conv1_decoder.weight
-        return gated_masks(features, self.output[0], self.output_gate[0], last)
+        return gated_masks(features, self.output[0], self.output_gate[0], self.conv1_decoder.weight)
 
 
 class Positions(nn.Module):
@@ -164,8 +163,7 @@ class Layers(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        rotary = self.layers[0].get_submodule("rotary_pos_emb")  # the same in all layers
-        turn = rotary(features.shape[1])
+        turn = self.layers[0].get_submodule("rotary_pos_emb")(features.shape[1])  # of all layers
         for attention, memory in zip(self.layers, self.fsmn, strict=True):
             features = memory(attention(features, turn))
         return features
@@ -187,17 +185,22 @@ class Attention(nn.Module):
 
     def forward(self, features: Tensor, turn: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same; `turn` is what `Rotary` returns."""
+        out: Tensor = self.to_out(self._gated(features, turn))
+        return out.to(features.dtype).add_(features)  # narrower where autocast made it so
+
+    def _gated(self, features: Tensor, turn: Tensor) -> Tensor:
+        """Return what the last layer sees, `[batch, frames, H/2]` of unit scale."""
         # L: frames, H: channels of values and gates together, Q: query channels
         unit = unit_scale(half_late(features))
-        values, gates = self.to_hidden.parts(unit, 2)  # 2 × [B, L, H/2]
         scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
-        heads = rotate(self.qk_offset_scale(self.to_qk(unit), scale), turn)  # [4, B, L, Q]
-        rows = [self._gate(values[row], gates[row], heads[:, row]) for row in range(len(features))]
-        out: Tensor = self.to_out(torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0))
-        return out.to(features.dtype).add_(features)  # where autocast made it narrower
+        heads = self.qk_offset_scale(self.to_qk(unit), scale, turn)  # [4, B, L, Q]
+        values, gates = self.to_hidden.parts(unit, 2)  # 2 × [B, L, H/2]
+        del unit  # so that its memory can be had
+        rows = [self._row(values[row], gates[row], heads[:, row]) for row in range(len(features))]
+        return torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0)
 
-    def _gate(self, values: Tensor, gates: Tensor, heads: Tensor) -> Tensor:
-        """Return what the last layer sees, `[L, H/2]` of unit scale, for one row of the batch."""
+    def _row(self, values: Tensor, gates: Tensor, heads: Tensor) -> Tensor:
+        """Return the same for one row of the batch, `[frames, H/2]`."""
         query, far_query, key, far_key = heads
         keys = far_key.t().contiguous()
         far_values, far_gates = linear(keys, values.t()), linear(keys, gates.t())  # [Q, H/2]
@@ -209,18 +212,17 @@ class Attention(nn.Module):
             weights = torch.cat([weights, far_query[near]], -1)
             seen_values = linear(weights, torch.cat([values[near], far_values]).t())
             seen_gates = linear(weights, torch.cat([gates[near], far_gates]).t())
-            gate = (seen_values * gates[near]).sigmoid_()
-            result[near] = unit_scale((seen_gates * values[near]).mul_(gate))
+            gate = seen_values.mul_(gates[near]).sigmoid_()
+            result[near] = unit_scale(seen_gates.mul_(values[near]).mul_(gate))
         return result
 
 
 def half_late(features: Tensor) -> Tensor:
     """Return features `[batch, frames, N]` with half of the channels a frame later."""
     half = features.shape[-1] // 2
-    late = torch.empty_like(features)
+    late = features.clone()
     late[:, 0, :half] = 0
     late[:, 1:, :half] = features[:, :-1, :half]
-    late[..., half:] = features[..., half:]
     return late
 
 
@@ -237,13 +239,6 @@ class Rotary(nn.Module):
         return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(heads: Tensor, turn: Tensor) -> Tensor:
-    """Return `heads` `[..., frames, Q]` with its first pairs of channels turned, in place."""
-    pairs = heads[..., : 2 * turn.shape[-1]].view(*heads.shape[:-1], -1, 2)
-    torch.view_as_complex(pairs).mul_(turn)
-    return heads
-
-
 class Heads(nn.Module):
     """Four versions of one map of queries and keys, each with its own gain and offset."""
 
@@ -252,11 +247,14 @@ class Heads(nn.Module):
         self.gamma = nn.Parameter(torch.randn(4, dim) * 0.02)
         self.beta = nn.Parameter(torch.zeros(4, dim))
 
-    def forward(self, shared: Tensor, scale: tuple[float, ...]) -> Tensor:
-        """Return queries (near, far) and keys, `[4, batch, frames, Q]`, each times its scale."""
+    def forward(self, shared: Tensor, scale: tuple[float, ...], turn: Tensor) -> Tensor:
+        """Return queries (near, far) and keys, `[4, batch, frames, Q]`, times scale and turned."""
         factors = self.gamma.new_tensor(scale).view(-1, 1, 1, 1)
         gain, offset = (each[:, None, None] * factors for each in (self.gamma, self.beta))
-        return torch.addcmul(offset, shared, gain)
+        heads = torch.addcmul(offset, shared, gain)
+        pairs = heads[..., : 2 * turn.shape[-1]].view(*heads.shape[:-1], -1, 2)
+        torch.view_as_complex(pairs).mul_(turn)  # in place
+        return heads
 
 
 def unit_scale(features: Tensor) -> Tensor:
@@ -275,8 +273,7 @@ class ConvLinear(nn.Module):
         super().__init__()
         first = norm or nn.ParameterDict({"g": torch.ones(1)})  # one gain after `unit_scale`
         conv = nn.Conv1d(outputs, outputs, TAPS, groups=outputs, bias=False)
-        taps = nn.ModuleDict({"conv": conv})
-        inner = nn.ModuleDict({"sequential": nn.ModuleDict({"1": taps})})
+        inner = nn.ModuleDict({"sequential": nn.ModuleDict({"1": nn.ModuleDict({"conv": conv})})})
         self.mdl = nn.ModuleDict({"0": first, "1": nn.Linear(inputs, outputs), "3": inner})
 
     def forward(self, normed: Tensor) -> Tensor:
@@ -284,31 +281,25 @@ class ConvLinear(nn.Module):
         return self.parts(normed, 1)[0]
 
     def parts(self, normed: Tensor, count: int) -> list[Tensor]:
-        """Return the same as `count` maps of `outputs / count` channels, one next to the other.
-
-        What goes into the convolution is never held as a whole.
-        """
-        parts = zip(*(each.chunk(count) for each in (*self._affine(), self._taps())), strict=True)
+        """Return the same as `count` maps, each with its share of the channels."""
+        parts = [each.chunk(count) for each in (*self._affine(), self._taps())]
         return [
             depthwise(linear(normed, weight, bias, activation="silu"), taps)
-            for weight, bias, taps in parts
+            for weight, bias, taps in zip(*parts, strict=True)
         ]
 
     def _affine(self) -> tuple[Tensor, Tensor]:
         """Return weight and bias of the linear layer with gain and offset of the norm in them."""
-        norm, inner = self.mdl["0"], self.mdl["1"]
-        assert isinstance(inner, nn.Linear)
+        weight, bias = self.get_parameter("mdl.1.weight"), self.get_parameter("mdl.1.bias")
+        norm = self.mdl["0"]
         if isinstance(norm, nn.LayerNorm):
-            return inner.weight * norm.weight, inner.bias + inner.weight @ norm.bias
-        assert isinstance(norm, nn.ParameterDict)
-        return inner.weight * norm["g"], inner.bias
+            return weight * norm.weight, bias + weight @ norm.bias
+        return weight * norm.get_parameter("g"), bias
 
     def _taps(self) -> Tensor:
         """Return the filters with the skip around the convolution in them, `[outputs, 1, taps]`."""
         filters = self.get_parameter("mdl.3.sequential.1.conv.weight")
-        unit = torch.zeros_like(filters[:1])
-        unit[..., TAPS // 2] = 1
-        return filters + unit
+        return filters + F.pad(filters.new_ones(1, 1, 1), (TAPS // 2, TAPS // 2))
 
 
 class MemoryBlock(nn.Module):
@@ -325,8 +316,7 @@ class MemoryBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        first, activation = self.conv1
-        narrow = pointwise(features, first, prelu=activation)
+        narrow = pointwise(features, self.conv1[0], prelu=self.conv1[1])
         narrow = self.norm2(self.gated_fsmn(self.norm1(narrow)))
         return pointwise(narrow, self.conv2, residual=features)
 
