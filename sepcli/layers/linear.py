@@ -7,6 +7,18 @@ from torch.nn import functional as F
 _HAS_KERNEL = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
+def can_fuse(features: Tensor, weight: Tensor) -> bool:
+    """Tell whether the fused kernel, which autograd does not know, may be used."""
+    return (
+        not torch.is_grad_enabled()
+        and features.device.type == "cpu"
+        and features.dtype == weight.dtype == torch.float32
+        and _HAS_KERNEL
+        and not torch.is_autocast_enabled("cpu")  # which chooses the precision of products
+        and features.numel() > 0
+    )
+
+
 def linear(
     features: Tensor,
     weight: Tensor,
@@ -30,7 +42,7 @@ def linear(
         slope: Of "prelu", one for all outputs.
         residual: `[..., outputs]`, added to the result; not together with an activation.
     """
-    if not _fuses(features, weight):
+    if not can_fuse(features, weight):
         result = F.linear(features, weight, bias)
         if residual is not None:
             result = result + residual
@@ -71,15 +83,3 @@ def pointwise(
 
 _KERNEL_NAMES = {"silu": "swish", "prelu": "leaky_relu"}
 _ACTIVATIONS = {"relu": torch.relu, "silu": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-
-
-def _fuses(features: Tensor, weight: Tensor) -> bool:
-    """Tell whether the fused kernel, which autograd does not know, may be used."""
-    return (
-        not torch.is_grad_enabled()
-        and features.device.type == "cpu"
-        and features.dtype == weight.dtype == torch.float32
-        and _HAS_KERNEL
-        and not torch.is_autocast_enabled("cpu")  # which chooses the precision of products
-        and features.numel() > 0
-    )

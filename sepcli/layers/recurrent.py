@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sepcli.layers.linear import _fuses, linear
+from sepcli.layers.linear import can_fuse, linear
 
 HIDDEN_BYTES = 2**24  # what one call puts out, unless that is of too few sequences
 FEWEST = 48  # sequences of one call; with fewer the kernel is slower, most of all on two cores
@@ -61,7 +61,7 @@ def run(
     count = steps.shape[1]
     first = None if state is None else [part.expand(-1, count, -1).contiguous() for part in state]
     plain = isinstance(rnn, nn.LSTM) and rnn.num_layers == 1 and rnn.bias and not rnn.proj_size
-    if not plain or not _fuses(steps, rnn.get_parameter("weight_hh_l0")):
+    if not plain or not can_fuse(steps, rnn.get_parameter("weight_hh_l0")):
         return [rnn(steps, first and tuple(first))[0]]
     first = first or [steps.new_zeros(2, count, rnn.hidden_size)] * 2
     # Kind and sizes; biases; not bidirectional, batch first or training.
