@@ -132,7 +132,7 @@ class Runner:
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
         arguments = (other, module, name, form, seconds, options)
-        self._process = context.Process(target=_serve, args=arguments)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         other.close()
 

@@ -246,11 +246,10 @@ class PlainMossFormer2(nn.Module):
         x = torch.cat([F.pad(late, (0, 0, 1, -1)), stay], -1)
         v, u = self._conv_linear(x, layer.to_hidden).chunk(2, -1)
         qk = self._conv_linear(x, layer.to_qk)
-        scale = layer.qk_offset_scale
-        heads = (qk.unsqueeze(-2) * scale.gamma + scale.beta).unbind(-2)
+        heads = layer.qk_offset_scale(qk, (1.0, 1.0, 1.0, 1.0), layer.rotary_pos_emb(frames))
         pad = -frames % group
         fold = lambda t: F.pad(t, (0, 0, 0, pad)).view(batch, -1, group, t.shape[-1])  # noqa: E731
-        q, lin_q, k, lin_k = (fold(t) for t in layer.rotary_pos_emb(list(heads)))
+        q, lin_q, k, lin_k = (fold(t) for t in heads)
         v_, u_ = fold(v), fold(u)
         weights = F.relu(torch.einsum("bgid,bgjd->bgij", q, k) / group) ** 2
         att_v = torch.einsum("bgij,bgjd->bgid", weights, v_)
