@@ -251,7 +251,7 @@ class Heads(nn.Module):
         """Return queries (near, far) and keys, `[4, batch, frames, Q]`, times scale and turned."""
         factors = self.gamma.new_tensor(scale).view(-1, 1, 1, 1)
         gain, offset = (each[:, None, None] * factors for each in (self.gamma, self.beta))
-        heads = torch.addcmul(offset, shared, gain)
+        heads = torch.addcmul(offset, shared, gain).contiguous()  # as `shared`, which may not be
         pairs = heads[..., : 2 * turn.shape[-1]].view(*heads.shape[:-1], -1, 2)
         torch.view_as_complex(pairs).mul_(turn)  # in place
         return heads

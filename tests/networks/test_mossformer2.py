@@ -67,3 +67,15 @@ def test_time_norm_is_an_instance_norm_and_so_is_its_gradient(batch: int) -> Non
     (expected,) = torch.autograd.grad(wanted.transpose(1, 2), features, towards)
     (gradient,) = torch.autograd.grad(given, features, towards)
     assert torch.allclose(gradient, expected, atol=1e-4)
+
+
+def test_heads_may_come_from_features_of_any_strides() -> None:
+    """As they do where autocast leaves a convolution's result channels first."""
+    torch.manual_seed(0)
+    heads, turn = mossformer2.Heads(8), mossformer2.Rotary(torch.rand(2))(5)
+    shared = torch.randn(2, 8, 5).transpose(1, 2)
+    scale = (0.5, 1.0, 2.0, 1.0)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            heads(shared, scale, turn), heads(shared.contiguous(), scale, turn)
+        )
