@@ -26,6 +26,7 @@ from sepcli.recording import Recording
 from sepcli.spool import MemorySpool, Spool, default_spool_folder, spool_key
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
+SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
 WRITE_BEHIND = 16  # recordings that wait to be written; they come as TOGETHER_CHUNKS at once
 TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
 IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
@@ -62,6 +63,11 @@ class _Work:
     job: Job
     recording: Recording
     started: float
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is so short that it needs no files."""
+        return isinstance(self.recording.spool, MemorySpool)
 
 
 def separate_jobs(
@@ -132,13 +138,18 @@ def _read_ahead(
     """Yield recordings in order, read in the background, never more than a few ahead."""
     coming: deque[Future[_Work | Outcome]] = deque()
     rest = iter(jobs)
+    ahead = READ_AHEAD
     try:
         while True:
-            for job in islice(rest, READ_AHEAD - len(coming)):
-                coming.append(reader.submit(_prepare, separator, job, options, cancelled))
+            if len(coming) < READ_AHEAD:
+                for job in islice(rest, ahead - len(coming)):
+                    coming.append(reader.submit(_prepare, separator, job, options, cancelled))
             if not coming:
                 return
-            yield coming.popleft().result()
+            prepared = coming.popleft().result()
+            is_short = isinstance(prepared, _Work) and prepared.is_in_memory
+            ahead = SHORT_AHEAD if is_short else READ_AHEAD
+            yield prepared
     finally:
         for future in coming:
             if not future.cancel():

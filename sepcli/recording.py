@@ -223,10 +223,15 @@ class Recording:
                 yield downmix(block)
 
         rate = self.plan.sample_rate
+        unheard: list[Array] = []  # one chunk has no borders, and needs no envelope
         for block in resample_blocks(mono(), self.info.sample_rate, rate):
             self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
-            self._envelope.add(block)
             self.spool.append_mixture(block)
+            unheard.append(block)
+            if self.spool.num_samples > self.plan.chunk:
+                for each in unheard:
+                    self._envelope.add(each)
+                unheard.clear()
         self.warnings = reader.warnings
 
     def _check(self) -> None:

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from sepcli import spool as spool_module
-from sepcli.batch import READ_AHEAD, RESUMABLE_SECONDS, Outcome, separate_jobs
+from sepcli.batch import RESUMABLE_SECONDS, SHORT_AHEAD, Outcome, separate_jobs
 from sepcli.delivery import OutputOptions
 from sepcli.errors import AudioError, OutputError
 from sepcli.outputs import Job, Naming, plan_jobs
@@ -321,7 +321,7 @@ def test_too_little_room_for_the_outputs_is_told_before_the_work(
 
 
 def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
-    for number in range(24):
+    for number in range(48):
         write_mixture(tmp_path / f"in/{number:02}.wav", 0.5, number)
     separator = Separator(Identity(), entry(), SeparationOptions(device="cpu"))
     read: list[int] = []
@@ -332,8 +332,8 @@ def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
         on_read=lambda recording: read.append(1),
     )
     next(outcomes)
-    assert len(read) <= TOGETHER_CHUNKS + READ_AHEAD
-    assert len(list(outcomes)) == 23
+    assert len(read) <= TOGETHER_CHUNKS + SHORT_AHEAD
+    assert len(list(outcomes)) == 47
 
 
 def test_two_runs_on_one_output_folder_do_not_spoil_each_other(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ the process instead of failing (Vorbis above 200 kHz or 255 channels).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from sepcli.errors import UsageError
 
@@ -72,6 +73,7 @@ FORMATS = {
 }
 
 
+@cache
 def check_output_format(
     format: str | None = None,
     subtype: str | None = None,

@@ -133,7 +133,7 @@ def _cut(samples: Array, frames: Mask, frame: int) -> Array:
 
 
 def voices(
-    estimates: Array, mask: Mask, frame: int, sample_rate: int, embed: Embed | None
+    estimates: Array, mask: Mask, frame: int, sample_rate: int, embed: Embed
 ) -> tuple[Array, Array]:
     """Return the embedding of each output and how far to trust it; see `ChunkEvidence`.
 
@@ -142,14 +142,14 @@ def voices(
         mask: The frames to listen to, `[speakers, frames]`.
         frame: Samples in a frame.
         sample_rate: Of the estimates [Hz].
-        embed: Embeds a waveform at a rate; None leaves all trust at zero.
+        embed: Embeds a waveform at a rate.
     """
     found: list[Array | None] = [None] * len(estimates)
     trust = np.zeros(len(estimates), np.float32)
     most = round(MOST_VOICE_SECONDS * sample_rate / frame)
     for speaker, frames in enumerate(mask):
         seconds = np.count_nonzero(frames) * frame / sample_rate
-        if embed is not None and seconds >= LEAST_VOICE_SECONDS:
+        if seconds >= LEAST_VOICE_SECONDS:
             heard = frames & (np.cumsum(frames) <= most)
             found[speaker] = embed(_cut(estimates[speaker], heard, frame), sample_rate)
             trust[speaker] = min(1.0, seconds / FULL_VOICE_SECONDS)

@@ -65,8 +65,10 @@ class SpeakerTracker:
             levelled = fit_levels(mixture, estimates)[:, np.newaxis] * estimates
         power = frame_power(levelled, self._frame)
         speaking = dominant(power, ACTIVE_RATIO)
-        alone = np.zeros_like(speaking) if self._embed is None else voiced_frames(power)
-        embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)
+        embeddings, trust = np.zeros((len(power), 0), np.float32), np.zeros(len(power), np.float32)
+        if self._embed is not None:
+            alone = voiced_frames(power)
+            embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)
         count = np.count_nonzero(speaking, axis=1)
         first = [np.argmax(row) * self._frame if row.any() else chunk.length for row in speaking]
         self._evidence.append(

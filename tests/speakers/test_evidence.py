@@ -116,9 +116,3 @@ def test_of_a_long_chunk_the_first_seconds_of_a_voice_are_listened_to():
     _, trust = voices(samples, mask, FRAME, RATE, embed)
     assert heard == [(2000.0, 2000.0 + MOST_VOICE_SECONDS * RATE - 1)]
     assert trust[0] == 1.0
-
-
-def test_without_an_embedding_nothing_is_trusted():
-    found, trust = voices(noise(2), np.ones((2, 50), np.bool_), FRAME, RATE, None)
-    assert found.shape == (2, 0)
-    np.testing.assert_array_equal(trust, 0.0)
