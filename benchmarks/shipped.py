@@ -8,6 +8,7 @@ and the number of operations also go to each network's `model.toml`, which `sepc
 `make scores` makes the mixtures and does the first.
 """
 
+import argparse
 import json
 import platform
 import subprocess
@@ -89,15 +90,22 @@ def describe(entry: ModelEntry, known: dict[str, Any]) -> None:
 
 def main() -> None:
     """Judge what is named, or all there is; write after each, because they take minutes."""
-    what, *names = sys.argv[1:]
-    folder = Path(names.pop(0)) if what == "scores" else Path()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="what", required=True)
+    kinds.add_parser("scores").add_argument("folder", type=Path, help="of the test sets")
+    kinds.add_parser("speed")
+    for kind in kinds.choices.values():
+        kind.add_argument("names", nargs="*", metavar="NAME", help="built-in models; default: all")
+    arguments = parser.parse_args()
     record = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     for entry in load_entries().values():
-        if not entry.builtin or (names and entry.name not in names):
+        if not entry.builtin or (arguments.names and entry.name not in arguments.names):
             continue
         known = record.setdefault(entry.name, {})
-        if what == "scores":
-            known |= dict(scores(entry, folder))
+        if arguments.what == "scores":
+            known |= dict(scores(entry, arguments.folder))
         else:
             known["speed"] = speed(entry)
         describe(entry, known)
