@@ -85,7 +85,6 @@ class Runner:
         on_warning: Told when the precision does not pay here, and of each halving of the batch.
 
     Attributes:
-        device: Where it runs.
         batch_size: Chunks run at once.
 
     Raises:
@@ -104,7 +103,7 @@ class Runner:
         if remark:
             on_warning(remark)
         self._network = network.to(device)
-        self.device = device
+        self._device = device
         self._precision = precision
         self._on_warning = on_warning
         self._is_measured = batch_size is not None or device.type != "cuda"
@@ -137,22 +136,23 @@ class Runner:
 
     def _measure(self, chunks: Sequence[Array]) -> list[Array]:
         """Run one chunk alone and choose the batch size by the memory that it took."""
-        torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+        before = torch.cuda.memory_allocated(self._device)
         estimates = self._forward(chunks)
-        peak = torch.cuda.max_memory_allocated(self.device) - before
-        free, _ = torch.cuda.mem_get_info(self.device)
+        peak = torch.cuda.max_memory_allocated(self._device) - before
+        free, _ = torch.cuda.mem_get_info(self._device)
         self.batch_size = fitting_batch(peak, free)
         self._is_measured = True
         return estimates
 
     def _forward(self, chunks: Sequence[Array]) -> list[Array]:
         mixture = torch.from_numpy(np.stack(chunks))
-        if self.device.type == "cuda":
+        if self._device.type == "cuda":
             mixture = mixture.pin_memory()
         with torch.inference_mode(), self._autocast():
-            estimates = self._network(mixture.to(self.device, non_blocking=True))
-        result: Array = estimates.float().cpu().numpy()
+            estimates = self._network(mixture.to(self._device, non_blocking=True))
+        # Speakers of their own memory, also where a network repeats one: levels are set in place.
+        result: Array = np.ascontiguousarray(estimates.float().cpu().numpy())
         if not np.isfinite(result).all():
             hint = "use --precision fp32" if self._precision != "fp32" else "try another model"
             raise DeviceError("the network gave values that are not finite", hint)
@@ -161,14 +161,14 @@ class Runner:
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "fp32":
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=_DTYPES[self._precision])
+        return torch.autocast(self._device.type, dtype=_DTYPES[self._precision])
 
     def _shrink(self, used: int, cause: BaseException) -> None:
-        if self.device.type == "cuda":
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
         if used == 1:
             raise DeviceError(
-                f"out of memory on {self.device} with a single chunk",
+                f"out of memory on {self._device} with a single chunk",
                 "use a shorter --chunk, --precision bf16, or --device cpu",
             ) from cause
         self.batch_size = used // 2
