@@ -151,8 +151,7 @@ class Runner:
             mixture = mixture.pin_memory()
         with torch.inference_mode(), self._autocast():
             estimates = self._network(mixture.to(self._device, non_blocking=True))
-        # Speakers of their own memory, also where a network repeats one: levels are set in place.
-        result: Array = np.ascontiguousarray(estimates.float().cpu().numpy())
+        result: Array = estimates.float().cpu().numpy()
         if not np.isfinite(result).all():
             hint = "use --precision fp32" if self._precision != "fp32" else "try another model"
             raise DeviceError("the network gave values that are not finite", hint)

@@ -129,17 +129,3 @@ def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:
     for path in outputs:
         waveform, rate = soundfile.read(path)
         assert (len(waveform), rate) == (references.shape[1], 16000)
-
-
-class Repeating(torch.nn.Module):
-    """Gives every speaker the mixture at half its level, in one and the same memory."""
-
-    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
-        return (0.5 * mixture).unsqueeze(1).expand(-1, 2, -1)
-
-
-def test_speakers_that_share_memory_get_their_level_once() -> None:
-    mixture = np.random.default_rng(0).uniform(-0.5, 0.5, 4000).astype(np.float32)
-    separator = Separator(Repeating(), entry(level="fit"), SeparationOptions(device="cpu"))
-    estimates = separator.separate(mixture, RATE).estimates
-    np.testing.assert_allclose(estimates.sum(axis=0), mixture, atol=1e-5)
