@@ -9,9 +9,11 @@ in $TMPDIR: a disk that is slow to make files shows. `TMPDIR=/dev/shm` leaves th
 
 By default each stage is timed by the clock of the thread that it runs in, so waiting and other
 programs do not count, and what is hidden behind the network in other threads does. `rest` is what
-no stage covers: queues, threads, this clock. With `--clock wall` and on a computer left alone,
-`network` is the network alone on the same chunks, by turns with the whole, and `rest` what the
-whole takes longer. The share is everything but the network over the network.
+no stage covers: queues, threads, this clock. The share is everything but the network over it.
+
+With `--clock wall`, on a computer left alone, the whole is compared with the network alone on the
+same chunks, by turns: `one by one` on all cores, as `sepcli bench` times it, and `side by side` as
+the whole runs them. The shares are what the whole takes longer than either.
 
 Models that are not on this computer get random weights, which take as long; names that end in
 `.toml` are training recipes.
@@ -35,13 +37,16 @@ from conversations import make_conversation, recipes
 from sepcli import Separator, batch, benchmark, delivery, weights
 from sepcli.allocator import keep_freed_memory
 from sepcli.delivery import OutputOptions
+from sepcli.lanes import Lanes
 from sepcli.outputs import Job
 from sepcli.recording import Recording
 from sepcli.runner import Runner
 
+Times = dict[str, float]  # of each stage [s]
+
 STAGES = {
     "processor": ("network", "read", "evidence", "order", "write", "rest"),
-    "wall": ("network", "rest"),
+    "wall": ("whole", "one by one", "side by side"),
 }
 
 
@@ -109,7 +114,7 @@ def separate(separator: Separator, paths: list[Path], out: Path) -> None:
 
 def run_in_processor_time(
     clock: Clock, separator: Separator, paths: list[Path], out: Path
-) -> dict[str, float]:
+) -> Times:
     """Return the processor time of each stage for separating all of `paths` [s]."""
     clock.seconds.clear()
     began = time.process_time()
@@ -118,8 +123,8 @@ def run_in_processor_time(
     return {**clock.seconds, "rest": total - sum(clock.seconds.values())}
 
 
-def run_on_the_wall(separator: Separator, paths: list[Path], out: Path) -> dict[str, float]:
-    """Return the time on the clock of the network alone, and what separating takes longer [s]."""
+def run_on_the_wall(separator: Separator, paths: list[Path], out: Path) -> Times:
+    """Return the time on the clock of the whole, and of the network alone in two ways [s]."""
     given: list[Any] = []
     forward = separator.runner._forward
 
@@ -130,19 +135,31 @@ def run_on_the_wall(separator: Separator, paths: list[Path], out: Path) -> dict[
     separator.runner._forward = listening  # type: ignore[method-assign]
     began = time.perf_counter()
     separate(separator, paths, out)
-    total = time.perf_counter() - began
+    times = {"whole": time.perf_counter() - began}
     del separator.runner._forward
     began = time.perf_counter()
     for chunks in given:
         forward(chunks)
-    alone = time.perf_counter() - began
-    return {"network": alone, "rest": total - alone}
+    times["one by one"] = time.perf_counter() - began
+    began = time.perf_counter()
+    with Lanes(separator._network, separator._num_lanes) as lanes:
+        for running in [lanes.start(forward, chunks) for chunks in given]:
+            running.result()
+    times["side by side"] = time.perf_counter() - began
+    return times
+
+
+def shares_of(times: Times) -> list[float]:
+    """Return what all but the network costs, over the network; on the clock over each way."""
+    if "whole" in times:
+        return [times["whole"] / times[way] - 1.0 for way in ("one by one", "side by side")]
+    return [sum(times.values()) / times["network"] - 1.0]
 
 
 def measure(
     arguments: argparse.Namespace,
     separators: dict[str, Separator],
-    run: Callable[[Separator, list[Path], Path], dict[str, float]],
+    run: Callable[[Separator, list[Path], Path], Times],
 ) -> Iterator[str]:
     """Yield the rows of the table; runs of all models and cases by turns."""
     with tempfile.TemporaryDirectory() as name:
@@ -156,7 +173,7 @@ def measure(
             (folder / title).mkdir()
             rate = arguments.sample_rate
             paths[title] = write_recordings(folder / title, arguments.speech, count, seconds, rate)
-        found: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
+        found: dict[tuple[str, str], list[Times]] = defaultdict(list)
         for number in range(arguments.repeats + 1):
             for title in cases:
                 for model, separator in separators.items():
@@ -164,12 +181,12 @@ def measure(
                     times = run(separator, paths[title], out)
                     if number:
                         found[model, title].append(times)
-        for (model, title), times in found.items():
+        for (model, title), runs in found.items():
             stages = STAGES[arguments.clock]
-            cells = [statistics.median(each.get(stage, 0.0) for each in times) for stage in stages]
-            over = [sum(each.values()) / each["network"] - 1.0 for each in times]
+            cells = [statistics.median(each.get(stage, 0.0) for each in runs) for stage in stages]
+            shares = map(statistics.median, zip(*map(shares_of, runs), strict=True))
             row = [model, title, *(f"{cell:.3f}" for cell in cells)]
-            yield "| " + " | ".join([*row, f"{100 * statistics.median(over):.1f} %"]) + " |"
+            yield "| " + " | ".join([*row, *(f"{100 * share:.1f} %" for share in shares)]) + " |"
 
 
 def main() -> None:
@@ -192,8 +209,10 @@ def main() -> None:
         run = functools.partial(run_in_processor_time, clock)
     keep_freed_memory()  # as the command does
     stages = STAGES[arguments.clock]
-    print("| model | recordings |" + "".join(f" {stage} [s] |" for stage in stages) + " share |")
-    print("|---" * (len(stages) + 3) + "|", flush=True)
+    heads = ["model", "recordings", *(f"{stage} [s]" for stage in stages), "share"]
+    if arguments.clock == "wall":
+        heads[-1:] = ["over one by one", "over side by side"]
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|", flush=True)
     separators = {model: load(model) for model in arguments.model}
     for row in measure(arguments, separators, run):
         print(row, flush=True)

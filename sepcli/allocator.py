@@ -9,6 +9,7 @@ from typing import Any
 # Parameters of glibc's mallopt, as in malloc.h.
 _TRIM_THRESHOLD = -1
 _MMAP_MAX = -4
+_ARENA_MAX = -8
 _SETTINGS = ("MALLOC_", "GLIBC_TUNABLES")  # environment variables of who knows better
 
 
@@ -29,8 +30,10 @@ def keep_freed_memory() -> bool:
     mallopt = _function("mallopt")
     if mallopt is None:
         return False
-    # No block is a mapping of its own, and the end of the heap is never trimmed.
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, -1))
+    # No block is a mapping of its own, the end of the heap is never trimmed, and all threads share
+    # it: heaps of a thread's own hold 64 MB and are given back.
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_ARENA_MAX, 1))
+    return all(mallopt(parameter, value) for parameter, value in settings)
 
 
 def return_freed_memory() -> None:

@@ -183,7 +183,7 @@ def _prepare(
         try:
             recording = Recording(reader, separator.plan, spool, cancelled)
             if options.resume:
-                recording.resume(separator.runner.batch_size)
+                recording.resume(separator.chunks_at_once)
             require_output_space(recording, job.outputs, options)
         except BaseException:
             spool.close(keep=True)

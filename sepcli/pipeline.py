@@ -1,8 +1,12 @@
 """Separator: recording → one estimate per speaker; owns the network, its device and its batches."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +20,7 @@ from sepcli.audio import AudioInfo, AudioReader, remove_stale_temporaries
 from sepcli.chunking import seconds_to_samples
 from sepcli.delivery import OutputOptions, deliver, prepare_folder, refuse_unwritable
 from sepcli.errors import AudioError, SepcliError, UsageError
+from sepcli.lanes import Lanes, num_lanes
 from sepcli.outputs import Naming
 from sepcli.recording import Leakage, Level, Recording, RecordingPlan
 from sepcli.registry import DEFAULT_MODEL, ModelEntry
@@ -33,6 +38,8 @@ CHUNKS_TO_TIDY = 16  # about as many as two minutes have
 # caches from another chunk, and not driven out by the network.
 TOGETHER_CHUNKS = 16
 TOGETHER_SECONDS = 0.5  # a user who watches should not mind the difference
+MOST_WAITING = 8  # batches in the lanes, so that these have work while estimates are taken in
+SIDE_BY_SIDE_SECONDS = 30.0  # longer chunks take so much memory that there is one at a time
 
 _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
 
@@ -117,13 +124,16 @@ class Separator:
         self.entry = entry
         self.options = options
         self.plan = _plan(entry, options)
-        self.runner = Runner(
-            network.eval(),
-            choose_device(options.device),
-            options.precision,
-            options.batch_size,
-            say,
-        )
+        device = choose_device(options.device)
+        self._network = network.eval()
+        self.runner = Runner(network, device, options.precision, options.batch_size, say)
+        is_short = self.plan.chunk <= SIDE_BY_SIDE_SECONDS * self.plan.sample_rate
+        self._num_lanes = num_lanes(device) if is_short else 1
+
+    @property
+    def chunks_at_once(self) -> int:
+        """Chunks that go together; taken up again at a multiple of it, a run gives the same."""
+        return self.runner.batch_size * self._num_lanes
 
     @classmethod
     def from_pretrained(
@@ -221,18 +231,38 @@ class Separator:
         """
         done: list[_Done] = []
         began = time.monotonic()
-        for items in self._batches(recordings):
-            try:
-                done += self._separated(items)
-            except BaseException:  # what is done is worth keeping, for a long recording's spool
-                for _ in self._accept(done, on_chunk):
-                    pass
-                raise
-            now = time.monotonic()
-            if len(done) >= TOGETHER_CHUNKS or now - began >= TOGETHER_SECONDS:
-                yield from self._accept(done, on_chunk)
-                done, began = [], now
+        with closing(self._run(self._batches(recordings))) as coming:
+            while True:
+                try:
+                    found = next(coming, None)
+                except BaseException:  # what is done is worth keeping, for a long recording's spool
+                    for _ in self._accept(done, on_chunk):
+                        pass
+                    raise
+                if found is None:
+                    break
+                done += found
+                now = time.monotonic()
+                if len(done) >= TOGETHER_CHUNKS or now - began >= TOGETHER_SECONDS:
+                    yield from self._accept(done, on_chunk)
+                    done, began = [], now
         yield from self._accept(done, on_chunk)
+
+    def _run(self, batches: Iterator[list[_Item]]) -> Generator[list[_Done], None, None]:
+        """Run batches, side by side where that pays; yield what they gave, in their order."""
+        waiting: deque[Future[list[_Done]]] = deque()
+        with Lanes(self._network, self._num_lanes) as lanes:
+            while together := list(islice(batches, self._num_lanes)):
+                if len(together) == 1:
+                    while waiting:
+                        yield waiting.popleft().result()
+                    yield self._separated(together[0])  # here, where it has all cores
+                    continue
+                waiting.extend(lanes.start(self._separated, items) for items in together)
+                while waiting and (len(waiting) > MOST_WAITING or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def _batches(self, recordings: Iterable[Recording]) -> Iterator[list[_Item]]:
         """Yield chunks of one length, as many as run at once; complete recordings by themselves."""
@@ -266,8 +296,8 @@ class Separator:
         except SepcliError as error:
             if len(items) > 1:
                 return [done for item in items for done in self._separated([item])]
-            items[0][0].is_given_up = True
-            return [_Done(items[0][0], failure=error)]
+            recording = items[0][0]
+            return [_Done(recording, failure=error)] if recording.give_up() else []
         return [
             _Done(recording, mixture, next(separated) if sounds else None)
             for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)

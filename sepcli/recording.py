@@ -106,7 +106,8 @@ class Recording:
         self._tracker = SpeakerTracker(plan.num_speakers, plan.sample_rate, embed=embed)
         self.num_accepted = 0
         self._estimates_peak = 0.0
-        self.is_given_up = False  # set when one of its chunks failed
+        self.is_given_up = False
+        self._giving_up = threading.Lock()
         if self.chunks:
             spool.require_space(len(self.chunks), self.chunk_length)
 
@@ -129,7 +130,7 @@ class Recording:
         """Take over estimates that an interrupted run left; return for how many chunks.
 
         Args:
-            keep_multiple_of: The batch size, so that what is left falls into the same batches.
+            keep_multiple_of: Chunks that go together, so that those left go with the same ones.
         """
         if not self.chunks:
             return 0
@@ -140,6 +141,12 @@ class Recording:
             self._check()
             self._hear(self.mixture(index), self.spool.read_estimates(index, self.chunk_length))
         return kept
+
+    def give_up(self) -> bool:
+        """Note that a chunk failed; return whether it is the first, of those side by side."""
+        with self._giving_up:
+            is_first, self.is_given_up = not self.is_given_up, True
+        return is_first
 
     def accept(self, mixture: Array, raw_estimates: Array) -> None:
         """Take the network's estimates of the next chunk, `[speakers, samples]`.

@@ -44,6 +44,9 @@ class BandSplit(nn.Module):
         self.random = np.random.default_rng(seed)
         self.num_calls = 0
 
+    def generator(self, mixture: torch.Tensor) -> np.random.Generator:
+        return self.random
+
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         self.num_calls += 1
         spectrum = torch.fft.rfft(mixture)
@@ -52,8 +55,9 @@ class BandSplit(nn.Module):
         high = mixture - low
         rows = []
         for row in torch.stack([low, high], dim=1):
-            order = self.random.permutation(2)
-            gains = self.random.uniform(0.2, 3.0, 2).astype(np.float32)
+            random = self.generator(mixture)
+            order = random.permutation(2)
+            gains = random.uniform(0.2, 3.0, 2).astype(np.float32)
             rows.append(row[torch.from_numpy(order)] * torch.from_numpy(gains)[:, None])
         return torch.stack(rows)
 

@@ -170,11 +170,12 @@ class S4(nn.Module):
         if not keep:
             return self._spectrum(frames)
         name = (frames, *((id(p), p.data_ptr(), p._version) for p in parameters))
-        if name not in self._spectra:
-            while len(self._spectra) >= MAX_CACHED:
-                del self._spectra[next(iter(self._spectra))]
-            self._spectra[name] = self._spectrum(frames)
-        return self._spectra[name]
+        found = self._spectra.get(name)
+        if found is None:
+            found = self._spectra[name] = self._spectrum(frames)
+            for oldest in list(self._spectra)[:-MAX_CACHED]:
+                self._spectra.pop(oldest, None)  # another thread may have been faster
+        return found
 
     def _spectrum(self, frames: int) -> Tensor:
         forward, backward = self.kernel.kernel(frames)
