@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sepcli.allocator import keep_freed_memory
+from sepcli.layers import prepare
 from sepcli.networks import sepformer
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
@@ -165,7 +166,11 @@ def _serve(
     mixture = 0.1 * torch.randn(1, round(seconds * case.sample_rate))
     if form == "sepformer":
         network = sepformer.Network(sepformer.Config()).eval()
-    call = partial(case.plain(network) if form == "plain" else network, mixture)
+    if form == "plain":
+        network = case.plain(network)
+    else:
+        prepare(network)
+    call = partial(network, mixture)
     clock = CLOCKS[options.clock]
     recorder = Recorder()
     while (asked := connection.recv()) != "stop":

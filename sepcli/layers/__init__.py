@@ -8,7 +8,15 @@ from sepcli.layers.convolution import depthwise
 from sepcli.layers.dualpath import DualPathMasker
 from sepcli.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
 from sepcli.layers.linear import linear, pointwise
-from sepcli.layers.norms import GlobalNorm, cumulative_norm, global_gain, global_norm
+from sepcli.layers.norms import (
+    GlobalNorm,
+    cumulative_norm,
+    global_gain,
+    global_norm,
+    time_norm,
+    unit_scale,
+)
+from sepcli.layers.prepared import Prepared, prepare
 from sepcli.layers.recurrent import group_size, linear_of_parts, recur, run
 from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.layers.transformer import (
@@ -38,6 +46,7 @@ __all__ = [
     "GlobalNorm",
     "LayerNorm",
     "Positions",
+    "Prepared",
     "SelfAttention",
     "Transformer",
     "TransformerLayer",
@@ -58,8 +67,11 @@ __all__ = [
     "merge",
     "merge_split",
     "pointwise",
+    "prepare",
     "recur",
     "run",
     "segment",
     "sinusoids",
+    "time_norm",
+    "unit_scale",
 ]

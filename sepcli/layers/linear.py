@@ -36,13 +36,14 @@ def linear(
 
     Args:
         features: `[..., inputs]`.
-        weight: `[outputs, inputs]`.
+        weight: `[outputs, inputs]`, as it is or from `pack`.
         bias: `[outputs]`.
         activation: "none", "relu", "silu", "tanh", "sigmoid" or "prelu".
         slope: Of "prelu", one for all outputs.
         residual: `[..., outputs]`, added to the result; not together with an activation.
     """
     if not can_fuse(features, weight):
+        weight = weight.to_dense() if weight.is_mkldnn else weight
         result = F.linear(features, weight, bias)
         if residual is not None:
             result = result + residual
@@ -56,6 +57,18 @@ def linear(
     fused: Tensor = kernel(rows, weight, bias, name, scalars, "").view(*features.shape[:-1], -1)
     # The kernel that adds too copies the residual first: up to a fifth slower than adding here.
     return fused if residual is None else fused.add_(residual)
+
+
+def pack(weight: Tensor) -> Tensor:
+    """Return a weight `[outputs, inputs]` laid out for the fused kernel, where there is one.
+
+    For `linear` alone. The kernel lays a plain weight out at each call: on two threads, products of
+    4000 frames and 512 features took a sixth longer that way.
+    """
+    if weight.device.type != "cpu" or weight.dtype != torch.float32 or not _HAS_KERNEL:
+        return weight
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+    return packed
 
 
 def pointwise(

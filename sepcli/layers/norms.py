@@ -1,7 +1,10 @@
 """Norms over more than one frame."""
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def global_norm(
@@ -83,3 +86,20 @@ def cumulative_norm(features: Tensor, weight: Tensor, bias: Tensor, eps: float) 
     square = features.square().sum(-1).cumsum(-1) / count
     scale = (square - mean.square()).clamp_min(0).add(eps).rsqrt().unsqueeze(-1)
     return (features - mean.unsqueeze(-1)) * scale * weight.flatten() + bias.flatten()
+
+
+def unit_scale(features: Tensor) -> Tensor:
+    """Return features divided by the root mean square of each frame."""
+    norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    return features / (norm / math.sqrt(features.shape[-1])).clamp_min(1e-5)
+
+
+def time_norm(features: Tensor, gain: Tensor, offset: Tensor, slope: Tensor) -> Tensor:
+    """Return channels normalised over the whole recording, then activated."""
+    # batch norm of one row is instance norm, and has a kernel for channels last
+    rows = [
+        torch.batch_norm(row.t()[None, :, None], gain, offset, None, None, True, 0, 1e-5, True)
+        for row in features
+    ]
+    normed = rows[0] if len(rows) == 1 else torch.cat(rows)
+    return F.prelu(normed, slope).squeeze(2).transpose(1, 2)

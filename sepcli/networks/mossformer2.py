@@ -9,7 +9,6 @@ gated memory block whose convolutions reach as far as a recurrent layer would.
 Deviations: none in the numbers; groups run one after the other, to save memory.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +18,15 @@ from torch.nn import functional as F
 from sepcli.layers import (
     Encoder,
     GlobalNorm,
+    Prepared,
     decode,
     depthwise,
     encode,
     gated_masks,
     linear,
     pointwise,
+    time_norm,
+    unit_scale,
 )
 
 EPS = 1e-8  # of the norms over a whole recording
@@ -194,26 +196,29 @@ class Attention(nn.Module):
         unit = unit_scale(half_late(features))
         scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
         heads = self.qk_offset_scale(self.to_qk(unit), scale, turn)  # [4, B, L, Q]
-        values, gates = self.to_hidden.parts(unit, 2)  # 2 × [B, L, H/2]
+        both = self.to_hidden(unit)  # [B, L, H]
         del unit  # so that its memory can be had
-        rows = [self._row(values[row], gates[row], heads[:, row]) for row in range(len(features))]
+        rows = [self._row(both[row], heads[:, row]) for row in range(len(features))]
         return torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0)
 
-    def _row(self, values: Tensor, gates: Tensor, heads: Tensor) -> Tensor:
+    def _row(self, both: Tensor, heads: Tensor) -> Tensor:
         """Return the same for one row of the batch, `[frames, H/2]`."""
         query, far_query, key, far_key = heads
-        keys = far_key.t().contiguous()
-        far_values, far_gates = linear(keys, values.t()), linear(keys, gates.t())  # [Q, H/2]
-        result = torch.empty_like(values)
-        for start in range(0, len(values), self.group):
+        far = linear(far_key.t().contiguous(), both.t())  # [Q, H], what all frames say
+        half = both.shape[1] // 2
+        result = both.new_empty(len(both), half)
+        kept = torch.cat([far, both[: self.group]])
+        for start in range(0, len(both), self.group):
             near = slice(start, start + self.group)
             weights = linear(query[near], key[near], activation="relu").square()
             # One product for what the group says and what all frames say: a sum less over memory.
-            weights = torch.cat([weights, far_query[near]], -1)
-            seen_values = linear(weights, torch.cat([values[near], far_values]).t())
-            seen_gates = linear(weights, torch.cat([gates[near], far_gates]).t())
-            gate = seen_values.mul_(gates[near]).sigmoid_()
-            result[near] = unit_scale(seen_gates.mul_(values[near]).mul_(gate))
+            weights = torch.cat([far_query[near], weights], -1)
+            kept = kept.clone() if torch.is_grad_enabled() else kept  # the gradient needs them all
+            rows = kept[: weights.shape[1]]
+            rows[len(far) :] = both[near]
+            seen = linear(weights, rows.t())
+            gate = (seen[:, :half] * both[near, half:]).sigmoid_()
+            result[near] = unit_scale((seen[:, half:] * both[near, :half]).mul_(gate))
         return result
 
 
@@ -257,17 +262,13 @@ class Heads(nn.Module):
         return heads
 
 
-def unit_scale(features: Tensor) -> Tensor:
-    """Return features divided by the root mean square of each frame."""
-    norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-    return features / (norm / math.sqrt(features.shape[-1])).clamp_min(1e-5)
-
-
-class ConvLinear(nn.Module):
+class ConvLinear(Prepared):
     """Norm, linear layer, SiLU, then a depthwise convolution over time added to what it gets.
 
     Keys are `mdl.0.*` (norm), `mdl.1.*` (linear) and `mdl.3.sequential.1.conv.weight`.
     """
+
+    sources = ("mdl",)
 
     def __init__(self, inputs: int, outputs: int, norm: nn.LayerNorm | None = None) -> None:
         super().__init__()
@@ -278,32 +279,23 @@ class ConvLinear(nn.Module):
 
     def forward(self, normed: Tensor) -> Tensor:
         """Return `[batch, frames, outputs]` for features normalised without gain and offset."""
-        return self.parts(normed, 1)[0]
+        weight, bias, taps = self.weights()
+        return depthwise(linear(normed, weight, bias, activation="silu"), taps)
 
-    def parts(self, normed: Tensor, count: int) -> list[Tensor]:
-        """Return the same as `count` maps, each with its share of the channels."""
-        parts = [each.chunk(count) for each in (*self._affine(), self._taps())]
-        return [
-            depthwise(linear(normed, weight, bias, activation="silu"), taps)
-            for weight, bias, taps in zip(*parts, strict=True)
-        ]
-
-    def _affine(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the linear layer with gain and offset of the norm in them."""
-        weight, bias = self.get_parameter("mdl.1.weight"), self.get_parameter("mdl.1.bias")
+    def _made(self) -> list[Tensor]:
+        names = ("mdl.1.weight", "mdl.1.bias", "mdl.3.sequential.1.conv.weight")
+        weight, bias, filters = map(self.get_parameter, names)
+        taps = filters + F.pad(filters.new_ones(1, 1, 1), (TAPS // 2, TAPS // 2))  # and the skip
         norm = self.mdl["0"]
         if isinstance(norm, nn.LayerNorm):
-            return weight * norm.weight, bias + weight @ norm.bias
-        return weight * norm.get_parameter("g"), bias
-
-    def _taps(self) -> Tensor:
-        """Return the filters with the skip around the convolution in them, `[outputs, 1, taps]`."""
-        filters = self.get_parameter("mdl.3.sequential.1.conv.weight")
-        return filters + F.pad(filters.new_ones(1, 1, 1), (TAPS // 2, TAPS // 2))
+            return [weight * norm.weight, bias + weight @ norm.bias, taps]
+        return [weight * norm.get_parameter("g"), bias, taps]
 
 
-class MemoryBlock(nn.Module):
+class MemoryBlock(Prepared):
     """Gated memory in fewer channels, with norms before and after it and a skip."""
+
+    sources = ("conv1", "conv2")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -316,9 +308,15 @@ class MemoryBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        narrow = pointwise(features, self.conv1[0], prelu=self.conv1[1])
+        into, offset, slope, out, last_offset = self.weights()
+        narrow = linear(features, into, offset, activation="prelu", slope=slope)
         narrow = self.norm2(self.gated_fsmn(self.norm1(narrow)))
-        return pointwise(narrow, self.conv2, residual=features)
+        return linear(narrow, out, last_offset, residual=features)
+
+    def _made(self) -> list[Tensor]:
+        names = ("conv1.0.weight", "conv1.0.bias", "conv1.1.weight", "conv2.weight", "conv2.bias")
+        made = map(self.get_parameter, names)
+        return [each.flatten(1) if each.dim() > 1 else each for each in made]
 
 
 class GatedMemory(nn.Module):
@@ -336,8 +334,10 @@ class GatedMemory(nn.Module):
         return torch.addcmul(features, self.fsmn(self.to_u(normed)), self.to_v(normed))
 
 
-class Memory(nn.Module):
+class Memory(Prepared):
     """Feed-forward memory: two linear maps, dilated convolutions, and a skip."""
+
+    sources = ("linear", "project")
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -347,17 +347,23 @@ class Memory(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, dim]` for the same."""
-        inner = linear(features, self.linear.weight, self.linear.bias, activation="relu")
-        seen: Tensor = self.conv(linear(inner, evens_first(self.project.weight)))
+        weight, bias, project = self.weights()
+        inner = linear(features, weight, bias, activation="relu")
+        seen: Tensor = self.conv(linear(inner, project))
         return seen.add_(features)
 
+    def _made(self) -> list[Tensor]:
+        return [self.linear.weight, self.linear.bias, evens_first(self.project.weight)]
 
-class DenseConvolutions(nn.Module):
+
+class DenseConvolutions(Prepared):
     """Two convolutions over time; the second one, dilated, sees the input and the first's output.
 
     Each of its groups has two neighbouring channels of the two, side by side. Where even channels
     come before odd ones, these are two maps whose convolutions add up inside one kernel.
     """
+
+    sources = ("conv1", "norm1", "prelu1", "conv2", "norm2", "prelu2")
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -372,29 +378,22 @@ class DenseConvolutions(nn.Module):
         """Return `[batch, frames, dim]` for the same with even channels before odd ones."""
         batch, frames, dim = features.shape
         half = dim // 2
-        first = depthwise(features, evens_first(self.conv1.weight.squeeze(-1)))
-        weights = (self.norm1.weight, self.norm1.bias, self.prelu1.weight)
-        first = time_norm(first, *map(evens_first, weights))
+        taps, *norm, last_taps, last_gain, last_offset, last_slope = self.weights()
+        first = time_norm(depthwise(features, taps), *norm)
         even = frames + frames % 2  # so that the dilated convolution takes the maps as they are
-        maps = first.new_zeros(batch, 2, even, dim)
+        maps = first.new_empty(batch, 2, even, dim)
+        maps[:, :, frames:] = 0
         for index, own in enumerate((slice(half), slice(half, dim))):
             maps[:, index, :frames, :half] = first[..., own]
             maps[:, index, :frames, half:] = features[..., own]
-        second = depthwise(maps, self.conv2.weight.squeeze(-1), dilation=2)[:, :frames]
-        return time_norm(second, self.norm2.weight, self.norm2.bias, self.prelu2.weight)
+        second = depthwise(maps, last_taps, dilation=2)[:, :frames]
+        return time_norm(second, last_gain, last_offset, last_slope)
+
+    def _made(self) -> list[Tensor]:
+        made = [each.squeeze(-1) if each.dim() > 1 else each for each in self.parameters()]
+        return [*map(evens_first, made[:4]), *made[4:]]
 
 
 def evens_first(weight: Tensor) -> Tensor:
     """Return rows 0, 2, … and then rows 1, 3, … of a weight."""
     return torch.cat([weight[0::2], weight[1::2]])
-
-
-def time_norm(features: Tensor, gain: Tensor, offset: Tensor, slope: Tensor) -> Tensor:
-    """Return channels normalised over the whole recording, then activated."""
-    # batch norm of one row is instance norm, and has a kernel for channels last
-    rows = [
-        torch.batch_norm(row.t()[None, :, None], gain, offset, None, None, True, 0, 1e-5, True)
-        for row in features
-    ]
-    normed = rows[0] if len(rows) == 1 else torch.cat(rows)
-    return F.prelu(normed, slope).squeeze(2).transpose(1, 2)

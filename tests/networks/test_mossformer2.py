@@ -2,25 +2,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sepcli import layers
 from sepcli.networks import mossformer2
 
 
 def test_filters_of_a_conv_linear_hold_its_skip() -> None:
     module = mossformer2.ConvLinear(6, 4)
-    features = mossformer2.unit_scale(torch.randn(2, 30, 6))
+    features = layers.unit_scale(torch.randn(2, 30, 6))
     projected = F.silu(module.mdl["1"](features))
     taps = module.get_parameter("mdl.3.sequential.1.conv.weight")
     convolved = F.conv1d(projected.transpose(1, 2), taps, padding=8, groups=4).transpose(1, 2)
     with torch.no_grad():
         assert torch.allclose(module(features), projected + convolved, atol=1e-5)
-
-
-def test_parts_of_a_conv_linear_lie_next_to_each_other() -> None:
-    module = mossformer2.ConvLinear(6, 8)
-    features = torch.randn(2, 30, 6)
-    with torch.no_grad():
-        first, second = module.parts(features, 2)
-        assert torch.allclose(torch.cat([first, second], -1), module(features), atol=1e-6)
 
 
 def test_half_of_the_channels_come_a_frame_later() -> None:
@@ -53,20 +46,6 @@ def test_rotation_depends_on_distance_only() -> None:
         query, _, key, _ = heads(shared, (1.0, 1.0, 1.0, 1.0), rotary(40))
     products = (query[0] @ key[0].T).diagonal(5)
     assert torch.allclose(products, products[:1].expand_as(products), atol=1e-4)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 3])
-def test_time_norm_is_an_instance_norm_and_so_is_its_gradient(batch: int) -> None:
-    # torch's gradient of a batch norm is wrong for some layouts, without a word
-    features = torch.randn(batch, 52, 6)[:, :51].requires_grad_()
-    gain, offset, slope = (torch.randn(6) for _ in range(3))
-    wanted = F.prelu(F.instance_norm(features.transpose(1, 2), weight=gain, bias=offset), slope)
-    given = mossformer2.time_norm(features, gain, offset, slope)
-    assert torch.allclose(given, wanted.transpose(1, 2), atol=1e-5)
-    towards = torch.randn(batch, 51, 6)
-    (expected,) = torch.autograd.grad(wanted.transpose(1, 2), features, towards)
-    (gradient,) = torch.autograd.grad(given, features, towards)
-    assert torch.allclose(gradient, expected, atol=1e-4)
 
 
 def test_heads_may_come_from_features_of_any_strides() -> None:
