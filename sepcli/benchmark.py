@@ -188,7 +188,7 @@ def measure(setting: Setting) -> Result:
         chunk_seconds=setting.chunk_seconds,
         batch_size=setting.batch_size,
         sample_rate=entry.sample_rate,
-        parameters=count_parameters(network),
+        parameters=count_parameters(plan),
         random_weights=not may_load,
         load_seconds=load_seconds,
         seconds=seconds,

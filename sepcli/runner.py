@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
+from sepcli.layers import prepare
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -79,7 +80,7 @@ class Runner:
 
     Args:
         network: `[batch, time] → [batch, speakers, time]`, in eval mode.
-        device: Where it runs; the network is moved there.
+        device: Where it runs; the network is moved there, and prepared for a processor.
         precision: `fp32`, or the type that matrix products are computed in.
         batch_size: Chunks run at once at most; None leaves the choice to the device.
         on_warning: Told when the precision does not pay here, and of each halving of the batch.
@@ -103,6 +104,8 @@ class Runner:
         if remark:
             on_warning(remark)
         self._network = network.to(device)
+        if device.type == "cpu" and precision == "fp32":  # the form of the weights is for this
+            prepare(self._network)
         self._device = device
         self._precision = precision
         self._on_warning = on_warning

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
+from sepcli.layers import Prepared
 from sepcli.runner import Runner, check_precision, choose_device, fitting_batch
 from tests.doubles import Broken, Identity
 
@@ -178,3 +179,29 @@ def test_a_gpu_measures_its_first_chunk(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (430, 1000))
     assert len(runner.run(chunks(8))) == 8
     assert network.batches == [1, 3, 3, 1]
+
+
+class Kept(Prepared):
+    """A network that can be prepared."""
+
+    sources = ("gain",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.ParameterList([torch.ones(1)])
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        (gain,) = self.weights()
+        return (mixture * gain)[:, None]
+
+    def _made(self) -> list[torch.Tensor]:
+        return [2 * self.gain[0]]
+
+
+def test_a_network_is_prepared_once_for_single_precision_on_a_processor() -> None:
+    network = Kept()
+    for precision, is_kept in (("bf16", False), ("fp32", True), ("fp32", True)):
+        runner = Runner(network, torch.device("cpu"), precision)
+        assert network.is_kept == is_kept
+        (estimates,) = runner.run(chunks(2)[1:])
+        assert (estimates == 2).all()

@@ -26,6 +26,11 @@ class Prepared(nn.Module):
         """Return what the module computes with; matrices, which may be packed, are for `linear`."""
         return self._made() if self._kept is None else self._kept
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the weights are made for good."""
+        return self._kept is not None
+
     def _made(self) -> list[Tensor]:
         """Return the same, made of the parameters."""
         raise NotImplementedError
@@ -48,8 +53,9 @@ def prepare(network: nn.Module) -> None:
     Where its modules are `Prepared`, what depends on the weights alone is done now, and there are
     no parameters left to train, store or move. It takes no more memory than before.
     """
-    modules = [each for each in network.modules() if isinstance(each, Prepared)]
-    for module in modules:
+    modules = (each for each in network.modules() if isinstance(each, Prepared))
+    waiting = [each for each in modules if not each.is_kept]
+    for module in waiting:
         module.keep()
-    if modules:
+    if waiting:
         return_freed_memory()
