@@ -192,15 +192,28 @@ def _products(recorder: Recorder, clock: Callable[[], float]) -> tuple[float, in
     return seconds, sum(count * product.flops for product, count in products)
 
 
+class Stopwatch(TorchDispatchMode):
+    """Adds up the time of each operator; torch's profiler takes the memory that they would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        """Run an operator and note its time."""
+        start = time.perf_counter()
+        result = func(*args, **(kwargs or {}))
+        self.spent[func.overloadpacket.__name__] += time.perf_counter() - start
+        return result
+
+
 def _profile(call: Callable[[], object], top: int = 12) -> str:
     """Return the operators that most of the time goes into, a line each."""
-    with (
-        torch.inference_mode(),
-        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
-    ):
+    with torch.no_grad(), Stopwatch() as stopwatch:  # inference mode would hide the parts
         call()
-    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
-    most = sorted(spent.items(), key=lambda item: -item[1])[:top]
+    spent, most = stopwatch.spent, stopwatch.spent.most_common(top)
     return "\n".join(
         f"    {100 * time / sum(spent.values()):5.1f} %  {name}" for name, time in most
     )
@@ -214,27 +227,33 @@ def _timed(call: Callable[[], object], clock: Callable[[], float]) -> float:
 
 def compare(module: str, name: str, seconds: float, options: argparse.Namespace) -> str:
     """Return a row of the table for one network and one length of audio."""
-    ours, plain = (Runner(module, name, form, seconds, options) for form in ("ours", "plain"))
-    estimates, theirs = ours.ask("estimates"), plain.ask("estimates")
-    times: dict[str, list[float]] = {"ours": [], "plain": [], "products": []}
+    forms = ("ours",) if options.alone else ("ours", "plain")
+    runners = {form: Runner(module, name, form, seconds, options) for form in forms}
+    ours = runners["ours"]
+    estimates = {form: runner.ask("estimates") for form, runner in runners.items()}
+    times: dict[str, list[float]] = {form: [] for form in (*forms, "products")}
     begin = time.perf_counter()
     while True:
-        times["plain"].append(plain.ask("run"))
-        times["ours"].append(ours.ask("run"))
+        for form in reversed(forms):
+            times[form].append(runners[form].ask("run"))
         product_time, flops = ours.ask("products")
         times["products"].append(product_time)
         pairs, spent = len(times["ours"]), time.perf_counter() - begin
         if pairs >= options.repeats or spent * (pairs + 1) / pairs > options.budget:
             break
     profile = "\n" + ours.ask("profile") if options.profile else ""
-    for runner in (ours, plain):
+    for runner in runners.values():
         runner.stop()
-    difference = float(abs(estimates - theirs).max() / abs(theirs).max())
-    slow, fast, products = (statistics.median(times[k]) for k in ("plain", "ours", "products"))
+    fast, products = (statistics.median(times[key]) for key in ("ours", "products"))
+    slow = ratio = difference = "-"
+    if not options.alone:
+        plain, theirs = statistics.median(times["plain"]), estimates["plain"]
+        slow, ratio = f"{plain:.3f} s", f"{plain / fast:.2f}"
+        difference = f"{abs(estimates['ours'] - theirs).max() / abs(theirs).max():.0e}"
     return (
-        f"| {name} | {seconds:g} s | {pairs} | {slow:.3f} s | {fast:.3f} s | "
-        f"{slow / fast:.2f} | {products:.3f} s | {products / fast:.0%} | "
-        f"{flops / fast / 1e9:.0f} of {flops / products / 1e9:.0f} | {difference:.0e} |{profile}"
+        f"| {name} | {seconds:g} s | {pairs} | {slow} | {fast:.3f} s | {ratio} | "
+        f"{products:.3f} s | {products / fast:.0%} | "
+        f"{flops / fast / 1e9:.0f} of {flops / products / 1e9:.0f} | {difference} |{profile}"
     )
 
 
@@ -266,6 +285,7 @@ def main(module: str, cases: dict[str, Case], description: str | None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="other work disturbs wall")
     parser.add_argument("--memory", choices=("own", "kept", "returned"), default="own")
+    parser.add_argument("--alone", action="store_true", help="leave the plain form out")
     parser.add_argument("--profile", action="store_true", help="print what our time goes into")
     parser.add_argument("--against-sepformer", action="store_true", help="instead of plain forms")
     options = parser.parse_args()
