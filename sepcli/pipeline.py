@@ -38,7 +38,7 @@ CHUNKS_TO_TIDY = 16  # about as many as two minutes have
 # caches from another chunk, and not driven out by the network.
 TOGETHER_CHUNKS = 16
 TOGETHER_SECONDS = 0.5  # a user who watches should not mind the difference
-MOST_WAITING = 8  # batches in the lanes, so that these have work while estimates are taken in
+MOST_WAITING = 4  # batches in the lanes, so that these have work while estimates are taken in
 SIDE_BY_SIDE_SECONDS = 30.0  # longer chunks take so much memory that there is one at a time
 
 _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
@@ -103,7 +103,8 @@ class Separator:
     """A loaded separator; one serves any number of recordings.
 
     Args:
-        network: `[batch, time] → [batch, speakers, time]`.
+        network: `[batch, time] → [batch, speakers, time]`; prepared for its device, so give a copy
+            of one that is to be trained or stored again.
         entry: What is known about it.
         options: How it runs.
         say: Told what the user should know: batch size halved, fallback used.

@@ -13,7 +13,7 @@ class Prepared(nn.Module):
     That is made at each call, as training needs it, until `prepare` makes it for good.
 
     Attributes:
-        sources: Names of the children that hold these parameters, and nothing else of use.
+        sources: Names of these parameters, or of children that hold them and nothing else of use.
     """
 
     sources: tuple[str, ...]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.layers.linear import linear
+from sepcli.layers.prepared import Prepared
 
 SHORT, NARROW = 256, 16  # frames and features of a head, at most, for `attend` to multiply itself
 SCORE_BYTES = 2**20  # what it holds of scores at a time
@@ -77,13 +78,15 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> T
     return result
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Prepared):
     """Multi-head self-attention with the parameters of `nn.MultiheadAttention`.
 
     Args:
         dim: Channels.
         heads: Attention heads; divides `dim`.
     """
+
+    sources = ("in_proj_weight", "in_proj_bias", "out_proj")
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -97,12 +100,17 @@ class SelfAttention(nn.Module):
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
         """Attend `[batch, time, dim]` to itself; `residual` of the same shape is added."""
         batch, time, dim = features.shape
-        projected = linear(features, self.in_proj_weight, self.in_proj_bias)
+        into, into_bias, out, out_bias = self.weights()
+        projected = linear(features, into, into_bias)
         heads = projected.view(batch, time, 3, self.heads, dim // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
         attended = attend(query, key, value)
         attended = attended.transpose(1, 2).reshape(batch, time, dim)
-        return linear(attended, self.out_proj.weight, self.out_proj.bias, residual=residual)
+        return linear(attended, out, out_bias, residual=residual)
+
+    def _made(self) -> list[Tensor]:
+        out = self.out_proj
+        return [self.in_proj_weight, self.in_proj_bias, out.weight, out.bias]
 
 
 class TransformerLayer(nn.Module):
@@ -160,18 +168,22 @@ class _Attention(nn.Module):
         self.att = SelfAttention(dim, heads)
 
 
-class _FeedForward(nn.Module):
+class _FeedForward(Prepared):
     """Two linear layers with ReLU between them; keys `ffn.0` and `ffn.3`."""
+
+    sources = ("ffn",)
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.ffn = nn.ModuleDict({"0": nn.Linear(dim, hidden), "3": nn.Linear(hidden, dim)})
 
     def forward(self, features: Tensor, residual: Tensor) -> Tensor:
-        wide, narrow = self.ffn["0"], self.ffn["3"]
-        assert isinstance(wide, nn.Linear) and isinstance(narrow, nn.Linear)
-        inner = linear(features, wide.weight, wide.bias, activation="relu")
-        return linear(inner, narrow.weight, narrow.bias, residual=residual)
+        wide, wide_bias, narrow, narrow_bias = self.weights()
+        inner = linear(features, wide, wide_bias, activation="relu")
+        return linear(inner, narrow, narrow_bias, residual=residual)
+
+    def _made(self) -> list[Tensor]:
+        return list(self.ffn.parameters())
 
 
 class _Stack(nn.Module):

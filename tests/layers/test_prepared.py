@@ -53,6 +53,18 @@ def test_a_prepared_network_gives_the_same_numbers(num_samples: int) -> None:
     torch.testing.assert_close(network(mixture), before)  # with gradients, without the fused kernel
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_prepared_transformers_give_the_same_numbers(norm_first: bool) -> None:
+    torch.manual_seed(0)
+    stack = layers.Transformer(2, 24, 3, 40, norm_first=norm_first).eval()
+    sequences = torch.randn(3, 50, 24)
+    with torch.inference_mode():
+        before = stack(sequences)
+        layers.prepare(stack)
+        torch.testing.assert_close(stack(sequences), before)
+    assert not [name for name, _ in stack.named_parameters() if "norm" not in name]
+
+
 def test_a_prepared_network_runs_in_other_precisions_too() -> None:
     torch.manual_seed(0)
     network = mossformer2.Network(SMALL).eval()
