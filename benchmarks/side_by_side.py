@@ -31,6 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sepcli.allocator import keep_freed_memory
 from sepcli.layers import prepare
+from sepcli.layers.linear import pack
 from sepcli.networks import sepformer
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
@@ -61,12 +62,17 @@ class Case(NamedTuple):
 
 
 class Product(NamedTuple):
-    """`batch` products of `[rows, inner]` and `[inner, outer]`; batch 0 is one linear map."""
+    """`batch` products of `[rows, inner]` and `[inner, outer]`; batch 0 is one linear map.
+
+    Attributes:
+        packed: Whether the weights of the linear map are laid out for the kernel beforehand.
+    """
 
     batch: int
     rows: int
     inner: int
     outer: int
+    packed: bool = False
 
     @property
     def flops(self) -> int:
@@ -87,7 +93,9 @@ class Recorder(TorchDispatchMode):
         """Run an operator and note its products."""
         name = func.overloadpacket.__name__
         if name == "_linear_pointwise":
-            self._add(0, args[0].numel() // args[0].shape[-1], *args[1].shape[::-1])
+            left, right = args[:2]
+            rows = left.numel() // left.shape[-1]
+            self.products[Product(0, rows, *right.shape[::-1], right.is_mkldnn)] += 1
         elif name in ("mm", "addmm"):
             left, right = args[-2:]
             self._add(0, *left.shape, right.shape[1])
@@ -110,16 +118,16 @@ class Recorder(TorchDispatchMode):
 
 def product_seconds(product: Product, clock: Callable[[], float]) -> float:
     """Return the time of one product by the fastest kernel at hand."""
-    batch, rows, inner, outer = product
+    batch, rows, inner, outer, packed = product
     if batch:
         left, right = torch.randn(batch, rows, inner), torch.randn(batch, inner, outer)
         kernels: list[Callable[[], object]] = [lambda: torch.bmm(left, right)]
     else:
         left, right = torch.randn(rows, inner), torch.randn(outer, inner)
-        fused = torch.ops.mkldnn._linear_pointwise
+        weight = pack(right) if packed else right
         kernels = [
             lambda: F.linear(left, right),
-            lambda: fused(left, right, None, "none", [], ""),
+            lambda: torch.ops.mkldnn._linear_pointwise(left, weight, None, "none", [], ""),
         ]
     return min(statistics.median(_timed(kernel, clock) for _ in range(TRIES)) for kernel in kernels)
 
@@ -181,15 +189,18 @@ def _serve(
             connection.send(_profile(call))
         else:
             with torch.inference_mode():
-                timed = _timed(call, clock) if asked == "run" else _products(recorder, clock)
+                timed = _timed(call, clock) if asked == "run" else _products(recorder, options)
             connection.send(timed)
 
 
-def _products(recorder: Recorder, clock: Callable[[], float]) -> tuple[float, int]:
+def _products(recorder: Recorder, options: argparse.Namespace) -> tuple[float, int]:
     """Return the time [s] and the operations of all products of a forward pass."""
-    products = recorder.products.items()
-    seconds = sum(count * product_seconds(product, clock) for product, count in products)
-    return seconds, sum(count * product.flops for product, count in products)
+    seconds, flops, clock = 0.0, 0, CLOCKS[options.clock]
+    for product, count in recorder.products.items():
+        timed = product if options.packed else product._replace(packed=False)
+        seconds += count * product_seconds(timed, clock)
+        flops += count * product.flops
+    return seconds, flops
 
 
 class Stopwatch(TorchDispatchMode):
@@ -286,6 +297,9 @@ def main(module: str, cases: dict[str, Case], description: str | None) -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="other work disturbs wall")
     parser.add_argument("--memory", choices=("own", "kept", "returned"), default="own")
     parser.add_argument("--alone", action="store_true", help="leave the plain form out")
+    parser.add_argument(
+        "--packed", action="store_true", help="products of weights laid out where the network's are"
+    )
     parser.add_argument("--profile", action="store_true", help="print what our time goes into")
     parser.add_argument("--against-sepformer", action="store_true", help="instead of plain forms")
     options = parser.parse_args()
