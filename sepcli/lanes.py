@@ -36,8 +36,9 @@ class Lanes:
 
     def __init__(self, network: nn.Module, count: int) -> None:
         self._stopping = threading.Event()
-        share = partial(_limit_threads, max(torch.get_num_threads() // count, 1))
-        self._pool = ThreadPoolExecutor(count, "network", share)
+        self._threads: set[int] = set()  # others may run the network too
+        share = max(torch.get_num_threads() // count, 1)
+        self._pool = ThreadPoolExecutor(count, "network", partial(self._begin, share))
         watched = network.modules() if count > 1 else ()
         self._hooks = [module.register_forward_pre_hook(self._stop_if_told) for module in watched]
 
@@ -56,8 +57,12 @@ class Lanes:
         future: Future[T] = self._pool.submit(call, *arguments)
         return future
 
+    def _begin(self, share: int) -> None:
+        self._threads.add(threading.get_ident())
+        _limit_threads(share)
+
     def _stop_if_told(self, *_: object) -> None:
-        if self._stopping.is_set():
+        if self._stopping.is_set() and threading.get_ident() in self._threads:
             raise InterruptedError("the run ends")
 
 

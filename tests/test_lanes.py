@@ -104,6 +104,16 @@ def test_left_by_an_exception_lanes_stop_before_the_next_layer(
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
+def test_others_may_run_the_network_while_lanes_stop() -> None:
+    network = TwoLayers()
+    network.goes_on.set()
+    lanes = Lanes(network, LANES)
+    lanes._stopping.set()
+    assert network(torch.ones(1)).shape == (1,)
+    assert isinstance(lanes.start(network, torch.ones(1)).exception(), InterruptedError)
+    lanes.__exit__(None)
+
+
 def test_only_a_processor_with_threads_to_share_has_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert num_lanes(torch.device("cpu")) == LANES
     assert num_lanes(torch.device("cuda")) == num_lanes(torch.device("mps")) == 1
