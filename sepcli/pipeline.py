@@ -33,7 +33,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 Say = Callable[[str], None]
 
 BLOCK_SAMPLES = 1 << 16
-CHUNKS_TO_TIDY = 16  # about as many as two minutes have
+CHUNKS_TO_TIDY = 8  # each time costs as much as some milliseconds of the network
 # What is done with the estimates of a chunk costs half as much if the code for it is still in the
 # caches from another chunk, and not driven out by the network.
 TOGETHER_CHUNKS = 16

@@ -1,5 +1,6 @@
 """SpeakerTracker: hears the chunks of a recording one by one and then tells who is who."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sepcli.speakers.order import SpeakerOrder
 from sepcli.speakers.solving import require_states, solve_order
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+_Kept = tuple[Any, ...]  # the fields of ChunkEvidence; arrays as type, shape and bytes
 
 
 class SpeakerTracker:
@@ -39,7 +41,7 @@ class SpeakerTracker:
         self._sample_rate = sample_rate
         self._embed = embed
         self._frame = max(1, seconds_to_samples(FRAME_SECONDS, sample_rate))
-        self._evidence: list[ChunkEvidence] = []
+        self._kept: list[_Kept] = []
         self._before: tuple[Chunk, Array] | None = None
 
     def add(
@@ -57,7 +59,7 @@ class SpeakerTracker:
             ValueError: The shapes do not fit.
             ModelError: There are too many speakers to keep in order over several chunks.
         """
-        require_states(len(self._evidence) + 1, self._num_speakers)
+        require_states(len(self._kept) + 1, self._num_speakers)
         if estimates.shape != (self._num_speakers, chunk.length):
             raise ValueError(f"expected {self._num_speakers} estimates of {chunk.length} samples")
         levelled = estimates
@@ -71,18 +73,17 @@ class SpeakerTracker:
             embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)
         count = np.count_nonzero(speaking, axis=1)
         first = [np.argmax(row) * self._frame if row.any() else chunk.length for row in speaking]
-        self._evidence.append(
-            ChunkEvidence(
-                start=chunk.start,
-                stop=chunk.stop,
-                voices=embeddings.astype(np.float16),
-                trust=trust,
-                seconds=(count * self._frame / self._sample_rate).astype(np.float32),
-                onsets=chunk.start + np.array(first, np.int64),
-                power=((power * speaking).sum(axis=1) / np.maximum(count, 1)).astype(np.float32),
-                agreement=self._agreement(chunk, levelled, power),
-            )
+        evidence = ChunkEvidence(
+            start=chunk.start,
+            stop=chunk.stop,
+            voices=embeddings.astype(np.float16),
+            trust=trust,
+            seconds=(count * self._frame / self._sample_rate).astype(np.float32),
+            onsets=chunk.start + np.array(first, np.int64),
+            power=((power * speaking).sum(axis=1) / np.maximum(count, 1)).astype(np.float32),
+            agreement=self._agreement(chunk, levelled, power),
         )
+        self._kept.append(_put_away(evidence))
         self._before = (chunk, levelled)
 
     def _agreement(self, chunk: Chunk, levelled: Array, power: Array) -> Array:
@@ -99,4 +100,26 @@ class SpeakerTracker:
 
     def solve(self) -> SpeakerOrder:
         """Return the order of speakers in every chunk heard so far."""
-        return solve_order(self._evidence, self._num_speakers)
+        return solve_order([_take_out(each) for each in self._kept], self._num_speakers)
+
+
+def _put_away(evidence: ChunkEvidence) -> _Kept:
+    """Return the evidence without arrays, which would lie among the blocks of the network.
+
+    For hours: the gaps between them never fit the network's next block. Python has a place of its
+    own for objects of up to 512 bytes.
+    """
+    values = (getattr(evidence, each.name) for each in fields(evidence))
+    return tuple(
+        (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+        for value in values
+    )
+
+
+def _take_out(kept: _Kept) -> ChunkEvidence:
+    """Return what was put away."""
+    values: list[Any] = [
+        np.frombuffer(each[2], each[0]).reshape(each[1]) if isinstance(each, tuple) else each
+        for each in kept
+    ]
+    return ChunkEvidence(*values)
