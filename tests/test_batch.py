@@ -21,6 +21,7 @@ from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
 def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "spools"
     monkeypatch.setenv("SEPCLI_SPOOL", str(folder))
+    monkeypatch.setattr("sepcli.pipeline.num_lanes", lambda device: 1)  # chunks come in order
     return folder
 
 
@@ -250,7 +251,7 @@ def test_a_resumed_run_gives_the_same_bytes(tmp_path: Path, spool_folder: Path) 
     assert outcome.error is None
     plain = Seeded()
     run(plain, jobs_of(tmp_path / "in", tmp_path / "third"))
-    assert plain.num_calls - again.num_calls in (4, 5, 6)  # they run in twos
+    assert plain.num_calls - again.num_calls == 5
     for one, other in zip(whole[0].outputs, pieces[0].outputs, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert list(spool_folder.iterdir()) == []
