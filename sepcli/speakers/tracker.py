@@ -23,7 +23,9 @@ from sepcli.speakers.order import SpeakerOrder
 from sepcli.speakers.solving import require_states, solve_order
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-_Kept = tuple[Any, ...]  # the fields of ChunkEvidence; arrays as type, shape and bytes
+_Kept = tuple[
+    Any, ...
+]  # the fields of ChunkEvidence; arrays as type, shape and the bytes of each row
 
 
 class SpeakerTracker:
@@ -111,7 +113,9 @@ def _put_away(evidence: ChunkEvidence) -> _Kept:
     """
     values = (getattr(evidence, each.name) for each in fields(evidence))
     return tuple(
-        (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+        (value.dtype.str, value.shape, [row.tobytes() for row in value])
+        if isinstance(value, np.ndarray)
+        else value
         for value in values
     )
 
@@ -119,7 +123,9 @@ def _put_away(evidence: ChunkEvidence) -> _Kept:
 def _take_out(kept: _Kept) -> ChunkEvidence:
     """Return what was put away."""
     values: list[Any] = [
-        np.frombuffer(each[2], each[0]).reshape(each[1]) if isinstance(each, tuple) else each
+        np.frombuffer(b"".join(each[2]), each[0]).reshape(each[1])
+        if isinstance(each, tuple)
+        else each
         for each in kept
     ]
     return ChunkEvidence(*values)
