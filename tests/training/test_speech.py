@@ -1,6 +1,8 @@
 """Speech from folders, manifests and packs: what is taken, what is skipped and counted."""
 
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +115,23 @@ def test_a_flac_pack_is_the_folder(speech_folder: Path, tmp_path: Path) -> None:
         for one, other in zip(mine, truth, strict=True):
             # decoded samples are scaled by 32768, kept ones by 32767
             assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_the_contents_of_a_pack_are_read_once(
+    speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = tmp_path / "speech.pack"
+    write_pack(find_speech(speech_folder), pack, RATE)
+    opened = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            opened.append(arguments)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Counted)
+    assert read_speech(find_speech(pack), RATE).seconds > 1
+    assert opened == [(pack,)]
 
 
 def test_an_opus_pack_is_small_and_close(speech_folder: Path, tmp_path: Path) -> None:
