@@ -23,9 +23,7 @@ from sepcli.speakers.order import SpeakerOrder
 from sepcli.speakers.solving import require_states, solve_order
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-_Kept = tuple[
-    Any, ...
-]  # the fields of ChunkEvidence; arrays as type, shape and the bytes of each row
+_Kept = tuple[Any, ...]  # fields of ChunkEvidence; arrays as type, shape and bytes of each row
 
 
 class SpeakerTracker:
