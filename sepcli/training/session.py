@@ -1,5 +1,6 @@
 """A recipe made ready to run: speech decoded, development mixtures drawn, network built."""
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def make_network(recipe: Recipe, source: str = "") -> nn.Module:
         torch.manual_seed(recipe.run.seed)
         config = make_config(model.architecture, model.config, where=where)
         network: nn.Module = load_architecture(model.architecture, where=where).Network(config)
-        return network
+        return _freeze_unused(network, model.sample_rate)
     entry = resolve_model(source)
     if entry.architecture != model.architecture:
         raise ModelError(
@@ -154,7 +155,20 @@ def make_network(recipe: Recipe, source: str = "") -> nn.Module:
                 f"{source} has another configuration than the recipe",
                 f"leave [model.config] out of {recipe.path.name} to take over that of {source}",
             )
-    return network.requires_grad_(True)
+    return _freeze_unused(network.requires_grad_(True), model.sample_rate)
+
+
+def _freeze_unused(network: nn.Module, sample_rate: int) -> nn.Module:
+    """Return the network, with only those parameters trainable that its estimates depend on.
+
+    Some published networks keep parameters that they never use, and training in several processes
+    waits for the gradients of all.
+    """
+    probe = copy.deepcopy(network)  # it may count what it hears
+    probe(torch.ones(1, sample_rate)).sum().backward()
+    for parameter, used in zip(network.parameters(), probe.parameters(), strict=True):
+        parameter.requires_grad_(used.grad is not None)
+    return network
 
 
 def with_places(recipe: Recipe, train: Path | None, dev: Path | None) -> Recipe:
