@@ -10,7 +10,8 @@ import typer
 
 from sepcli import console
 from sepcli.cli import options
-from sepcli.errors import OutputError, SepcliError, UsageError
+from sepcli.cli.plots import drawn, require_plot
+from sepcli.errors import SepcliError, UsageError
 from sepcli.registry import DEFAULT_MODEL, find_entry, load_entries
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def bench(
     names = list(load_entries()) if everything else models or [DEFAULT_MODEL]
     if any(length <= 0 for length in chunk or []):
         raise UsageError("a chunk must be longer than 0 s", "give --chunk 4")
-    if plot is not None and not plot.parent.is_dir():
-        raise OutputError(f"no such folder: {plot.parent}", "make it first")
+    if plot is not None:
+        require_plot(plot)
     if against:
         if threads or batch_size:
             hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size"
@@ -194,18 +195,7 @@ def _against(
 
 
 def draw(path: Path, results: "list[Result]") -> None:
-    """Draw the published score of each model over its operations, one colour a test set.
-
-    Raises:
-        SepcliError: matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as problem:
-        raise SepcliError(
-            "drawing needs matplotlib", "install it with: pip install 'sepcli[metrics]'"
-        ) from problem
+    """Draw the published score of each model over its operations, one colour a test set."""
     points: dict[str, list[tuple[float, float, str]]] = {}
     known = load_entries()
     for result in {result.model: result for result in results}.values():
@@ -217,20 +207,15 @@ def draw(path: Path, results: "list[Result]") -> None:
     if not points:
         console.warn(f"nothing to draw, no model has a published score: {path}")
         return
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for test_set, found in sorted(points.items()):
-        costs, scores, _ = zip(*found, strict=True)
-        axes.scatter(costs, scores, label=test_set)
-        for cost, score, name in found:
-            axes.annotate(
-                name, (cost, score), fontsize=7, xytext=(4, 3), textcoords="offset points"
-            )
-    axes.set_xscale("log")
-    axes.set_xlabel("G multiply-accumulates per second of audio")
-    axes.set_ylabel("published score (dB)")
-    axes.legend(fontsize=8)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as problem:
-        raise OutputError(f"cannot write: {path}", str(problem)) from problem
+    with drawn(path, 8, 5) as axes:
+        for test_set, found in sorted(points.items()):
+            costs, scores, _ = zip(*found, strict=True)
+            axes.scatter(costs, scores, label=test_set)
+            for cost, score, name in found:
+                axes.annotate(
+                    name, (cost, score), fontsize=7, xytext=(4, 3), textcoords="offset points"
+                )
+        axes.set_xscale("log")
+        axes.set_xlabel("G multiply-accumulates per second of audio")
+        axes.set_ylabel("published score (dB)")
+        axes.legend(fontsize=8)

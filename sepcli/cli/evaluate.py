@@ -12,6 +12,7 @@ import typer
 
 from sepcli import console
 from sepcli.cli import options
+from sepcli.cli.plots import drawn, require_plot
 from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
 
 if TYPE_CHECKING:
@@ -93,9 +94,10 @@ def evaluate(
 
     extras = list(dict.fromkeys(metric or []))
     require_metrics(extras)
-    for path in (csv_file, plot):
-        if path is not None and not path.parent.is_dir():
-            raise OutputError(f"no such folder: {path.parent}", "make it first")
+    if csv_file is not None and not csv_file.parent.is_dir():
+        raise OutputError(f"no such folder: {csv_file.parent}", "make it first")
+    if plot is not None:
+        require_plot(plot)
     items, chosen = find_items(data, mixtures)
     if not chosen and model:
         raise AudioError(f"no mixtures in: {data}", "name their folder with --mixtures")
@@ -266,18 +268,7 @@ def _write_csv(path: Path, judged: list[Judged]) -> None:
 
 
 def draw(path: Path, tally: "Tally") -> None:
-    """Draw the distribution of the main metric over recordings.
-
-    Raises:
-        SepcliError: matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as problem:
-        raise SepcliError(
-            "drawing needs matplotlib", "install it with: pip install 'sepcli[metrics]'"
-        ) from problem
+    """Draw the distribution of the main metric over recordings."""
     averages = tally.averages()
     name = "si_sdri" if "si_sdri" in averages else "si_sdr"
     values = [scores.mean(name) for scores in tally.scores]
@@ -285,16 +276,11 @@ def draw(path: Path, tally: "Tally") -> None:
     if not values:
         console.warn(f"nothing to draw, no recording has a score: {path}")
         return
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.hist(values, bins=min(50, max(5, round(math.sqrt(len(values))))), color="#4477aa")
-    mean, margin = averages[name].mean, averages[name].margin
-    label = f"mean {mean:.2f}" + ("" if math.isnan(margin) else f" ± {margin:.2f}")
-    axes.axvline(mean, color="#cc3311", label=label)
-    axes.set_xlabel(f"{TITLES[name]}, mean over the speakers of a recording")
-    axes.set_ylabel("recordings")
-    axes.legend()
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as problem:
-        raise OutputError(f"cannot write: {path}", str(problem)) from problem
+    with drawn(path, 7, 4) as axes:
+        axes.hist(values, bins=min(50, max(5, round(math.sqrt(len(values))))), color="#4477aa")
+        mean, margin = averages[name].mean, averages[name].margin
+        label = f"mean {mean:.2f}" + ("" if math.isnan(margin) else f" ± {margin:.2f}")
+        axes.axvline(mean, color="#cc3311", label=label)
+        axes.set_xlabel(f"{TITLES[name]}, mean over the speakers of a recording")
+        axes.set_ylabel("recordings")
+        axes.legend()

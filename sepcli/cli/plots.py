@@ -1,0 +1,44 @@
+"""Pictures that commands draw on the side: what could stop them is said before the work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sepcli.errors import OutputError, SepcliError
+
+
+def require_plot(path: Path) -> None:
+    """Raise if nothing can be drawn to `path`.
+
+    Raises:
+        SepcliError: matplotlib is not installed.
+        OutputError: The folder is not there, or the ending is no picture's.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as problem:
+        raise SepcliError(
+            "drawing needs matplotlib", "install it with: pip install 'sepcli[metrics]'"
+        ) from problem
+    if not path.parent.is_dir():
+        raise OutputError(f"no such folder: {path.parent}", "make it first")
+    if path.suffix.lower().lstrip(".") not in FigureCanvasBase.filetypes:
+        raise OutputError(f"cannot draw a file of this kind: {path}", "name it .png, .svg or .pdf")
+
+
+@contextmanager
+def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Yield matplotlib's axes to draw on, `width` by `height` inches; then write them to `path`.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    yield figure.subplots()
+    try:
+        figure.savefig(path)
+    except OSError as problem:
+        raise OutputError(f"cannot write: {path}", str(problem)) from problem
