@@ -174,7 +174,8 @@ class Separator:
             sample_rate: Its rate [Hz].
 
         Raises:
-            AudioError: The waveform is empty or has more than two dimensions.
+            AudioError: The waveform is empty, has more than two dimensions, or more channels than
+                samples, as a file read by soundfile would seem to have.
         """
         reader = _WaveformReader(waveform, sample_rate)
         spool = Spool(self.plan.num_speakers)
@@ -351,8 +352,11 @@ class _WaveformReader:
     """A waveform in memory, read like a file."""
 
     def __init__(self, waveform: Array | torch.Tensor, sample_rate: int) -> None:
+        if isinstance(waveform, torch.Tensor):
+            waveform = waveform.detach().float().cpu().numpy()
         samples = np.asarray(waveform, dtype=np.float32)
-        if samples.ndim not in (1, 2) or samples.size == 0:
+        is_whole = samples.ndim == 1 or (samples.ndim == 2 and len(samples) <= samples.shape[1])
+        if not is_whole or samples.size == 0:
             raise AudioError(
                 f"not a waveform: shape {list(samples.shape)}",
                 "give [samples] or [channels, samples]",

@@ -70,7 +70,7 @@ def test_batches_do_not_change_the_answer() -> None:
 
 def test_channels_are_mixed_down_and_torch_is_welcome() -> None:
     mixture = two_voices(2.0)
-    made = separator(Identity()).separate(torch.from_numpy(mixture), RATE)
+    made = separator(Identity()).separate(torch.from_numpy(mixture).requires_grad_(), RATE)
     np.testing.assert_allclose(made.estimates.sum(axis=0), mixture.mean(axis=0), atol=1e-6)
 
 
@@ -105,7 +105,7 @@ def test_what_is_not_finite_is_told_and_replaced() -> None:
     assert made.warnings
 
 
-@pytest.mark.parametrize("shape", [(0,), (2, 0), (1, 2, 3), ()])
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (1, 2, 3), (), (9, 2)])
 def test_what_is_no_waveform_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(AudioError):
         separator(Identity()).separate(np.zeros(shape, np.float32), RATE)
