@@ -1,6 +1,5 @@
 """The command line: one file a command; here they are put together and their failures told."""
 
-import _thread
 import os
 import platform
 import signal
@@ -130,8 +129,8 @@ def _interruptible() -> Iterator[None]:
             usual_hook(swallowed)
             return
         _handle_signals(_interrupt)
-        again = threading.Timer(0.01, _thread.interrupt_main, [swallowed.exc_value.number])
-        again.start()
+        here = [threading.get_ident(), swallowed.exc_value.number]
+        threading.Timer(0.01, signal.pthread_kill, here).start()  # also wakes what waits
 
     try:
         sys.unraisablehook = raise_again

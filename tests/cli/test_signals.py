@@ -57,7 +57,7 @@ def test_an_interruption_is_not_lost_where_exceptions_are_swallowed() -> None:
         "        os.kill(os.getpid(), 15)\n"
         "def app(**_):\n"
         "    Finalised()\n"
-        "    time.sleep(30)\n"
+        "    time.sleep(300)\n"
         "cli.app = app\n"
         "cli.main()\n"
     )
