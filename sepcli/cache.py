@@ -6,12 +6,14 @@ client, and a run with everything cached needs no network.
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sepcli.entry import ModelEntry
 from sepcli.errors import WeightsError
 
-_SHA256_NAME = re.compile(r"[0-9a-f]{64}")  # how the cache names a large file: by its digest
+_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # of sha256, or of git for small files
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -34,12 +36,13 @@ def damage(entry: ModelEntry, name: str, path: Path) -> str:
     """Return what is wrong with a file at hand, empty where its digest is right or unknown."""
     expected = entry.sha256.get(name, "")
     if not expected and entry.folder is None:
-        blob = path.resolve().name  # the cache names a large file by its sha256
-        expected = blob if _SHA256_NAME.fullmatch(blob) else ""
+        blob = path.resolve().name  # the cache names files by their digest
+        expected = blob if _DIGEST.fullmatch(blob) else ""
     if not expected:
         return ""
-    digest = sha256(path)
-    return "" if digest == expected else f"sha256 is {digest[:12]}..., not {expected[:12]}..."
+    is_large = len(expected) == 64
+    digest, method = (sha256(path), "sha256") if is_large else (_git_digest(path), "git's digest")
+    return "" if digest == expected else f"{method} is {digest[:12]}..., not {expected[:12]}..."
 
 
 def sha256(path: Path) -> str:
@@ -48,9 +51,23 @@ def sha256(path: Path) -> str:
     Raises:
         WeightsError: The file cannot be read.
     """
+    return _digest(path, hashlib.sha256)
+
+
+def _git_digest(path: Path) -> str:
+    """Return the hex digest that git knows a file by."""
+
+    def begin() -> Any:
+        header = f"blob {path.stat().st_size}\0".encode()
+        return hashlib.sha1(header, usedforsecurity=False)
+
+    return _digest(path, begin)
+
+
+def _digest(path: Path, begin: Callable[[], Any]) -> str:
     try:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            return hashlib.file_digest(stream, begin).hexdigest()
     except OSError as cause:
         raise WeightsError(f"cannot read {path}: {cause.strerror}") from cause
 

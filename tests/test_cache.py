@@ -1,5 +1,6 @@
 """What is at hand, read off the client's cache without the client."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,13 +66,22 @@ def test_the_hub_said_that_a_file_is_absent(snapshot: Path) -> None:
     assert not known_absent(replace(ENTRY, revision="other"), "c.json")
 
 
-def test_a_file_named_by_its_digest_is_checked(snapshot: Path) -> None:
-    blob = snapshot.parents[1] / "blobs" / ("0" * 64)
+@pytest.mark.parametrize(
+    ("right_name", "message"),
+    [
+        (hashlib.sha256(b"w").hexdigest(), "sha256 is 50e721e49c01"),
+        (hashlib.sha1(b"blob 1\0w").hexdigest(), "git's digest is "),  # what git hash-object says
+    ],
+)
+def test_a_file_named_by_its_digest_is_checked(
+    snapshot: Path, right_name: str, message: str
+) -> None:
+    blob = snapshot.parents[1] / "blobs" / ("0" * len(right_name))
     blob.parent.mkdir()
     blob.write_text("w")
     (snapshot / "w.bin").symlink_to(blob)
-    assert damage(ENTRY, "w.bin", snapshot / "w.bin").startswith("sha256 is 50e721e49c01")
-    right = blob.with_name(sha256(blob))
+    assert damage(ENTRY, "w.bin", snapshot / "w.bin").startswith(message)
+    right = blob.with_name(right_name)
     blob.rename(right)
     (snapshot / "w.bin").unlink()
     (snapshot / "w.bin").symlink_to(right)
