@@ -1,5 +1,6 @@
 """The only module that prints: results to stdout, everything else to stderr."""
 
+import io
 import json
 import os
 import sys
@@ -20,12 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
-from sepcli.errors import SepcliError
+from sepcli.errors import OutputError, SepcliError
 
 NO_WIDTH = 200  # of what is written where there is no width [columns]
 BAR_DELAY_SECONDS = 2.0  # what is over before this is not worth a bar
+BAR_COLUMNS = 50  # at least so many for what stands beside the description
 
 
 @dataclass
@@ -47,13 +50,31 @@ def configure(*, quiet: bool = False, verbose: bool = False) -> None:
 
 def result(line: str) -> None:
     """Write one result line to stdout; bytes of a file name that are not UTF-8 survive."""
-    sys.stdout.flush()
-    stream = getattr(sys.stdout, "buffer", None)
-    if stream is None:
-        sys.stdout.write(line + "\n")
-    else:
-        stream.write(os.fsencode(line) + b"\n")
-    sys.stdout.flush()
+    with _results():
+        stream = getattr(sys.stdout, "buffer", None)
+        if stream is None:
+            sys.stdout.write(line + "\n")
+        else:
+            sys.stdout.flush()
+            stream.write(os.fsencode(line) + b"\n")
+
+
+@contextmanager
+def _results() -> Iterator[None]:
+    """Write out what is given to stdout in the block; a closed one takes nothing."""
+    if sys.stdout is None:
+        sys.stdout = io.StringIO()
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python writes out the rest at its end
+        why = (problem.strerror or "failed").lower()
+        raise OutputError(
+            f"cannot write ({why}): standard output", "check the room where it goes: df -h"
+        ) from problem
 
 
 def result_json(record: Mapping[str, Any]) -> None:
@@ -61,22 +82,30 @@ def result_json(record: Mapping[str, Any]) -> None:
     result(json.dumps(record, ensure_ascii=True, default=str))
 
 
-def show(renderable: RenderableType, narrow: RenderableType | None = None) -> None:
+def show(
+    renderable: RenderableType, narrow: RenderableType | None = None, *, folds: bool = False
+) -> None:
     """Write a table or another rich object to stdout; nothing of it is cut short.
 
     Args:
         renderable: What to show.
         narrow: Shown in its place on a terminal that is too narrow for it.
+        folds: Whether it breaks its own lines; else a terminal does where they are too long.
     """
-    out = Console(file=sys.stdout, highlight=False)
-    wanted = out.measure(renderable, options=out.options.update(max_width=NO_WIDTH)).maximum
-    if not out.is_terminal:
-        out.width = NO_WIDTH
-    elif wanted > out.width and narrow is not None:
-        renderable = narrow
-    elif wanted > out.width:  # the terminal wraps its lines
-        out.width = wanted
-    out.print(renderable)
+    with _results():
+        out = Console(file=sys.stdout, highlight=False)
+        if not out.is_terminal:
+            out.width = NO_WIDTH
+        elif narrow is not None and _width(out, renderable) > out.width:
+            renderable = narrow
+        if out.is_terminal and not folds:
+            out.width = max(out.width, _width(out, renderable))
+        out.print(renderable)
+
+
+def _width(out: Console, renderable: RenderableType) -> int:
+    """Return the width at which no line is cut or broken."""
+    return out.measure(renderable, options=out.options.update(max_width=NO_WIDTH)).maximum
 
 
 def note(message: str) -> None:
@@ -164,12 +193,15 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
     if _verbosity.quiet or not screen.is_terminal:
         yield Bar(None, total, description)
         return
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn()]
+    most = max(BAR_COLUMNS // 2, screen.width - BAR_COLUMNS)
+    column = Column(no_wrap=True, overflow="ellipsis", max_width=most)
+    described = TextColumn("{task.description}", markup=False, table_column=column)
+    columns: list[ProgressColumn] = [described, BarColumn(bar_width=None)]
     if unit == "bytes":
         columns += [DownloadColumn(), TransferSpeedColumn()]
     else:
         columns += [TextColumn("{task.percentage:>3.0f}%")]
-        columns += [_AudioSpeed()] if unit == "audio" else []
+        columns += [_AudioSpeed(Column(no_wrap=True))] if unit == "audio" else []
     columns += [TimeRemainingColumn()]
     bars = Progress(*columns, console=screen, transient=True)
     timer = threading.Timer(BAR_DELAY_SECONDS, bars.start)

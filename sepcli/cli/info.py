@@ -143,7 +143,7 @@ def _tell_one(model: str, *, as_json: bool) -> None:
     table.add_column(overflow="fold")
     for key, value in _lines(entry, known):
         table.add_row(key, value)
-    console.show(table)
+    console.show(table, folds=True)
 
 
 def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
