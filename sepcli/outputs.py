@@ -5,8 +5,11 @@ import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from sepcli.errors import AudioError, SepcliError, UsageError
+
+T = TypeVar("T")
 
 STDIN = "-"
 DEFAULT_NAME = "{stem}_spk{speaker}"
@@ -87,6 +90,10 @@ def check_template(template: str) -> None:
         raise UsageError(f"unknown field in the name template: {min(unknown)}", _template_hint())
     if "speaker" not in fields:
         raise UsageError(f"name template has no {{speaker}}: {template}", _template_hint())
+    try:
+        template.format(stem="", ext="", speaker=1, model="")
+    except (ValueError, TypeError) as cause:
+        raise UsageError(f"name template is malformed: {template}", _template_hint()) from cause
     if "/" in template or "\\" in template:
         raise UsageError(f"name template has a folder in it: {template}", "use --output-dir")
 
@@ -100,8 +107,8 @@ def plan_jobs(
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs for files, folders and `-`, sorted within a folder, and what has none.
 
-    The output folder is left out of a folder that is searched, so that a second run does not
-    separate what the first one wrote. A file named twice is done once.
+    What a folder holds is left out where it is an output or lies in an output folder inside it, so
+    that a second run does not separate what the first one wrote. A file named twice is done once.
 
     Args:
         inputs: Files, folders, or `-` for standard input.
@@ -121,12 +128,15 @@ def plan_jobs(
                 jobs.setdefault(key, Job(source, naming.paths(source, inside)))
         except SepcliError as error:
             failures.append(Failure(named, error))
-    _refuse_collisions(jobs.values())
-    return list(jobs.values()), failures
+    written = {str(path.absolute()) for job in jobs.values() for path in job.outputs}
+    asked_for = {str(Path(named).absolute()) for named in inputs}
+    kept = [job for key, job in jobs.items() if key in asked_for or key not in written]
+    _refuse_collisions(kept)
+    return kept, failures
 
 
-def take_shard(jobs: Sequence[Job], index: int, count: int) -> list[Job]:
-    """Return every `count`-th job, starting with number `index` (1 to `count`)."""
+def take_shard(jobs: Sequence[T], index: int, count: int) -> list[T]:
+    """Return every `count`-th job or failure, starting with number `index` (1 to `count`)."""
     return list(jobs[index - 1 :: count])
 
 
@@ -154,11 +164,13 @@ def _expand(
     from sepcli.audio import find_audio_files  # here: `--help` need not wait for numpy
 
     path = Path(named)
-    if path.is_dir():
+    if named and path.is_dir():
         avoid = output_folder.resolve()
         for found in find_audio_files(path, recursive, on_skip):
             if not found.resolve().is_relative_to(avoid) or avoid == path.resolve():
                 yield found, found.relative_to(path).parent
+    elif not named:
+        raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
     elif path.exists() or path.is_symlink():
         yield path, Path()
     else:

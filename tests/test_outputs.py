@@ -92,11 +92,37 @@ def test_an_unexpanded_pattern_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["{stem}", "{stem}_{speaker}_{wrong}", "{stem", "x/{speaker}", "{speaker"]
+    "template",
+    [
+        "{stem}",
+        "{stem}_{speaker}_{wrong}",
+        "{stem",
+        "x/{speaker}",
+        "{speaker",
+        "{speaker:q}",
+        "{stem:d}{speaker}",
+    ],
 )
 def test_bad_templates_are_refused(template: str) -> None:
     with pytest.raises(UsageError):
         check_template(template)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_a_run_writes_beside_its_inputs_is_no_input(tmp_path: Path, recursive: bool) -> None:
+    for name in ("a.wav", "a_spk1.wav", "a_spk2.wav", "a_spk1_spk1.wav", "a_spk3.wav"):
+        touch(tmp_path / name)
+    here = naming(tmp_path)
+    jobs, _ = plan_jobs([str(tmp_path)], here, recursive=recursive)
+    assert [job.label for job in jobs] == [str(tmp_path / "a.wav"), str(tmp_path / "a_spk3.wav")]
+    jobs, _ = plan_jobs([str(tmp_path), str(tmp_path / "a_spk1.wav")], here, recursive=recursive)
+    assert str(tmp_path / "a_spk1.wav") in [job.label for job in jobs]
+
+
+def test_an_empty_name_is_not_this_folder(tmp_path: Path) -> None:
+    jobs, failures = plan_jobs([""], naming(tmp_path), recursive=False)
+    assert jobs == []
+    assert [failure.error.message for failure in failures] == ["no such file or folder: ''"]
 
 
 def test_shards_are_disjoint_and_complete() -> None:

@@ -94,7 +94,7 @@ def separate(
         num_speakers=entry.speakers,
     )
     jobs, failures = plan_jobs(inputs, naming, recursive=recursive, on_skip=_tell_skipped)
-    jobs = take_shard(jobs, *part)
+    jobs, failures = take_shard(jobs, *part), take_shard(failures, *part)
     report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures))
     for failure in failures:
         report.failed(failure.label, failure.error)
