@@ -1,5 +1,6 @@
 """Separator: recording → one estimate per speaker; owns the network, its device and its batches."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -54,7 +55,8 @@ class SeparationOptions:
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: `fp32`, `bf16` or `fp16`; the lower two are faster and less exact.
+        precision: `fp32`, `bf16` or `fp16`; the lower two are less exact, and
+            faster where the device has such arithmetic.
         chunk_seconds: Length of a chunk [s].
         overlap_seconds: Overlap of neighbouring chunks [s].
         batch_size: Chunks run at once.
@@ -175,7 +177,7 @@ class Separator:
 
         Raises:
             AudioError: The waveform is empty, has more than two dimensions, or more channels than
-                samples, as a file read by soundfile would seem to have.
+                samples, as a file read by soundfile would seem to have; or the rate is none.
         """
         reader = _WaveformReader(waveform, sample_rate)
         spool = Spool(self.plan.num_speakers)
@@ -189,26 +191,33 @@ class Separator:
         finally:
             spool.close()
 
-    def separate_file(self, path: str | Path, output_dir: str | Path = "separated") -> list[Path]:
+    def separate_file(
+        self, path: str | Path, output_dir: str | Path = "separated", *, overwrite: bool = False
+    ) -> list[Path]:
         """Write `<stem>_spk1.wav`, … into `output_dir` and return their paths.
 
-        Outputs that are there are replaced. More choices are on the command line.
+        More choices are on the command line.
+
+        Args:
+            path: The recording.
+            output_dir: Made where it is not there.
+            overwrite: Whether outputs that are there are replaced.
 
         Raises:
             AudioError: The recording cannot be read.
-            OutputError: The outputs cannot be written.
+            OutputError: The outputs cannot be written, or are there already.
         """
         path, folder = Path(path), Path(output_dir)
         naming = Naming(folder=folder, extension="wav", num_speakers=self.plan.num_speakers)
         outputs = naming.paths(path, Path())
-        refuse_unwritable(path, outputs, overwrite=True)
+        refuse_unwritable(path, outputs, overwrite=overwrite)
         prepare_folder(folder)
         remove_stale_temporaries(folder)
         spool = Spool(self.plan.num_speakers)
         try:
             recording = Recording(AudioReader(path), self.plan, spool)
             self._complete(recording)
-            deliver(recording, outputs, OutputOptions(overwrite=True))
+            deliver(recording, outputs, OutputOptions(overwrite=overwrite))
         finally:
             spool.close()
         return list(outputs)
@@ -332,7 +341,11 @@ def _plan(entry: ModelEntry, options: SeparationOptions) -> RecordingPlan:
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
         overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
-    if overlap_seconds >= chunk_seconds:
+    if not math.isfinite(chunk_seconds):
+        raise UsageError(f"not a length of a chunk: {chunk_seconds} s", "give --chunk 8")
+    chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
+    overlap = seconds_to_samples(overlap_seconds, entry.sample_rate)
+    if overlap >= chunk:
         raise UsageError(
             f"overlap is not shorter than the chunk: {overlap_seconds:g} s",
             f"give an --overlap below {chunk_seconds:g}",
@@ -340,8 +353,8 @@ def _plan(entry: ModelEntry, options: SeparationOptions) -> RecordingPlan:
     return RecordingPlan(
         sample_rate=entry.sample_rate,
         num_speakers=entry.speakers,
-        chunk=seconds_to_samples(chunk_seconds, entry.sample_rate),
-        overlap=seconds_to_samples(overlap_seconds, entry.sample_rate),
+        chunk=chunk,
+        overlap=overlap,
         level=options.level or entry.level,
         leakage=options.leakage,
         embed=voices.load_embed(),
@@ -361,6 +374,8 @@ class _WaveformReader:
                 f"not a waveform: shape {list(samples.shape)}",
                 "give [samples] or [channels, samples]",
             )
+        if sample_rate < 1:
+            raise AudioError(f"not a sample rate: {sample_rate} Hz", "give that of the waveform")
         self._samples = samples[:, np.newaxis] if samples.ndim == 1 else samples.T
         self.warnings: tuple[str, ...] = ()
         num_samples, num_channels = self._samples.shape

@@ -121,6 +121,26 @@ def test_an_overlap_as_long_as_the_chunk_is_refused() -> None:
         separator(Identity(), chunk_seconds=1.0, overlap_seconds=1.0)
 
 
+@pytest.mark.parametrize(
+    ("chunk", "overlap", "message"),
+    [
+        (float("inf"), None, "not a length of a chunk: inf s"),
+        (float("nan"), None, "not a length of a chunk: nan s"),
+        (1.0, 0.99999, "overlap is not shorter than the chunk"),  # by less than a sample
+    ],
+)
+def test_chunks_that_cannot_be_are_refused(
+    chunk: float, overlap: float | None, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        separator(Identity(), chunk_seconds=chunk, overlap_seconds=overlap)
+
+
+def test_a_rate_that_is_none_is_refused() -> None:
+    with pytest.raises(AudioError, match="not a sample rate: 0 Hz"):
+        separator(Identity()).separate(np.zeros(9, np.float32), 0)
+
+
 def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:
     references = two_voices(3.0, rate=16000)
     soundfile.write(tmp_path / "mix.wav", references.T, 16000)

@@ -1,5 +1,6 @@
 """`sepcli bench`: how fast models run on this machine."""
 
+import math
 import statistics
 import sys
 from dataclasses import asdict
@@ -65,7 +66,7 @@ def bench(
     if models and everything:
         raise UsageError("--all and names of models exclude each other", "give one of them")
     names = list(load_entries()) if everything else models or [DEFAULT_MODEL]
-    if any(length <= 0 for length in chunk or []):
+    if any(not 0 < length < math.inf for length in chunk or []):
         raise UsageError("a chunk must be longer than 0 s", "give --chunk 4")
     if plot is not None:
         require_plot(plot)

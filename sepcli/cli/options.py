@@ -47,7 +47,7 @@ Device = Annotated[
     str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
 ]
 ProductPrecision = Annotated[
-    Precision, typer.Option("--precision", help="bf16 and fp16 are faster and less exact.")
+    Precision, typer.Option("--precision", help="bf16, fp16: less exact, faster on some devices.")
 ]
 Revision = Annotated[
     str, typer.Option("--revision", help="Commit, tag or branch of the model's repository.")
