@@ -38,6 +38,13 @@ def test_the_map_names_modules_that_exist() -> None:
     assert [name for name in modules if not any((b / name).exists() for b in _bases())] == []
 
 
+def test_the_map_names_every_module() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    modules = [path for path in (ROOT / "sepcli").iterdir() if not path.name.startswith("_")]
+    names = [path.name + "/" * path.is_dir() for path in modules if path.name != "py.typed"]
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
 def test_what_is_not_there_is_noticed(tmp_path: Path) -> None:
     document = tmp_path / "x.md"
     document.write_text(
