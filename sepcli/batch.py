@@ -43,8 +43,9 @@ class Outcome:
         skipped: Whether its outputs were there already.
         delivery: What was written.
         seconds: Length of the recording [s].
-        elapsed: From the first chunk to the last file [s].
-        notes: What the user should know about the recording, a line each.
+        elapsed: From the first look at it to its last file, waiting for others included [s].
+        warnings: What is wrong with the recording, a line each.
+        notes: What else the user should know about it, a line each.
     """
 
     job: Job
@@ -53,6 +54,7 @@ class Outcome:
     delivery: Delivery | None = None
     seconds: float = 0.0
     elapsed: float = 0.0
+    warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
 
 
@@ -228,7 +230,12 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
     _release(work, under_way)
     elapsed = time.monotonic() - work.started
     return Outcome(
-        work.job, None, False, delivery, recording.seconds, elapsed, _notes(recording, delivery)
+        work.job,
+        delivery=delivery,
+        seconds=recording.seconds,
+        elapsed=elapsed,
+        warnings=recording.warnings,
+        notes=_notes(recording, delivery),
     )
 
 
@@ -239,7 +246,7 @@ def _release(work: _Work, under_way: dict[int, _Work]) -> None:
 
 def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     """Return what the user should know about a recording that went through."""
-    found = list(recording.warnings)
+    found = []
     if recording.info.num_channels > 1:
         found.append(f"{recording.info.num_channels} channels were mixed down to one")
     if delivery.gain != 1.0:

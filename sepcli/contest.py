@@ -30,7 +30,9 @@ def compare(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str
     try:
         other = shlex.split(theirs)
     except ValueError as problem:
-        raise UsageError(f"cannot read the command: {theirs}", str(problem)) from problem
+        raise UsageError(
+            f"cannot read the command ({problem}): {theirs}".lower(), "check its quotes"
+        ) from problem
     if not any("{input}" in word for word in other):
         other.append("{input}")
     times: dict[str, list[float]] = {"sepcli": [], "other": []}
@@ -58,7 +60,8 @@ def _run_command(command: list[str]) -> float:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as problem:
-        raise SepcliError(f"cannot run: {command[0]}", str(problem)) from problem
+        hint = f"check that it is there: type {shlex.quote(command[0])}"
+        raise SepcliError(f"cannot run: {command[0]}", hint) from problem
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise SepcliError(f"command failed with {done.returncode}: {shlex.join(command)}", last)

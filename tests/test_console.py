@@ -1,8 +1,11 @@
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.table import Table
@@ -105,6 +108,17 @@ def test_long_work_shows_a_bar_that_goes_away(
     assert drawn.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")  # the cursor is back, the line is gone
 
 
+def test_a_name_is_no_markup_and_leaves_room_for_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = make_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(console, "BAR_DELAY_SECONDS", 0.0)
+    with console.progress("talk [red] [/b]" + 100 * "n", 10) as bar:
+        bar.update(completed=5)
+        wait_until(lambda: "50%" in terminal.getvalue())
+    assert "talk [red] [/b]n" in terminal.getvalue() and "…" in terminal.getvalue()
+    assert "━" in terminal.getvalue() and "50%" in terminal.getvalue()
+
+
 def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = make_terminal(monkeypatch)
     with console.progress("work", 10) as bar:
@@ -138,6 +152,36 @@ def test_a_stream_without_bytes_takes_results_as_text(monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.stdout", stream)
     console.result("a.wav")
     assert stream.getvalue() == "a.wav\n"
+
+
+@pytest.mark.parametrize("call", ["console.result('x')", "console.show('x')"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_an_output_that_takes_no_more_is_told(call: str) -> None:
+    code = f"import sepcli.cli as cli; from sepcli import console; cli.app = lambda **_: {call}"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", f"{code}; cli.main()"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: cannot write (no space left on device): standard output\n"
+        "hint: check the room where it goes: df -h\n"
+    )
+
+
+@pytest.mark.parametrize("call", ["console.result('x')", "console.show('x')"])
+def test_a_closed_output_takes_nothing(call: str) -> None:
+    code = f"import sepcli.cli as cli; from sepcli import console; cli.app = lambda **_: {call}"
+    command = '"$0" -c "$1" >&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, f"{code}; cli.main()"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_bar_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ full scale at ±1.
 from sepcli.audio.encodings import OutputFormat, check_output_format
 from sepcli.audio.finding import find_audio_files
 from sepcli.audio.names import TEMPORARY_PREFIX, create_temporary, printable
+from sepcli.audio.pending import output_error
 from sepcli.audio.reading import (
     AudioInfo,
     AudioReader,
@@ -30,6 +31,7 @@ __all__ = [
     "create_temporary",
     "downmix",
     "find_audio_files",
+    "output_error",
     "printable",
     "read_blocks",
     "read_info",

@@ -1,7 +1,9 @@
 """The command line: one file a command; here they are put together and their failures told."""
 
+import difflib
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -27,6 +29,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done, 1 any input failed, 2 usage, 130 interrupted.",
 )
 
+_UNKNOWN = re.compile(r"(No such (?:command|option)):? '?([^' ]*?)'?(?:\.? .*?[:n] '?([\w-]+).*)?$")
 _Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 
 
@@ -115,7 +118,13 @@ def _told(misuse: TyperException) -> UsageError:
     text = misuse.format_message().replace("Value error, ", "").rstrip(".")
     context = getattr(misuse, "ctx", None)
     command = context.command_path if context else "sepcli"
-    return UsageError(text[:1].lower() + text[1:], f"see: {command} --help")
+    hint = f"see: {command} --help"
+    if match := _UNKNOWN.match(text):
+        kind, wrong, right = match.groups()
+        text = f"{kind}: {wrong}"
+        if difflib.get_close_matches(wrong.strip("-"), [(right or "").strip("-")]):
+            hint = f"did you mean {right}"
+    return UsageError(text[:1].lower() + text[1:], hint)
 
 
 @contextmanager

@@ -264,7 +264,9 @@ def _write_csv(path: Path, judged: list[Judged]) -> None:
                     row = [f"{one.scores.values[name][place]:.6g}" for name in names]
                     writer.writerow([one.name, place + 1, matched + 1, *row, remarks, ""])
     except OSError as problem:
-        raise OutputError(f"cannot write: {path}", str(problem)) from problem
+        from sepcli.audio import output_error
+
+        raise output_error(path, problem) from problem
 
 
 def draw(path: Path, tally: "Tally") -> None:

@@ -20,20 +20,20 @@ EXPERIMENTAL_DB = 5.0  # a network inside the package whose score is below this 
 
 def info(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="[MODEL]",
             help="A name, a model folder or hf:ORG/REPO; without it, all models.",
             autocompletion=complete_model,
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
 ) -> None:
     """List the models, or tell everything about one."""
-    if model:
+    if model is not None:
         _tell_one(model, as_json=as_json)
     elif as_json:
         for entry in load_entries().values():

@@ -49,7 +49,9 @@ def mix(
     count: Annotated[int, typer.Option("-n", "--count", help="Mixtures to make.", min=1)] = 100,
     speakers: Annotated[int, typer.Option(help="Speakers of a mixture.", min=1, max=8)] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
-    sample_rate: Annotated[int, typer.Option(metavar="HZ", help="Rate.", min=1000)] = 8000,
+    sample_rate: Annotated[
+        int, typer.Option(metavar="HZ", help="Rate.", min=1000, max=768_000)
+    ] = 8000,
     style: Annotated[
         Style, typer.Option(help="Sources start together, or take turns.")
     ] = Style.together,
@@ -105,15 +107,17 @@ def mix(
         raise OutputError(f"a set is there already: {output_dir}", "give --overwrite or another -o")
     material, skipped = _material(speech, split, sample_rate, noise, rooms)
     rows = []
-    with console.progress("mixing", total=count, unit="items") as bar:
-        for number in range(count):
-            mixture = make_mixture(material, options, seed, number)
-            name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
-            _write(mixture, output_dir, name, sample_rate)
-            rows.append(_row(mixture, name, sample_rate))
-            bar.advance()
-    for line in skipped.lines():
-        console.warn(line)
+    try:
+        with console.progress("mixing", total=count, unit="items") as bar:
+            for number in range(count):
+                mixture = make_mixture(material, options, seed, number)
+                name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
+                _write(mixture, output_dir, name, sample_rate)
+                rows.append(_row(mixture, name, sample_rate))
+                bar.advance()
+    finally:  # an error may be about what was skipped
+        for line in skipped.lines():
+            console.warn(line)
     _write_manifest(output_dir / MANIFEST, rows)
     console.result(str(output_dir / MANIFEST))
 
@@ -177,14 +181,14 @@ def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, Waveform]]":
 
 
 def _write(mixture: "Mixture", folder: Path, name: str, sample_rate: int) -> None:
-    from sepcli.audio import AudioWriter
+    from sepcli.audio import AudioWriter, output_error
 
     for track, waveform in _tracks(mixture):
         path = folder / track / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
-            raise OutputError(f"cannot make the folder: {path.parent}", str(problem)) from problem
+            raise output_error(path.parent, problem) from problem
         with AudioWriter(path, sample_rate, subtype="PCM_16", overwrite=True) as writer:
             writer.write(waveform)
             writer.commit()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sepcli import console
 from sepcli.batch import Outcome, separate_jobs
-from sepcli.cli.info import is_experimental
+from sepcli.cli.info import is_experimental, is_here
 from sepcli.delivery import OutputOptions
 from sepcli.errors import SepcliError
 from sepcli.outputs import Job
@@ -27,6 +27,8 @@ def load_separator(
         console.note(f"model: {entry.name}; a larger one does better: --model {LARGER_MODEL}")
     if is_experimental(entry):
         console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
+    if not is_here(entry):
+        console.note(f"fetching weights from the hub: {entry.name}")
     with console.progress(f"downloading {entry.name}", unit="bytes") as bar:
         loaded = load_model(
             entry,
@@ -88,6 +90,10 @@ class Report:
             self.failed(label, outcome.error)
             return
         self._num_done += 1
+        if outcome.skipped:
+            console.detail(f"skipped, its outputs are there: {label}")
+        for warning in outcome.warnings:
+            console.warn(warning if label in warning else f"{warning}: {label}")
         for remark in outcome.notes:
             self._once(remark, label)
         rate = separator.entry.sample_rate
@@ -96,7 +102,7 @@ class Report:
             span = f"{clock(place.start / rate)} to {clock(place.stop / rate)}"
             console.detail(f"not sure who is who at {span}, margin {place.margin:.2f}: {label}")
         if not self._as_json:
-            for output in outcome.job.outputs:
+            for output in outcome.job.outputs if not outcome.skipped else ():
                 console.result(str(output))
             return
         record = {
@@ -111,7 +117,7 @@ class Report:
                 "sample_rate": outcome.delivery.sample_rate,
                 "gain_db": round(outcome.delivery.gain_db, 2),
                 "elapsed_seconds": round(outcome.elapsed, 3),
-                "notes": list(outcome.notes),
+                "notes": [*outcome.warnings, *outcome.notes],
                 "uncertain": [
                     {
                         "start_seconds": round(place.start / rate, 2),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sepcli import console
-from sepcli.errors import SepcliError
+from sepcli.errors import OutputError, SepcliError, UsageError
 
 if TYPE_CHECKING:
     from sepcli.training.loop import Outcome
@@ -68,7 +68,7 @@ def _train(
     """Run the recipe; the outcome on the first process, None on all others."""
     from sepcli.training.launch import launch
 
-    bar = console.progress("training", total=settings.run.steps)
+    bar = console.progress("training", total=settings.run.steps, unit="items")
 
     def show(row: "Measurement") -> None:
         console.note(
@@ -114,18 +114,20 @@ def pack(
     ] = 8000,
     coding: Annotated[str, typer.Option(help="opus (9 MB an hour) or flac (exact).")] = "opus",
     split: Annotated[str, typer.Option(help="Keep rows of this split of a manifest.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
 ) -> None:
     """Put the speech of many speakers into one small file."""
     console.configure(quiet=quiet)
-    from sepcli.errors import UsageError
     from sepcli.training.packing import write_pack
     from sepcli.training.speech import find_speech
 
     if coding not in ("opus", "flac"):
         raise UsageError(f"unknown coding: {coding}", "use opus or flac")
+    if output.exists() and not overwrite:
+        raise OutputError(f"output is already there: {output}", "give --overwrite or another name")
     utterances = find_speech(speech, split=split)
-    with console.progress("packing", total=len(utterances)) as bar:
+    with console.progress("packing", total=len(utterances), unit="items") as bar:
         skipped = write_pack(
             utterances,
             output,

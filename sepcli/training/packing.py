@@ -16,7 +16,7 @@ from typing import Literal
 
 import soundfile
 
-from sepcli.audio import create_temporary, printable
+from sepcli.audio import create_temporary
 from sepcli.audio.names import forget_temporary
 from sepcli.audio.pending import output_error
 from sepcli.errors import AudioError, OutputError
@@ -46,7 +46,7 @@ def write_pack(
         path: The pack; replaced whole, or not at all.
         sample_rate: Rate of the pack [Hz].
         coding: `"opus"` or `"flac"`.
-        on_progress: Called with the number of recordings done after each batch.
+        on_progress: Called with the number of each recording as it comes.
 
     Raises:
         OutputError: it cannot be written, or Opus does not know the rate.
@@ -68,20 +68,21 @@ def write_pack(
             for start in range(0, len(utterances), BATCH):
                 batch = utterances[start : start + BATCH]
                 decoded = pool.map(lambda item: decode(item, sample_rate, (1.0,)), batch)
-                for item, result in zip(batch, decoded, strict=True):
+                pairs = zip(batch, decoded, strict=True)
+                for number, (item, result) in enumerate(pairs, start + 1):
+                    on_progress(number)
                     if isinstance(result, str):
                         skipped.add(result, item.name)
                         continue
                     stem = f"{item.speaker}/{Path(item.member or item.path).stem}"
                     name = _free_name(archive.NameToInfo, stem, ENDINGS[coding])
                     archive.writestr(name, _encode(result[0], sample_rate, coding))
-                on_progress(min(start + BATCH, len(utterances)))
             num_packed = len(archive.NameToInfo)
         if not num_packed:
             raise AudioError("no usable recording to pack", "; ".join(skipped.lines()))
         temporary.replace(path)
     except OSError as problem:
-        raise OutputError(f"cannot write the pack: {printable(path)}", str(problem)) from problem
+        raise output_error(path, problem) from problem
     finally:
         temporary.unlink(missing_ok=True)
         forget_temporary(temporary)

@@ -105,7 +105,7 @@ def test_an_unknown_model_is_one_line_and_a_hint(hub: Hub, sepcli: CommandLine) 
 
 def test_the_table_needs_neither_torch_nor_the_client() -> None:
     code = (
-        "import sys; from sepcli.cli.info import info; info('', False);"
+        "import sys; from sepcli.cli.info import info; info(None, False);"
         "sys.exit(any(m in sys.modules for m in ('torch', 'huggingface_hub.file_download')))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL)

@@ -105,6 +105,14 @@ def test_a_wrong_coding_is_a_usage_error(sepcli: CommandLine, speech: Path) -> N
     assert done.code == 2 and "unknown coding: mp3" in done.err
 
 
+def test_a_pack_replaces_nothing_unasked(sepcli: CommandLine, speech: Path) -> None:
+    Path("speech.pack").write_text("something else")
+    done = sepcli("pack", speech, "speech.pack", "--coding", "flac")
+    assert done.code == 1 and "already there" in done.err and "--overwrite" in done.err
+    assert Path("speech.pack").read_text() == "something else"
+    assert sepcli("pack", speech, "speech.pack", "--coding", "flac", "--overwrite").code == 0
+
+
 def test_a_pack_that_cannot_be_made_is_told(sepcli: CommandLine, speech: Path) -> None:
     done = sepcli("pack", speech, "absent/speech.pack", "--coding", "flac")
     assert done.code == 1
