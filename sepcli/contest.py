@@ -31,7 +31,7 @@ def compare(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str
         other = shlex.split(theirs)
     except ValueError as problem:
         raise UsageError(
-            f"cannot read the command ({problem}): {theirs}".lower(), "check its quotes"
+            f"cannot read the command ({str(problem).lower()}): {theirs}", "check its quotes"
         ) from problem
     if not any("{input}" in word for word in other):
         other.append("{input}")

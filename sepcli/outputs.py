@@ -128,9 +128,9 @@ def plan_jobs(
                 jobs.setdefault(key, Job(source, naming.paths(source, inside)))
         except SepcliError as error:
             failures.append(Failure(named, error))
-    written = {str(path.absolute()) for job in jobs.values() for path in job.outputs}
-    asked_for = {str(Path(named).absolute()) for named in inputs}
-    kept = [job for key, job in jobs.items() if key in asked_for or key not in written]
+    written = {path.resolve() for job in jobs.values() for path in job.outputs}
+    asked_for = {STDIN, *(str(Path(named).absolute()) for named in inputs)}
+    kept = [j for key, j in jobs.items() if key in asked_for or Path(key).resolve() not in written]
     _refuse_collisions(kept)
     return kept, failures
 

@@ -112,7 +112,8 @@ def test_bad_templates_are_refused(template: str) -> None:
 def test_what_a_run_writes_beside_its_inputs_is_no_input(tmp_path: Path, recursive: bool) -> None:
     for name in ("a.wav", "a_spk1.wav", "a_spk2.wav", "a_spk1_spk1.wav", "a_spk3.wav"):
         touch(tmp_path / name)
-    here = naming(tmp_path)
+    (tmp_path / "sub").mkdir()
+    here = naming(tmp_path / "sub" / "..")
     jobs, _ = plan_jobs([str(tmp_path)], here, recursive=recursive)
     assert [job.label for job in jobs] == [str(tmp_path / "a.wav"), str(tmp_path / "a_spk3.wav")]
     jobs, _ = plan_jobs([str(tmp_path), str(tmp_path / "a_spk1.wav")], here, recursive=recursive)

@@ -29,6 +29,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 all done, 1 any input failed, 2 usage, 130 interrupted.",
 )
 
+# what the parser says of a name that it does not know, the name, and the first that it suggests
 _UNKNOWN = re.compile(r"(No such (?:command|option)):? '?([^' ]*?)'?(?:\.? .*?[:n] '?([\w-]+).*)?$")
 _Handler = Callable[[int, FrameType | None], None] | signal.Handlers
 

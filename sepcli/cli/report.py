@@ -93,7 +93,7 @@ class Report:
         if outcome.skipped:
             console.detail(f"skipped, its outputs are there: {label}")
         for warning in outcome.warnings:
-            console.warn(warning if label in warning else f"{warning}: {label}")
+            console.warn(_named(warning, label))
         for remark in outcome.notes:
             self._once(remark, label)
         rate = separator.entry.sample_rate
@@ -151,12 +151,17 @@ class Report:
 
     def _once(self, remark: str, label: str) -> None:
         """Say a remark for the first recording it holds for; `--verbose` says it for all."""
-        text = remark if label in remark else f"{remark}: {label}"
+        text = _named(remark, label)
         if remark in self._said:
             console.detail(text)
         else:
             console.note(text)
         self._said.add(remark)
+
+
+def _named(remark: str, label: str) -> str:
+    """Return a remark with the recording it is about, unless it names that itself."""
+    return remark if label in remark else f"{remark}: {label}"
 
 
 def clock(seconds: float) -> str:

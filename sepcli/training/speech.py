@@ -39,7 +39,7 @@ class Utterance:
         speaker: Whose it is.
         path: The file, or the pack.
         member: Its name in the pack.
-        pack: The same pack, open: to read its table of contents takes as long as to decode.
+        pack: The same pack, open: to read its table of contents takes longer than to decode.
     """
 
     speaker: str
