@@ -32,5 +32,5 @@ def test_failures_of_a_command_are_said() -> None:
     assert caught.value.hint == "no such option"
     with pytest.raises(SepcliError, match="cannot run: no-such-program"):
         compare(good, "no-such-program", 1, 0.1)
-    with pytest.raises(UsageError, match="cannot read the command"):
-        compare(good, "'unclosed", 1, 0.1)
+    with pytest.raises(UsageError, match=r"the command \(no closing quotation\): 'Unclosed"):
+        compare(good, "'Unclosed", 1, 0.1)
