@@ -30,9 +30,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sepcli.allocator import keep_freed_memory
-from sepcli.layers import prepare
-from sepcli.layers.linear import pack
 from sepcli.networks import sepformer
+from sepcli.networks.layers import prepare
+from sepcli.networks.layers.linear import pack
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 TRIES = 3  # of one matrix product, between two runs of the networks

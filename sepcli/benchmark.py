@@ -29,9 +29,9 @@ from sepcli.cache import cached_files
 from sepcli.chunking import seconds_to_samples
 from sepcli.entry import ModelEntry
 from sepcli.errors import SepcliError
-from sepcli.layers import linear
 from sepcli.metrics import si_sdr
 from sepcli.networks import make_config
+from sepcli.networks.layers import linear
 from sepcli.operations import count_macs, count_parameters
 from sepcli.runner import Precision, Runner, choose_device
 from sepcli.training.recipe import read_recipe

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
-from sepcli.layers import prepare
+from sepcli.networks.layers import prepare
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Array = np.ndarray[Any, np.dtype[np.float32]]

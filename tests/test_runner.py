@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
-from sepcli.layers import Prepared
+from sepcli.networks.layers import Prepared
 from sepcli.runner import Runner, check_precision, choose_device, fitting_batch
 from tests.doubles import Broken, Identity
 

@@ -1,4 +1,4 @@
-"""The networks, one self-contained file an architecture; each exports `Config` and `Network`.
+"""The networks, one file an architecture, each with `Config` and `Network`; `layers` they share.
 
 This file finds them by name and checks a configuration against an architecture's `Config` before
 anything is built from it.
@@ -22,7 +22,7 @@ LARGEST_INTEGER = 2**20
 
 def architectures() -> list[str]:
     """Return the names of all architectures; imports none of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def load_architecture(architecture: str, *, where: str) -> types.ModuleType:

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sepcli.layers import (
+from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
     gate_features,

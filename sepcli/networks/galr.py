@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers import (
+from sepcli.networks.layers import (
     attend,
     decode,
     encode,

@@ -9,8 +9,9 @@ transform-average-concatenate module (TAC) lets the groups exchange what they kn
 codec squeezes a stretch of frames into one vector before that network and expands it after. Inside
 works DPRNN, TCN, the U blocks of Sudo rm -rf, or DPTNet's transformer.
 
-Layout: `[batch, group, frame, feature]`, see sepcli/groupcomm.py. Context stretches do not depend
-on each other, so without gradients they go through the codec in tiles that stay in the cache.
+Layout: `[batch, group, frame, feature]`, see sepcli/networks/layers/groupcomm.py. Context stretches
+do not depend on each other, so without gradients they go through the codec in tiles that stay in
+the cache.
 
 Letters in comments: B batch, T frames, N filters, G groups, W features of a group, L stretches or
 segments, K frames of one, S speakers.
@@ -24,8 +25,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.groupcomm import TAC, SumBlock, each, normalise, pointwise
-from sepcli.layers import half_overlap_padding, linear, linear_of_parts, merge, run, segment
+from sepcli.networks.layers import (
+    half_overlap_padding,
+    linear,
+    linear_of_parts,
+    merge,
+    run,
+    segment,
+)
+from sepcli.networks.layers.groupcomm import TAC, SumBlock, each, normalise, pointwise
 
 TILE_ROWS = 2048
 """Group sequences that go through the context codec at once: their widest map takes 12 MB."""

@@ -10,7 +10,7 @@ spread over them what they leave of the mixture; here the network does that itse
 the estimates share the mixture's mean, so that they add up to it, and what is left over is
 measured at one scale (published examples subtract a normalised mixture from unnormalised ones).
 
-Layout: `[batch, group, frame, channel]`, see sepcli/groupcomm.py.
+Layout: `[batch, group, frame, channel]`, see sepcli/networks/layers/groupcomm.py.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.groupcomm import TAC, SumBlock, pointwise
-from sepcli.layers import linear, merge
-from sepcli.ublock import GlobalNorm, normalise
+from sepcli.networks.layers import linear, merge
+from sepcli.networks.layers.groupcomm import TAC, SumBlock, pointwise
+from sepcli.networks.layers.ublock import GlobalNorm, normalise
 
 DEVIATION_FLOOR = 1e-9
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers import Encoder, GlobalNorm, Transformer, mask_mixture, pointwise
+from sepcli.networks.layers import Encoder, GlobalNorm, Transformer, mask_mixture, pointwise
 
 EPS = torch.finfo(torch.float32).eps  # of the norms over a sequence
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.ublock import GlobalNorm, RecurrentMasker, UBlock, child, pointwise
+from sepcli.networks.layers.ublock import GlobalNorm, RecurrentMasker, UBlock, child, pointwise
 
 DIRECTIONS = 2
 MAX_CACHED = 4

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from sepcli.layers import DualPathMasker, Encoder, GlobalNorm, Transformer, mask_mixture
+from sepcli.networks.layers import DualPathMasker, Encoder, GlobalNorm, Transformer, mask_mixture
 
 EPS = 1e-8  # of the norms over a whole recording
 POSITION_ROWS = 2500  # of the position tables in published checkpoints

@@ -5,8 +5,9 @@ MLSP 2020, https://arxiv.org/abs/2007.06833, figure 1; the improved form is that
 Memory Efficient Universal Sound Source Separation", https://arxiv.org/abs/2103.02644. Keys are
 those of asteroid's SuDORMRFNet and SuDORMRFImprovedNet; the authors' own files have others.
 
-Layout: `[batch, frame, channel]`, see `sepcli.ublock`. The first form's masks come from a linear
-map and then one filter along the features for each speaker; both together are one linear map.
+Layout: `[batch, frame, channel]`, see `sepcli.networks.layers.ublock`. The first form's masks come
+from a linear map and then one filter along the features for each speaker; both together are one
+linear map.
 """
 
 import math
@@ -16,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.layers import Filterbank, decode, linear
-from sepcli.ublock import (
+from sepcli.networks.layers import Filterbank, decode, linear
+from sepcli.networks.layers.ublock import (
     KERNEL,
     ConvNorm,
     GlobalNorm,

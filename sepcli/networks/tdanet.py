@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sepcli.layers import linear
-from sepcli.ublock import (
+from sepcli.networks.layers import linear
+from sepcli.networks.layers.ublock import (
     ConvNorm,
     GlobalNorm,
     MakeNorm,

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.layers import linear, pointwise
-from sepcli.ublock import (
+from sepcli.networks.layers import linear, pointwise
+from sepcli.networks.layers.ublock import (
     ConvNorm,
     UBlock,
     child,

@@ -68,7 +68,7 @@ class Golden:
 
 def network_names() -> list[str]:
     """Return the names of all network modules."""
-    return [module.name for module in pkgutil.iter_modules(sepcli.networks.__path__)]
+    return sepcli.networks.architectures()
 
 
 @cache

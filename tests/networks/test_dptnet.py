@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sepcli.layers import recurrent
 from sepcli.networks.dptnet import Config, Layer
+from sepcli.networks.layers import recurrent
 
 
 def test_layer_treats_sequences_apart(monkeypatch: pytest.MonkeyPatch) -> None:

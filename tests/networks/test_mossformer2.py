@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sepcli import layers
-from sepcli.networks import mossformer2
+from sepcli.networks import layers, mossformer2
 
 
 def test_filters_of_a_conv_linear_hold_its_skip() -> None:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.ublock.parts import (
+from sepcli.networks.layers.ublock.parts import (
     KERNEL,
     ConvNorm,
     MakeNorm,

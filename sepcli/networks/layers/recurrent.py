@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sepcli.layers.linear import can_fuse, linear
+from sepcli.networks.layers.linear import can_fuse, linear
 
 HIDDEN_BYTES = 2**24  # what one call puts out, unless that is of too few sequences
 FEWEST = 48  # sequences of one call; with fewer the kernel is slower, most of all on two cores

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers.linear import linear
+from sepcli.networks.layers.linear import linear
 
 
 def segment(sequence: Tensor, length: int, hop: int, before: int, after: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sepcli.allocator import return_freed_memory
-from sepcli.layers.linear import pack
+from sepcli.networks.layers.linear import pack
 
 
 class Prepared(nn.Module):

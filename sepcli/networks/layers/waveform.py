@@ -5,8 +5,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers.linear import linear
-from sepcli.layers.segments import merge
+from sepcli.networks.layers.linear import linear
+from sepcli.networks.layers.segments import merge
 
 
 def encode(mixture: Tensor, weight: Tensor, stride: int, activation: str = "relu") -> Tensor:

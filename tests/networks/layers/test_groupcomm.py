@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sepcli import groupcomm
-from sepcli.groupcomm import TAC, SumBlock, normalise
+from sepcli.networks.layers import groupcomm
+from sepcli.networks.layers.groupcomm import TAC, SumBlock, normalise
 
 
 @torch.inference_mode()

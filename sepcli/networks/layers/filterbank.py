@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sepcli.layers.waveform import mask_mixture
+from sepcli.networks.layers.waveform import mask_mixture
 
 
 @dataclass(frozen=True, kw_only=True)

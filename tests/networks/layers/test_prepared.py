@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sepcli import layers
-from sepcli.networks import mossformer2
+from sepcli.networks import layers, mossformer2
 
 
 class Doubled(layers.Prepared):

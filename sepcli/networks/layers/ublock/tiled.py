@@ -19,9 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.layers import linear
-from sepcli.ublock.block import Gate, UBlock
-from sepcli.ublock.parts import KERNEL, ConvNorm, children, doubles, image, nearest, sequence
+from sepcli.networks.layers import linear
+from sepcli.networks.layers.ublock.block import Gate, UBlock
+from sepcli.networks.layers.ublock.parts import (
+    KERNEL,
+    ConvNorm,
+    children,
+    doubles,
+    image,
+    nearest,
+    sequence,
+)
 
 TILE = 1 << 18
 """Features of a tile for each thread: one megabyte in single precision."""

@@ -4,11 +4,11 @@ Everything here keeps features last, `[batch, ..., time, features]`: linear laye
 attention then read memory in order, and no transpose is needed between them.
 """
 
-from sepcli.layers.convolution import depthwise
-from sepcli.layers.dualpath import DualPathMasker
-from sepcli.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
-from sepcli.layers.linear import linear, pointwise
-from sepcli.layers.norms import (
+from sepcli.networks.layers.convolution import depthwise
+from sepcli.networks.layers.dualpath import DualPathMasker
+from sepcli.networks.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
+from sepcli.networks.layers.linear import linear, pointwise
+from sepcli.networks.layers.norms import (
     GlobalNorm,
     cumulative_norm,
     global_gain,
@@ -16,10 +16,10 @@ from sepcli.layers.norms import (
     time_norm,
     unit_scale,
 )
-from sepcli.layers.prepared import Prepared, prepare
-from sepcli.layers.recurrent import group_size, linear_of_parts, recur, run
-from sepcli.layers.segments import half_overlap_padding, merge, merge_split, segment
-from sepcli.layers.transformer import (
+from sepcli.networks.layers.prepared import Prepared, prepare
+from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur, run
+from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
+from sepcli.networks.layers.transformer import (
     LayerNorm,
     Positions,
     SelfAttention,
@@ -28,7 +28,7 @@ from sepcli.layers.transformer import (
     attend,
     sinusoids,
 )
-from sepcli.layers.waveform import (
+from sepcli.networks.layers.waveform import (
     Encoder,
     decode,
     encode,

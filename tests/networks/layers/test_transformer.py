@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sepcli import layers
-from sepcli.layers import transformer
+from sepcli.networks import layers
+from sepcli.networks.layers import transformer
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

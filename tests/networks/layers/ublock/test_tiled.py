@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from sepcli.networks import s4m, tdanet
-from sepcli.ublock import UBlock
-from sepcli.ublock.tiled import Tiled
+from sepcli.networks.layers.ublock import UBlock
+from sepcli.networks.layers.ublock.tiled import Tiled
 
 
 @cache
@@ -38,7 +38,7 @@ def tiled(block: UBlock, features: Tensor) -> Tensor:
 def test_equals_the_block_layer_by_layer(
     monkeypatch: pytest.MonkeyPatch, frames: int, tile: int
 ) -> None:
-    monkeypatch.setattr("sepcli.ublock.tiled.TILE", tile)
+    monkeypatch.setattr("sepcli.networks.layers.ublock.tiled.TILE", tile)
     for name, block in blocks().items():
         features = torch.randn(frames, 6, dtype=torch.float64)
         with torch.inference_mode():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli import layers
+from sepcli.networks import layers
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.layers import linear
+from sepcli.networks.layers import linear
 
 KERNEL = 5
 """Taps of the strided and of the top-down depthwise convolutions."""

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sepcli.layers import recurrent
-from sepcli.layers.recurrent import linear_of_parts, recur, run
+from sepcli.networks.layers import recurrent
+from sepcli.networks.layers.recurrent import linear_of_parts, recur, run
 
 
 def joined(hidden: list[Tensor], part: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.layers.linear import linear
-from sepcli.layers.prepared import Prepared
+from sepcli.networks.layers.linear import linear
+from sepcli.networks.layers.prepared import Prepared
 
 SHORT, NARROW = 256, 16  # frames and features of a head, at most, for `attend` to multiply itself
 SCORE_BYTES = 2**20  # what it holds of scores at a time

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.ublock.block import UBlock
-from sepcli.ublock.parts import MakeNorm, child, normalise, pointwise, rectify
-from sepcli.ublock.tiled import Tiled
+from sepcli.networks.layers.ublock.block import UBlock
+from sepcli.networks.layers.ublock.parts import MakeNorm, child, normalise, pointwise, rectify
+from sepcli.networks.layers.ublock.tiled import Tiled
 
 
 class Refinement(nn.Module):

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from sepcli.layers.linear import pointwise
-from sepcli.layers.segments import half_overlap_padding, merge_split, segment
-from sepcli.layers.waveform import gated_masks
+from sepcli.networks.layers.linear import pointwise
+from sepcli.networks.layers.segments import half_overlap_padding, merge_split, segment
+from sepcli.networks.layers.waveform import gated_masks
 
 
 class DualPathMasker(nn.Module):

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli import layers
+from sepcli.networks import layers
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

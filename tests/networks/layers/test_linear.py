@@ -3,8 +3,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli import layers
-from sepcli.layers.linear import _ACTIVATIONS
+from sepcli.networks import layers
+from sepcli.networks.layers.linear import _ACTIVATIONS
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

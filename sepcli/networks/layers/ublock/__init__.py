@@ -16,9 +16,9 @@ scale and an offset per channel. Rows never see each other. Three things make it
 - of the last scale's gated features nothing is used as published, so they are not computed.
 """
 
-from sepcli.ublock.block import UBlock
-from sepcli.ublock.masker import RecurrentMasker
-from sepcli.ublock.parts import (
+from sepcli.networks.layers.ublock.block import UBlock
+from sepcli.networks.layers.ublock.masker import RecurrentMasker
+from sepcli.networks.layers.ublock.parts import (
     KERNEL,
     ConvNorm,
     GlobalNorm,

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sepcli.ublock import add_doubled
-from sepcli.ublock.parts import spread
+from sepcli.networks.layers.ublock import add_doubled
+from sepcli.networks.layers.ublock.parts import spread
 
 # Doubled, doubled but for the last, four times, one frame, neither; and shorter than it was.
 LENGTHS = [(4, 8), (4, 7), (2, 8), (1, 1), (3, 7), (8, 4)]

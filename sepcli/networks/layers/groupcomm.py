@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.layers import linear
-from sepcli.ublock import (
+from sepcli.networks.layers import linear
+from sepcli.networks.layers.ublock import (
     KERNEL,
     ConvNorm,
     GlobalNorm,
