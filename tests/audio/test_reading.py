@@ -1,6 +1,7 @@
 """Reading: every format, exact values, and the hostile recordings of which people have many."""
 
 import io
+import shutil
 import struct
 from pathlib import Path
 
@@ -305,7 +306,11 @@ def test_truncated_adpcm_counts_what_is_missing(tmp_path):
     assert abs(len(samples) + reader.num_missing - 60_000) < 2000  # whole packets
 
 
-@pytest.mark.parametrize("format", ["FLAC", "OGG", "MP3", "CAF", "W64"])
+# Some builds of libsndfile refuse a CAF file that is cut, and ffmpeg takes it.
+CAF = pytest.param("CAF", marks=pytest.mark.skipif(not shutil.which("ffmpeg"), reason="no ffmpeg"))
+
+
+@pytest.mark.parametrize("format", ["FLAC", "OGG", "MP3", CAF, "W64"])
 def test_truncated_files_of_other_formats(tmp_path, format):
     generator = np.random.default_rng(3)
     path = tmp_path / "x"
