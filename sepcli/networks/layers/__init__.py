@@ -18,6 +18,7 @@ from sepcli.networks.layers.norms import (
 )
 from sepcli.networks.layers.prepared import Prepared, prepare
 from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur, run
+from sepcli.networks.layers.rotary import Rotary, RotaryAttention
 from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.networks.layers.transformer import (
     LayerNorm,
@@ -47,6 +48,8 @@ __all__ = [
     "LayerNorm",
     "Positions",
     "Prepared",
+    "Rotary",
+    "RotaryAttention",
     "SelfAttention",
     "Transformer",
     "TransformerLayer",
