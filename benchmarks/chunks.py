@@ -22,9 +22,9 @@ from conversations import Conversation, make_conversation, recipes
 from speaker_order import si_sdr
 
 from sepcli import SeparationOptions, Separator
-from sepcli.building import build_network
-from sepcli.operations import count_macs
-from sepcli.registry import ModelEntry, load_entries
+from sepcli.evaluation.complexity import count_macs
+from sepcli.models.build import build_network
+from sepcli.models.registry import ModelEntry, load_entries
 
 
 def improvement(estimates: np.ndarray, conversation: Conversation) -> float:

@@ -31,7 +31,7 @@ import numpy as np
 import soundfile
 
 from sepcli.audio import AudioReader, AudioWriter, downmix, read_info, resample_blocks
-from sepcli.audio.reading import MAX_MAGNITUDE
+from sepcli.audio.reader import MAX_MAGNITUDE
 from sepcli.errors import SepcliError
 
 SEED_RATE, SEED_SAMPLES = 16_000, 9000

@@ -15,8 +15,8 @@ from conversations import Conversation, make_conversation, recipes
 from scipy.signal import fftconvolve
 from speaker_order import Separate, real, si_sdr
 
-from sepcli.chunking import plan_chunks, seconds_to_samples
-from sepcli.speakers import fit_levels, remove_leakage
+from sepcli.separation.chunking import plan_chunks, seconds_to_samples
+from sepcli.separation.speakers import fit_levels, remove_leakage
 
 LEVELS_DB = ((-20.0, -10.0), (-30.0, -20.0), (-60.0, -60.0))
 FILTERS = {"copy": 0.0, "filtered": 2.0, "strongly filtered": 6.0}  # decay in samples

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sepcli.building import build_network
-from sepcli.operations import count_macs, count_parameters
-from sepcli.registry import load_entries
+from sepcli.evaluation.complexity import count_macs, count_parameters
+from sepcli.models.build import build_network
+from sepcli.models.registry import load_entries
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "operations.md"

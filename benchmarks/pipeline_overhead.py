@@ -34,13 +34,16 @@ import soundfile
 import torch
 from conversations import make_conversation, recipes
 
-from sepcli import Separator, batch, benchmark, delivery, weights
-from sepcli.allocator import keep_freed_memory
-from sepcli.delivery import OutputOptions
-from sepcli.lanes import Lanes
-from sepcli.outputs import Job
-from sepcli.recording import Recording
-from sepcli.runner import Runner
+from sepcli import Separator
+from sepcli.evaluation import benchmark
+from sepcli.memory import keep_freed_memory
+from sepcli.models.load import load_model
+from sepcli.separation import batch, writing
+from sepcli.separation.jobs import Job
+from sepcli.separation.lanes import Lanes
+from sepcli.separation.recording import Recording
+from sepcli.separation.runner import Runner
+from sepcli.separation.writing import OutputOptions
 
 Times = dict[str, float]  # of each stage [s]
 
@@ -79,14 +82,14 @@ def watch(clock: Clock) -> None:
     Recording.accept = clock.timed(Recording.accept, "evidence")
     Recording.solve = clock.timed(Recording.solve, "order", inside="write")
     batch._prepare = clock.timed(batch._prepare, "read")
-    batch.deliver = clock.timed(delivery.deliver, "write")
+    batch.deliver = clock.timed(writing.deliver, "write")
 
 
 def load(model: str) -> Separator:
     """Return the separator; with random weights where there are none."""
     entry, is_here = benchmark._entry_of(model)
     if is_here:
-        return Separator(weights.load_model(entry).network, entry)
+        return Separator(load_model(entry).network, entry)
     return Separator(benchmark._random_network(entry), entry)
 
 

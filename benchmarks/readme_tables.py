@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.cli.info import is_experimental
-from sepcli.registry import ModelEntry, load_entries
+from sepcli.models.registry import ModelEntry, load_entries
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

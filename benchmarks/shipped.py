@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sepcli.building import build_network
-from sepcli.operations import count_parameters, macs_per_second
-from sepcli.registry import MODEL_FILE, ModelEntry, load_entries, read_toml
-from sepcli.training.results import to_toml
+from sepcli.evaluation.complexity import count_parameters, macs_per_second
+from sepcli.models.build import build_network
+from sepcli.models.registry import MODEL_FILE, ModelEntry, load_entries, read_toml
+from sepcli.training.export import to_toml
 
 RECORD = Path(__file__).parents[1] / "docs" / "shipped.json"
 SETS = {  # folder → the mixtures to take there, and the score's name

@@ -1,7 +1,7 @@
 """A network and its plain structure by turns, beside the matrix products that it is made of.
 
 Each form runs in a process of its own. sepcli's commands keep the memory that a network frees, see
-sepcli/allocator.py, and so does its process here; the plain form has what any program has that does
+sepcli/memory.py, and so does its process here; the plain form has what any program has that does
 not ask for more. `--memory kept` lets both keep it, `--memory returned` neither.
 
 Between the runs each matrix product of one forward pass is timed alone, by the fastest kernel at
@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sepcli.allocator import keep_freed_memory
+from sepcli.memory import keep_freed_memory
 from sepcli.networks import sepformer
 from sepcli.networks.layers import prepare
 from sepcli.networks.layers.linear import pack

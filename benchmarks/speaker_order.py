@@ -20,10 +20,16 @@ from pathlib import Path
 import numpy as np
 from conversations import Conversation, Recipe, make_conversation, recipes, simulate_separator
 
-from sepcli.chunking import EnergyEnvelope, overlap_add, plan_chunks, plan_seams, seconds_to_samples
-from sepcli.registry import find_entry
-from sepcli.speakers import SpeakerTracker, fit_levels
-from sepcli.voices import load_embed
+from sepcli.models.registry import find_entry
+from sepcli.separation.chunking import (
+    EnergyEnvelope,
+    overlap_add,
+    plan_chunks,
+    plan_seams,
+    seconds_to_samples,
+)
+from sepcli.separation.speakers import SpeakerTracker, fit_levels
+from sepcli.separation.speakers.embedding import load_embed
 
 Separate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 METHODS = ("voices", "overlaps", "neighbour", "none")

@@ -1,4 +1,4 @@
-"""Trains the voice-embedding network of `sepcli/voices.py` and measures its equal error rate.
+"""Trains the voice embedding of `separation/speakers/embedding.py`; measures its equal error rate.
 
     python benchmarks/train_voices.py train --speech ../shared/speech
     python benchmarks/train_voices.py measure --speech ../shared/speech
@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from sepcli import voices
+from sepcli.separation.speakers import embedding
 
 SPEEDS = (0.9, 1.0, 1.1)
 WIDTH, ATTENTION, DIMS = 176, 48, 128
@@ -32,11 +32,13 @@ UTTERANCES_A_SPEAKER = 40  # enough; keeps the largest corpus in its place
 
 
 class VoiceNetwork(nn.Module):
-    """`[batch, frames, mels] → [batch, dims]`, not normalised; see `sepcli.voices`."""
+    """`[batch, frames, mels] → [batch, dims]`, not normalised; see `speakers.embedding`."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [2 * voices.STRIDE * voices.NUM_MELS] + [3 * WIDTH] * len(voices.DILATIONS)
+        widths = [2 * embedding.STRIDE * embedding.NUM_MELS] + [3 * WIDTH] * len(
+            embedding.DILATIONS
+        )
         self.layers = nn.ModuleList(nn.Linear(width, WIDTH) for width in widths)
         self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in widths)
         self.attend = nn.Linear(WIDTH, ATTENTION)
@@ -46,11 +48,11 @@ class VoiceNetwork(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return embeddings, `[batch, frames, mels] → [batch, dims]`."""
-        half = voices.STRIDE
+        half = embedding.STRIDE
         padded = F.pad(features, (0, 0, half, half - 1))
-        steps = padded.unfold(1, 2 * voices.STRIDE, voices.STRIDE).transpose(2, 3).flatten(2)
+        steps = padded.unfold(1, 2 * embedding.STRIDE, embedding.STRIDE).transpose(2, 3).flatten(2)
         hidden = self._layer(0, steps)
-        for number, dilation in enumerate(voices.DILATIONS, start=1):
+        for number, dilation in enumerate(embedding.DILATIONS, start=1):
             length = hidden.shape[1]
             padded = F.pad(hidden, (0, 0, dilation, dilation))
             views = [padded[:, k * dilation : k * dilation + length] for k in range(3)]
@@ -67,7 +69,7 @@ class VoiceNetwork(nn.Module):
         return F.relu(self.norms[number](outputs.flatten(0, 1)).view(outputs.shape))
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the weights as `sepcli.voices` wants them: norms folded in, inputs first."""
+        """Return the weights as `speakers.embedding` wants them: norms folded in, inputs first."""
         folded = {}
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             gain = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -108,12 +110,12 @@ def prepare(speech: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
         signals = [read_speech(speech, row) for row in rows[:UTTERANCES_A_SPEAKER]]
         for speed in SPEEDS:
             spoken = [soxr.resample(s, 16_000 * speed, 8_000) for s in signals]
-            powers = [voices.mel_power(s, 8_000) for s in spoken]
+            powers = [embedding.mel_power(s, 8_000) for s in spoken]
             classes.append(np.log(np.concatenate(powers) + 1e-12).astype(np.float16))
     noises = []
     for path in sorted((speech / "robust" / "noise").rglob("*.*")):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        power = voices.mel_power(samples[:, 0].copy(), rate)
+        power = embedding.mel_power(samples[:, 0].copy(), rate)
         noises.append(np.log(power + 1e-12).astype(np.float16))
     return classes, noises
 
@@ -138,7 +140,7 @@ def add(rng: np.random.Generator, one: np.ndarray, other: np.ndarray, db: float)
 
 def smooth(rng: np.random.Generator, knots: int, decibels: float) -> np.ndarray:
     """Return a random smooth gain over the bands in power, `[mels]`."""
-    places = np.linspace(0, knots - 1, voices.NUM_MELS)
+    places = np.linspace(0, knots - 1, embedding.NUM_MELS)
     return 10.0 ** (np.interp(places, np.arange(knots), rng.normal(0, decibels, knots)) / 10.0)
 
 
@@ -153,15 +155,15 @@ def spoil(
     if rng.random() < 0.6:
         power = add(rng, power, noise, rng.uniform(5.0, 35.0))
     elif rng.random() < 0.5:
-        white = np.linspace(1.0, 5.0, voices.NUM_MELS, dtype=np.float32)  # bands grow wider
+        white = np.linspace(1.0, 5.0, embedding.NUM_MELS, dtype=np.float32)  # bands grow wider
         chance = rng.exponential(size=power.shape).astype(np.float32)
         power = add(rng, power, white / white.mean() * chance, rng.uniform(5.0, 35.0))
     if rng.random() < 0.4:  # masks eat what is weak
         local = power.mean(0) * rng.uniform(0.001, 0.05)
         power = power * np.clip(power / local, 0.05, 1.0)
     if rng.random() < 0.2:  # telephone
-        power = power * np.where(np.arange(voices.NUM_MELS) < rng.integers(1, 7), 1e-3, 1.0)
-        power = power * np.where(np.arange(voices.NUM_MELS) > rng.integers(34, 40), 1e-3, 1.0)
+        power = power * np.where(np.arange(embedding.NUM_MELS) < rng.integers(1, 7), 1e-3, 1.0)
+        power = power * np.where(np.arange(embedding.NUM_MELS) > rng.integers(34, 40), 1e-3, 1.0)
     return power.astype(np.float32)
 
 
@@ -175,7 +177,7 @@ def batch(
     other = rng.permutation(BATCH)
     noise = [piece(rng, noises[k], frames) for k in rng.integers(0, len(noises), BATCH)]
     spoilt = [spoil(rng, clean[k], clean[other[k]], noise[k]) for k in range(BATCH)]
-    return torch.from_numpy(voices.log_mel(np.stack(spoilt))), torch.from_numpy(labels)
+    return torch.from_numpy(embedding.log_mel(np.stack(spoilt))), torch.from_numpy(labels)
 
 
 def train(speech: Path, seconds: float, cache: Path) -> None:
@@ -220,9 +222,9 @@ def train(speech: Path, seconds: float, cache: Path) -> None:
 
 def save(network: VoiceNetwork) -> None:
     """Write the weights into the package."""
-    voices.WEIGHTS_FILE.parent.mkdir(exist_ok=True)
-    save_file(network.weights(), voices.WEIGHTS_FILE)
-    print(f"wrote {voices.WEIGHTS_FILE.name}: {voices.WEIGHTS_FILE.stat().st_size} bytes")
+    embedding.WEIGHTS_FILE.parent.mkdir(exist_ok=True)
+    save_file(network.weights(), embedding.WEIGHTS_FILE)
+    print(f"wrote {embedding.WEIGHTS_FILE.name}: {embedding.WEIGHTS_FILE.stat().st_size} bytes")
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
@@ -240,7 +242,7 @@ def measure(speech: Path) -> None:
         name: np.concatenate([read_speech(speech, row) for row in rows])
         for name, rows in speakers.items()
     }
-    embed = voices.load_embed()
+    embed = embedding.load_embed()
     print("| piece | leakage | rate | all pairs | same sex |\n|---|---|---|---|---|")
     for seconds in (2.0, 3.0, 4.0):
         for leakage_db, sample_rate in (
@@ -286,7 +288,7 @@ def main() -> None:
     parser.add_argument("command", choices=["train", "measure"])
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
     parser.add_argument("--seconds", type=float, default=1200.0, help="how long to train")
-    parser.add_argument("--cache", type=Path, default=Path("runs/voices.npz"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/embedding.npz"))
     arguments = parser.parse_args()
     if arguments.command == "measure":
         measure(arguments.speech)

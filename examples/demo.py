@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import torch
 
-from sepcli.metrics import best_order, pairwise_si_sdr, reorder, si_sdr_improvement
+from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr_improvement
 
 FOLDER = Path(__file__).parent
 

@@ -5,10 +5,10 @@ Start with `Separator.from_pretrained("spgm").separate(waveform, sample_rate)`.
 
 from typing import TYPE_CHECKING, Any
 
-from sepcli.registry import list_models
+from sepcli.models.registry import list_models
 
 if TYPE_CHECKING:
-    from sepcli.pipeline import Separation, SeparationOptions, Separator
+    from sepcli.separation.separator import Separation, SeparationOptions, Separator
 
 __version__ = "0.1.0"
 
@@ -18,7 +18,7 @@ __all__ = ["Separation", "SeparationOptions", "Separator", "__version__", "list_
 def __getattr__(name: str) -> Any:
     """Return what needs torch on first use, so that `sepcli --help` does not wait for it."""
     if name in ("Separation", "SeparationOptions", "Separator"):
-        from sepcli import pipeline
+        from sepcli.separation import separator
 
-        return getattr(pipeline, name)
+        return getattr(separator, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

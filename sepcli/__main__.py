@@ -5,7 +5,7 @@ import signal
 # Until `main` takes over, Ctrl-C ends the process without a traceback from some import.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sepcli.cli import main  # noqa: E402
+from sepcli.cli.app import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

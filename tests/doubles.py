@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sepcli.entry import ModelEntry
+from sepcli.models.entry import ModelEntry
 
 RATE = 8000
 CUT_HZ = 1000.0

@@ -4,20 +4,20 @@ Nothing here holds a whole recording in memory. Waveforms are float32 `[samples,
 full scale at ±1.
 """
 
-from sepcli.audio.encodings import OutputFormat, check_output_format
-from sepcli.audio.finding import find_audio_files
-from sepcli.audio.names import TEMPORARY_PREFIX, create_temporary, printable
-from sepcli.audio.pending import output_error
-from sepcli.audio.reading import (
+from sepcli.audio.find import find_audio_files
+from sepcli.audio.formats import OutputFormat, check_output_format
+from sepcli.audio.reader import (
     AudioInfo,
     AudioReader,
     downmix,
     read_blocks,
     read_info,
 )
-from sepcli.audio.resampling import Resampler, resample_blocks, resampled_length
-from sepcli.audio.space import remove_stale_temporaries, require_free_space
-from sepcli.audio.writing import AudioWriter, commit_all
+from sepcli.audio.resample import Resampler, resample_blocks, resampled_length
+from sepcli.audio.writer import AudioWriter, commit_all
+from sepcli.files.pending import output_error
+from sepcli.files.space import remove_stale_temporaries, require_free_space
+from sepcli.files.temporary import TEMPORARY_PREFIX, create_temporary, printable
 
 __all__ = [
     "TEMPORARY_PREFIX",

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from sepcli.audio.headers import sound_bytes
-from sepcli.audio.pending import PendingFile
+from sepcli.audio.wav_header import sound_bytes
+from sepcli.files.pending import PendingFile
 
 Samples = npt.NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from sepcli.audio.headers import HEAD_BYTES, rf64_header, unknown_length_wav, was_cut_short
-from sepcli.audio.names import printable
+from sepcli.audio.wav_header import HEAD_BYTES, rf64_header, unknown_length_wav, was_cut_short
 from sepcli.errors import AudioError, OutputError
+from sepcli.files.temporary import printable
 
 STDIN = "-"
 COPY_BYTES = 1 << 20

@@ -12,8 +12,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from sepcli.audio.headers import DS64, UNKNOWN_LENGTH
-from sepcli.audio.pending import PendingFile
+from sepcli.audio.wav_header import DS64, UNKNOWN_LENGTH
+from sepcli.files.pending import PendingFile
 
 # RIFF lengths have 32 bits; the margin is for headers and other chunks
 MAX_WAV_BYTES = (1 << 32) - (1 << 16)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sepcli import console
-from sepcli.cli import options
+from sepcli.cli import console, options
 from sepcli.cli.plots import drawn, require_plot
 from sepcli.errors import SepcliError, UsageError
-from sepcli.registry import DEFAULT_MODEL, find_entry, load_entries
+from sepcli.models.registry import DEFAULT_MODEL, find_entry, load_entries
 
 if TYPE_CHECKING:
-    from sepcli.benchmark import Result
+    from sepcli.evaluation.benchmark import Result
 
 
 def bench(
@@ -77,7 +76,7 @@ def bench(
         how = ["-d", device, "--precision", precision.value]
         _against(names, how, against, runs, chunk or [30.0], as_json=as_json)
         return
-    from sepcli.benchmark import Setting
+    from sepcli.evaluation.benchmark import Setting
 
     settings = [
         Setting(
@@ -106,7 +105,7 @@ def bench(
 
 def _measure_all(settings: "list[Any]", *, as_json: bool) -> "tuple[list[Result], int]":
     """Return what was measured, and how many settings failed; tells of each as it goes."""
-    from sepcli.benchmark import run
+    from sepcli.evaluation.benchmark import run
 
     results = []
     with console.progress("measuring", total=len(settings), unit="items") as bar:
@@ -174,7 +173,7 @@ def _against(
     as_json: bool,
 ) -> None:
     """Time `sepcli separate` and another command by turns, and tell the ratio of medians."""
-    from sepcli.contest import compare
+    from sepcli.evaluation.contest import compare
 
     if len(names) > 1:
         raise UsageError("--against takes one model", "name one")

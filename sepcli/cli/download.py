@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from sepcli import console
-from sepcli.cli import options
+from sepcli.cli import console, options
 from sepcli.errors import SepcliError, UsageError
-from sepcli.registry import ModelEntry, complete_model, load_entries
+from sepcli.models.registry import ModelEntry, complete_model, load_entries
 
 
 def download(
@@ -50,7 +49,7 @@ def download(
 
 def _wanted(models: list[str], *, everything: bool) -> Iterator[str]:
     """Yield the models to work on: those named, all, or (to verify) all that are cached."""
-    from sepcli.cache import cached_files
+    from sepcli.models.cache import cached_files
 
     if models:
         yield from models
@@ -61,8 +60,8 @@ def _wanted(models: list[str], *, everything: bool) -> Iterator[str]:
 
 
 def _fetch(name: str, revision: str, *, verify: bool) -> None:
-    from sepcli.hub import fetch_model
-    from sepcli.weights import load_model, resolve_model
+    from sepcli.models.hub import fetch_model
+    from sepcli.models.load import load_model, resolve_model
 
     with console.progress(f"downloading {name}", unit="bytes") as bar:
 

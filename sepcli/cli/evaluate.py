@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sepcli import console
-from sepcli.cli import options
+from sepcli.cli import console, options
 from sepcli.cli.plots import drawn, require_plot
 from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sepcli.evaluation import Average, Scores, Tally
-    from sepcli.testset import Item
+    from sepcli.evaluation.dataset import Item
+    from sepcli.evaluation.score import Average, Scores, Tally
 
     Waveforms = np.ndarray[Any, np.dtype[np.float32]]
     # the item, its mixture if any, its rate -> estimates
@@ -89,8 +88,8 @@ def evaluate(
     console.configure(quiet=quiet, verbose=verbose)
     if bool(model) == bool(estimates):
         raise UsageError("give either --model or --estimates", "see: sepcli evaluate --help")
-    from sepcli.evaluation import Tally, require_metrics
-    from sepcli.testset import find_items
+    from sepcli.evaluation.dataset import find_items
+    from sepcli.evaluation.score import Tally, require_metrics
 
     extras = list(dict.fromkeys(metric or []))
     require_metrics(extras)
@@ -131,8 +130,8 @@ def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Ite
 
 
 def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judged:
-    from sepcli.evaluation import Scores, score
-    from sepcli.testset import read
+    from sepcli.evaluation.dataset import read
+    from sepcli.evaluation.score import Scores, score
 
     paths = [*item.references, *([item.mixture] if item.mixture else [])]
     waveforms, rate, differed = read(paths)
@@ -154,8 +153,8 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
 def _separator(model: str, device: str, precision: options.Precision) -> "Estimator":
     """Return what separates the mixture of a recording."""
     from sepcli.cli.report import load_separator
-    from sepcli.pipeline import SeparationOptions
-    from sepcli.weights import resolve_model
+    from sepcli.models.load import resolve_model
+    from sepcli.separation.separator import SeparationOptions
 
     how = SeparationOptions(device=device, precision=precision.value)
     separator = load_separator(resolve_model(model), how)
@@ -169,7 +168,7 @@ def _separator(model: str, device: str, precision: options.Precision) -> "Estima
 
 def _files(folder: Path) -> "Estimator":
     """Return what reads the estimates of a recording."""
-    from sepcli.testset import find_estimates, index_files, read
+    from sepcli.evaluation.dataset import find_estimates, index_files, read
 
     if not folder.is_dir():
         raise AudioError(f"no such folder: {folder}", "give the folder that holds the estimates")
@@ -264,7 +263,7 @@ def _write_csv(path: Path, judged: list[Judged]) -> None:
                     row = [f"{one.scores.values[name][place]:.6g}" for name in names]
                     writer.writerow([one.name, place + 1, matched + 1, *row, remarks, ""])
     except OSError as problem:
-        from sepcli.audio import output_error
+        from sepcli.files import output_error
 
         raise output_error(path, problem) from problem
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sepcli import console
-from sepcli.cache import cached_files
-from sepcli.registry import (
+from sepcli.cli import console
+from sepcli.models.cache import cached_files
+from sepcli.models.registry import (
     DEFAULT_MODEL,
     HUB_PREFIX,
     ModelEntry,
@@ -122,9 +122,9 @@ def _table(columns: dict[str, list[str]]) -> Any:
 
 def _tell_one(model: str, *, as_json: bool) -> None:
     # torch and the networks: only here, where the operations of one are counted
-    from sepcli.building import build_network
-    from sepcli.operations import count_parameters, macs_per_second
-    from sepcli.weights import resolve_model
+    from sepcli.evaluation.complexity import count_parameters, macs_per_second
+    from sepcli.models.build import build_network
+    from sepcli.models.load import resolve_model
 
     entry = resolve_model(model)
     known = record(entry)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sepcli import console
+from sepcli.cli import console
 from sepcli.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sepcli.mixtures import Material, Mixture
-    from sepcli.training.speech import Skipped
+    from sepcli.training.dataset import Skipped
+    from sepcli.training.mixtures import Material, Mixture
 
     Waveform = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -90,7 +90,7 @@ def mix(
     References in rooms are reverberant.
     """
     console.configure(quiet=quiet)
-    from sepcli.mixtures import MixOptions, make_mixture
+    from sepcli.training.mixtures import MixOptions, make_mixture
 
     options = MixOptions(
         num_speakers=speakers,
@@ -126,9 +126,9 @@ def _material(
     speech: Path, split: str, sample_rate: int, noise: Path | None, rooms: Path | None
 ) -> "tuple[Material, Skipped]":
     """Return what mixtures are made of, and the account of what was passed over on the way."""
-    from sepcli.mixtures import Material
-    from sepcli.training.mixing import group_rooms
-    from sepcli.training.speech import Skipped, decode, find_speech, read_recordings, to_float
+    from sepcli.training.dataset import Skipped, decode, find_speech, read_recordings, to_float
+    from sepcli.training.mixtures import Material
+    from sepcli.training.simulate import group_rooms
 
     skipped = Skipped()
     root = speech if speech.is_dir() else speech.parent
@@ -181,7 +181,8 @@ def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, Waveform]]":
 
 
 def _write(mixture: "Mixture", folder: Path, name: str, sample_rate: int) -> None:
-    from sepcli.audio import AudioWriter, output_error
+    from sepcli.audio import AudioWriter
+    from sepcli.files import output_error
 
     for track, waveform in _tracks(mixture):
         path = folder / track / name
@@ -210,8 +211,8 @@ def _row(mixture: "Mixture", name: str, sample_rate: int) -> dict[str, str]:
 
 def _write_manifest(path: Path, rows: list[dict[str, str]]) -> None:
     """Write the manifest last: where there is one, the set is whole."""
-    from sepcli.audio import create_temporary
-    from sepcli.audio.names import forget_temporary
+    from sepcli.files import create_temporary
+    from sepcli.files.temporary import forget_temporary
 
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

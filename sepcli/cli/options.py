@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sepcli.registry import complete_model
+from sepcli.models.registry import complete_model
 
 
 class Format(StrEnum):

@@ -41,6 +41,6 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
     try:
         figure.savefig(path)
     except OSError as problem:
-        from sepcli.audio import output_error
+        from sepcli.files import output_error
 
         raise output_error(path, problem) from problem

@@ -3,17 +3,17 @@
 import threading
 from collections.abc import Sequence
 
-from sepcli import console
-from sepcli.batch import Outcome, separate_jobs
+from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
-from sepcli.delivery import OutputOptions
 from sepcli.errors import SepcliError
-from sepcli.outputs import Job
-from sepcli.pipeline import SeparationOptions, Separator
-from sepcli.recording import Recording
-from sepcli.registry import ModelEntry
-from sepcli.runner import check_precision, choose_device
-from sepcli.weights import load_model
+from sepcli.models.load import load_model
+from sepcli.models.registry import ModelEntry
+from sepcli.separation.batch import Outcome, separate_jobs
+from sepcli.separation.jobs import Job
+from sepcli.separation.recording import Recording
+from sepcli.separation.runner import check_precision, choose_device
+from sepcli.separation.separator import SeparationOptions, Separator
+from sepcli.separation.writing import OutputOptions
 
 LARGER_MODEL = "spgm"  # what to recommend to who takes the built-in one
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import typer
 
-from sepcli import console
-from sepcli.cli import options
+from sepcli.cli import console, options
 from sepcli.errors import UsageError
-from sepcli.outputs import (
+from sepcli.models.registry import DEFAULT_MODEL
+from sepcli.separation.jobs import (
     DEFAULT_NAME,
     Naming,
     check_template,
@@ -17,7 +17,6 @@ from sepcli.outputs import (
     plan_jobs,
     take_shard,
 )
-from sepcli.registry import DEFAULT_MODEL
 
 
 def separate(
@@ -61,10 +60,10 @@ def separate(
     _check_format(audio_format, subtype, rate)
     span = _parse_span(start, end)
 
-    from sepcli import weights  # from here on torch is needed
     from sepcli.cli.report import Report, load_separator
-    from sepcli.delivery import OutputOptions
-    from sepcli.pipeline import SeparationOptions
+    from sepcli.models.load import resolve_model  # from here on torch is needed
+    from sepcli.separation.separator import SeparationOptions
+    from sepcli.separation.writing import OutputOptions
 
     separation = SeparationOptions(
         device=device,
@@ -85,7 +84,7 @@ def separate(
         skip_existing=skip_existing,
         resume=resume,
     )
-    entry = weights.resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+    entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     naming = Naming(
         folder=output_dir,
         extension=audio_format.value,

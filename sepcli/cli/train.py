@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sepcli import console
+from sepcli.cli import console
 from sepcli.errors import OutputError, SepcliError, UsageError
 
 if TYPE_CHECKING:
+    from sepcli.training.export import Measurement
     from sepcli.training.loop import Outcome
     from sepcli.training.recipe import Recipe
-    from sepcli.training.results import Measurement
 
 INSTALL_HINT = "install it with: pip install 'sepcli[train]'"
 
@@ -52,7 +52,7 @@ def train(
     except ImportError as problem:
         raise SepcliError("training needs the extra `train`", INSTALL_HINT) from problem
     from sepcli.training.recipe import read_recipe
-    from sepcli.training.session import with_places
+    from sepcli.training.setup import with_places
 
     settings = with_places(read_recipe(recipe), train_speech, dev_speech)
     folder = output_dir or Path("trained") / (settings.model.name or recipe.stem)
@@ -119,8 +119,8 @@ def pack(
 ) -> None:
     """Put the speech of many speakers into one small file."""
     console.configure(quiet=quiet)
-    from sepcli.training.packing import write_pack
-    from sepcli.training.speech import find_speech
+    from sepcli.training.dataset import find_speech
+    from sepcli.training.pack import write_pack
 
     if coding not in ("opus", "flac"):
         raise UsageError(f"unknown coding: {coding}", "use opus or flac")

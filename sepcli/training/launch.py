@@ -8,9 +8,7 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from sepcli.errors import DeviceError
-from sepcli.training.loop import Outcome, Trainer, Watch, config_values
-from sepcli.training.recipe import Recipe
-from sepcli.training.results import (
+from sepcli.training.export import (
     CURVE_FILE,
     LOG_FILE,
     Measurement,
@@ -18,7 +16,9 @@ from sepcli.training.results import (
     write_log,
     write_model_folder,
 )
-from sepcli.training.session import batch_maker, dev_mixtures, make_network, read_material
+from sepcli.training.loop import Outcome, Trainer, Watch, config_values
+from sepcli.training.recipe import Recipe
+from sepcli.training.setup import batch_maker, dev_mixtures, make_network, read_material
 
 Note = Callable[[str], None]
 

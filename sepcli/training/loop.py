@@ -19,13 +19,13 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sepcli.metrics import si_sdr
+from sepcli.evaluation.metrics import si_sdr
 from sepcli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from sepcli.training.loading import Loader
+from sepcli.training.export import Measurement
+from sepcli.training.loader import Loader
 from sepcli.training.loss import pit_si_sdr
 from sepcli.training.optimiser import make_optimisers, rate_factor, set_rate
 from sepcli.training.recipe import Recipe
-from sepcli.training.results import Measurement
 
 Batch = tuple[Tensor, Tensor]
 CHECKPOINT_FILE = "checkpoint.pt"

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1703.06284) on SI-SDR (Le Roux et al., 2019, eq. 5).
 import torch
 from torch import Tensor
 
-from sepcli.metrics import best_order, reorder
+from sepcli.evaluation.metrics import best_order, reorder
 
 # Keeps the logarithm and its gradient finite for silent references; far below any speech.
 ENERGY_FLOOR = 1e-8

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sepcli.entry import did_you_mean
 from sepcli.errors import UsageError
+from sepcli.models.entry import did_you_mean
 
 T = TypeVar("T")
 

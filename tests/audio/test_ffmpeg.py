@@ -15,7 +15,7 @@ import soundfile
 
 from sepcli.audio import ffmpeg
 from sepcli.audio.ffmpeg import FfmpegDecoder
-from sepcli.audio.reading import AudioReader, read_info
+from sepcli.audio.reader import AudioReader, read_info
 from sepcli.errors import AudioError
 
 RATE = 16_000

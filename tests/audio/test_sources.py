@@ -13,9 +13,9 @@ import pytest
 import soundfile
 
 from sepcli.audio import sources
-from sepcli.audio.headers import HEAD_BYTES
-from sepcli.audio.reading import AudioReader, read_info
+from sepcli.audio.reader import AudioReader, read_info
 from sepcli.audio.sources import check_regular, open_source, source_name
+from sepcli.audio.wav_header import HEAD_BYTES
 from sepcli.errors import AudioError, OutputError
 
 RATE = 16_000

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sepcli.audio import wav
-from sepcli.audio.pending import PendingFile
 from sepcli.audio.sndfile import NOT_RECOGNISED, SndfileDecoder
 from sepcli.audio.wav import WavEncoder, wav_decoder
+from sepcli.files.pending import PendingFile
 
 RATE = 22_050
 

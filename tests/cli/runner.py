@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sepcli.cli import main
+from sepcli.cli.app import main
 
 
 @dataclass(frozen=True)

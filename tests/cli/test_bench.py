@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sepcli import benchmark, contest
-from sepcli.benchmark import Result, Setting
 from sepcli.errors import DeviceError
+from sepcli.evaluation import benchmark, contest
+from sepcli.evaluation.benchmark import Result, Setting
 from tests.cli.runner import CommandLine
 
 

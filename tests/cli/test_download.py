@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sepcli.cache import cached_files
-from sepcli.entry import ModelEntry
-from sepcli.registry import find_entry, user_table_path
+from sepcli.models.cache import cached_files
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import find_entry, user_table_path
 from tests.cli.runner import CommandLine
 from tests.hub import Hub
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from sepcli.cli import report
-from sepcli.pipeline import Separator
+from sepcli.separation.separator import Separator
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, BandSplit, entry, two_voices
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sepcli.registry import DEFAULT_MODEL, find_entry, list_models
+from sepcli.models.registry import DEFAULT_MODEL, find_entry, list_models
 from tests.cli.runner import CommandLine
 from tests.hub import Hub
 

@@ -72,8 +72,8 @@ def test_takes_a_manifest_and_conversations(sepcli: CommandLine, speech: Path) -
 
 
 def test_takes_a_pack(sepcli: CommandLine, speech: Path) -> None:
-    from sepcli.training.packing import write_pack
-    from sepcli.training.speech import find_speech
+    from sepcli.training.dataset import find_speech
+    from sepcli.training.pack import write_pack
 
     write_pack(find_speech(speech), Path("speech.pack"), RATE, coding="flac")
     assert sepcli("mix", "speech.pack", "-o", "set", *OPTIONS).code == 0

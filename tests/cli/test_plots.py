@@ -14,8 +14,8 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object, **_options: object) -> None:
         raise AssertionError("measured before the plot was checked")
 
-    monkeypatch.setattr("sepcli.benchmark.run", refuse)
-    monkeypatch.setattr("sepcli.testset.find_items", refuse)
+    monkeypatch.setattr("sepcli.evaluation.benchmark.run", refuse)
+    monkeypatch.setattr("sepcli.evaluation.dataset.find_items", refuse)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

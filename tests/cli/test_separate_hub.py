@@ -58,7 +58,7 @@ def mixture(tmp_path: Path) -> Path:
 def narrow_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     table = tmp_path / "models.toml"
     table.write_text(NARROW)
-    monkeypatch.setattr("sepcli.registry.user_table_path", lambda: table)
+    monkeypatch.setattr("sepcli.models.registry.user_table_path", lambda: table)
 
 
 @pytest.mark.usefixtures("narrow_table")

@@ -24,7 +24,7 @@ def test_a_process_that_is_ending_ends_at_once(
     program = (
         "import atexit, os\n"
         f"atexit.register(lambda: os.kill(os.getpid(), {int(number)}))\n"
-        "from sepcli.cli import main\n"
+        "from sepcli.cli.app import main\n"
         "main()\n"
     )
     done = _run(program, *arguments)
@@ -37,7 +37,7 @@ def test_a_process_that_is_ending_ends_at_once(
 def test_a_running_command_says_that_it_was_interrupted(number: signal.Signals) -> None:
     program = (
         "import os\n"
-        "import sepcli.cli as cli\n"
+        "import sepcli.cli.app as cli\n"
         f"cli.app = lambda **_: os.kill(os.getpid(), {int(number)})\n"
         "cli.main()\n"
     )
@@ -51,7 +51,7 @@ def test_a_running_command_says_that_it_was_interrupted(number: signal.Signals) 
 def test_an_interruption_is_not_lost_where_exceptions_are_swallowed() -> None:
     program = (
         "import os, time\n"
-        "import sepcli.cli as cli\n"
+        "import sepcli.cli.app as cli\n"
         "class Finalised:\n"
         "    def __del__(self):\n"
         "        os.kill(os.getpid(), 15)\n"

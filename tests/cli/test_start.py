@@ -17,7 +17,7 @@ HEAVY = ("torch", "numpy", "soundfile", "soxr", "scipy", "huggingface_hub", "lig
 def test_no_heavy_imports(arguments: list[str], allowed: tuple[str, ...]) -> None:
     program = (
         "import sys\n"
-        "from sepcli.cli import main\n"
+        "from sepcli.cli.app import main\n"
         f"sys.argv = ['sepcli', *{arguments!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print('loaded:', *[m for m in {HEAVY!r} if m in sys.modules])\n"
@@ -35,7 +35,7 @@ def test_no_heavy_imports(arguments: list[str], allowed: tuple[str, ...]) -> Non
 def test_numpy_takes_one_thread_unless_told_otherwise(wanted: str) -> None:
     program = (
         "import os, sys\n"
-        "from sepcli.cli import main\n"
+        "from sepcli.cli.app import main\n"
         "sys.argv = ['sepcli', '--version']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(os.environ['OPENBLAS_NUM_THREADS'])\n"

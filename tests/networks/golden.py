@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-import sepcli.networks
+from sepcli.models.architectures import architectures
 
 DATA = Path(__file__).parent.parent / "data" / "golden"
 FORMULAS = (".pe", ".inv_freq", ".rotary_pos_emb.freqs", ".rope.freqs")  # keys of what is computed
@@ -72,7 +72,7 @@ class Golden:
 
 def network_names() -> list[str]:
     """Return the names of all network modules."""
-    return sepcli.networks.architectures()
+    return architectures()
 
 
 @cache

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from sepcli.errors import ModelError, WeightsError
-from sepcli.registry import entry_from_folder
+from sepcli.models.load import load_network
+from sepcli.models.registry import entry_from_folder
+from sepcli.training.export import read_log
 from sepcli.training.launch import launch
 from sepcli.training.loop import CHECKPOINT_FILE, Outcome
 from sepcli.training.recipe import Recipe
-from sepcli.training.results import read_log
-from sepcli.weights import load_network
 
 
 class Killed(BaseException):
@@ -136,10 +136,10 @@ def test_steps_without_a_finite_gradient_are_left_out(
         mixtures[0, 0] = float("nan")
         return mixtures, references
 
-    from sepcli.training import session
+    from sepcli.training import setup
 
-    original = session.make_batch
-    monkeypatch.setattr(session, "make_batch", poisoned)
+    original = setup.make_batch
+    monkeypatch.setattr(setup, "make_batch", poisoned)
     outcome = run(write_recipe(dev='""'), tmp_path / "out")
     assert outcome.skipped_steps == 8
     assert all(value.isfinite().all() for value in outcome.weights.values())
@@ -154,7 +154,7 @@ def test_a_tiny_network_overfits_four_mixtures(
 
     from sepcli.networks.stftformer import Config, Network
     from sepcli.training.loop import Trainer
-    from sepcli.training.session import dev_mixtures, read_material
+    from sepcli.training.setup import dev_mixtures, read_material
 
     recipe = write_recipe(
         steps="1200",

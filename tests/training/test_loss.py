@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sepcli.metrics import best_order, pairwise_si_sdr, reorder, si_sdr
+from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr
 from sepcli.training.loss import pit_si_sdr, separation_loss, training_si_sdr
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sepcli.errors import UsageError
-from sepcli.networks import make_config
+from sepcli.models.architectures import make_config
 from sepcli.training.recipe import Recipe, read_recipe
 
 from .conftest import RECIPE

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sepcli.allocator import return_freed_memory
+from sepcli.memory import return_freed_memory
 from sepcli.networks.layers.linear import pack
 
 

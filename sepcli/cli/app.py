@@ -1,0 +1,129 @@
+"""The command `sepcli`: its commands put together, and their failures told."""
+
+import difflib
+import os
+import platform
+import re
+import signal
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import sepcli
+from sepcli.cli import console
+from sepcli.cli.signals import Interrupted, interruptible
+from sepcli.errors import OutputError, SepcliError, UsageError
+from sepcli.memory import keep_freed_memory
+
+app = typer.Typer(
+    name="sepcli",
+    help="Separate a recording of people talking over each other into one file per speaker.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all done, 1 any input failed, 2 usage, 130 interrupted.",
+)
+
+# what the parser says of a name that it does not know, the name, and the first that it suggests
+_UNKNOWN = re.compile(r"(No such (?:command|option)):? '?([^' ]*?)'?(?:\.? .*?[:n] '?([\w-]+).*)?$")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"sepcli {sepcli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Separate a recording of people talking over each other into one file per speaker."""
+
+
+def _keep_numpy_to_one_thread() -> None:
+    """Keep numpy's OpenBLAS from threads of its own, before numpy is loaded.
+
+    After each product they wait for the next one without sleeping, on processors that the network
+    needs. Elsewhere than on x86, torch itself may compute with OpenBLAS, which asks the same
+    variable.
+    """
+    if platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def main() -> None:
+    """Run the command line and end the process with the exit code design promises.
+
+    A known failure is one line and a hint. SIGINT and SIGTERM unwind the running command, so
+    that temporary files go away, and end with 130 and 143; once it is unwound they end at once.
+    """
+    try:
+        with interruptible():
+            keep_freed_memory()
+            _keep_numpy_to_one_thread()
+            sys.exit(app(prog_name="sepcli", standalone_mode=False))
+    except TyperException as misuse:
+        if misuse.format_message():  # else no command was given, and help was printed
+            console.error(_told(misuse))
+        sys.exit(UsageError.exit_code)
+    except SepcliError as failure:
+        console.error(failure)
+        sys.exit(failure.exit_code)
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        number = getattr(interruption, "number", signal.SIGINT)
+        console.note("interrupted: finished outputs are kept")
+        sys.exit(128 + number)
+    except BrokenPipeError:  # the reader of stdout has gone, as in `sepcli info | head`
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as refusal:
+        if refusal.filename is None:  # not of a file: a fault of ours, to be seen whole
+            raise
+        console.error(_refused(refusal))
+        sys.exit(OutputError.exit_code)
+
+
+def _refused(refusal: OSError) -> OutputError:
+    """Return what the system says of a file as errors here are told."""
+    what = (refusal.strerror or type(refusal).__name__).lower()
+    failure = OutputError(
+        f"file or folder cannot be used ({what}): {refusal.filename}",
+        "check the path, its permissions, and the room on its disk",
+    )
+    failure.__cause__ = refusal
+    return failure
+
+
+def _told(misuse: TyperException) -> UsageError:
+    """Return what the parser says of the command line as errors here are told."""
+    text = misuse.format_message().replace("Value error, ", "").rstrip(".")
+    context = getattr(misuse, "ctx", None)
+    command = context.command_path if context else "sepcli"
+    hint = f"see: {command} --help"
+    if match := _UNKNOWN.match(text):
+        kind, wrong, right = match.groups()
+        text = f"{kind}: {wrong}"
+        if difflib.get_close_matches(wrong.strip("-"), [(right or "").strip("-")]):
+            hint = f"did you mean {right}"
+    return UsageError(text[:1].lower() + text[1:], hint)
+
+
+# The commands import nothing heavy until they run.
+from sepcli.cli.bench import bench  # noqa: E402
+from sepcli.cli.download import download  # noqa: E402
+from sepcli.cli.evaluate import evaluate  # noqa: E402
+from sepcli.cli.info import info  # noqa: E402
+from sepcli.cli.mix import mix  # noqa: E402
+from sepcli.cli.separate import separate  # noqa: E402
+from sepcli.cli.train import pack, train  # noqa: E402
+
+for _command in (separate, info, download, evaluate, bench, mix, train, pack):
+    app.command()(_command)

@@ -1,0 +1,51 @@
+"""Signals unwind the running command, so that temporary files go away; a second ends it."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_Handler = Callable[[int, FrameType | None], None] | signal.Handlers
+
+
+class Interrupted(BaseException):
+    """A signal asks the process to end; not an Exception, so that no handler swallows it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let signals unwind the block, also those that come where exceptions are swallowed."""
+    usual_hook = sys.unraisablehook
+
+    def raise_again(swallowed: "sys.UnraisableHookArgs") -> None:
+        """Repeat an interruption that a finaliser or import lock dropped, once it has returned."""
+        if not isinstance(swallowed.exc_value, Interrupted):
+            usual_hook(swallowed)
+            return
+        _handle_signals(_interrupt)
+        here = [threading.get_ident(), swallowed.exc_value.number]
+        threading.Timer(0.01, signal.pthread_kill, here).start()  # also wakes what waits
+
+    try:
+        sys.unraisablehook = raise_again
+        _handle_signals(_interrupt)
+        yield
+    finally:
+        _handle_signals(signal.SIG_DFL)
+        sys.unraisablehook = usual_hook
+
+
+def _handle_signals(handler: _Handler) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _handle_signals(signal.SIG_DFL)  # a second one ends at once
+    raise Interrupted(number)

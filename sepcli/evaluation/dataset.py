@@ -1,0 +1,126 @@
+"""Test sets: folders in the layout of WSJ0-2mix or LibriMix, and the estimates of their recordings.
+
+`s1`, `s2`, … hold the references, `mix`, `mix_clean` or `mix_both` the mixtures; a recording has
+one name in all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sepcli.audio import AudioReader, downmix, find_audio_files
+from sepcli.errors import AudioError, UsageError
+from sepcli.files import printable
+
+Waveforms = npt.NDArray[np.float32]
+
+MIXTURE_FOLDERS = ("mix", "mix_clean", "mix_both", "mixture")
+LAYOUT_HINT = "lay it out as FOLDER/{mix,s1,s2}/NAME.wav, as WSJ0-2mix and LibriMix are"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording of a test set.
+
+    Attributes:
+        name: Path below the folders of the set.
+        references: One file per speaker.
+        mixture: What was recorded, where the set holds it.
+    """
+
+    name: str
+    references: tuple[Path, ...]
+    mixture: Path | None
+
+
+def find_items(folder: Path, mixtures: str = "") -> tuple[list[Item], str]:
+    """Return the recordings of a test set, sorted, and the folder of mixtures that was taken.
+
+    Args:
+        folder: Holds `s1`, `s2`, … and perhaps mixtures.
+        mixtures: Which of its folders holds the mixtures; empty for the first there is.
+
+    Raises:
+        AudioError: It has no such layout, or a folder has no recordings.
+        UsageError: The folder of mixtures is not there.
+    """
+    if not folder.is_dir():
+        raise AudioError(f"no such folder: {printable(folder)}", LAYOUT_HINT)
+    sources: list[Path] = []
+    while (folder / f"s{len(sources) + 1}").is_dir():
+        sources.append(folder / f"s{len(sources) + 1}")
+    if not sources:
+        within = sorted(path.parent.name for path in folder.glob("*/s1"))
+        hint = f"name one of its parts: {', '.join(within)}" if within else LAYOUT_HINT
+        raise AudioError(f"no references (s1, s2, …) in: {printable(folder)}", hint)
+    there = [name for name in MIXTURE_FOLDERS if (folder / name).is_dir()]
+    if mixtures and not (folder / mixtures).is_dir():
+        raise UsageError(
+            f"no such folder: {printable(folder / mixtures)}",
+            f"there is: {', '.join(there)}" if there else LAYOUT_HINT,
+        )
+    chosen = mixtures or next(iter(there), "")
+    roots = [*sources, *([folder / chosen] if chosen else [])]
+    files: dict[str, dict[Path, Path]] = {}
+    for root in roots:
+        for path in find_audio_files(root, recursive=True):
+            name = str(path.relative_to(root).with_suffix(""))
+            files.setdefault(name, {})[root] = path
+    if not files:
+        raise AudioError(f"no recordings in: {printable(folder)}", LAYOUT_HINT)
+    # A file that is missing keeps its place: reading it fails, which is counted.
+    tracks = {
+        name: [found.get(root, root / name) for root in roots] for name, found in files.items()
+    }
+    count = len(sources)
+    items = [
+        Item(name, tuple(paths[:count]), paths[count] if chosen else None)
+        for name, paths in sorted(tracks.items())
+    ]
+    return items, chosen
+
+
+def index_files(folder: Path) -> dict[str, Path]:
+    """Return the recordings below a folder by their path in it, without ending."""
+    files = find_audio_files(folder, recursive=True)
+    return {str(path.relative_to(folder).with_suffix("")): path for path in files}
+
+
+def find_estimates(files: Mapping[str, Path], name: str) -> list[Path]:
+    """Return the estimates of a recording, `NAME_spk1.*`, … or `s1/NAME.*`, …; may be empty.
+
+    Args:
+        files: What `index_files` found.
+        name: Of the recording, as in its `Item`.
+    """
+    for before, after in ((f"{name}_spk", ""), ("s", f"/{name}")):
+        found: list[Path] = []
+        while (key := f"{before}{len(found) + 1}{after}") in files:
+            found.append(files[key])
+        if found:
+            return found
+    return []
+
+
+def read(paths: Sequence[Path]) -> tuple[Waveforms, int, bool]:
+    """Return recordings as `[files, samples]`, their rate, and whether lengths differed.
+
+    Channels are mixed down; longer ones are cut to the shortest.
+
+    Raises:
+        AudioError: One cannot be read, or rates differ.
+    """
+    waveforms, rates = [], set()
+    for path in paths:
+        with AudioReader(path) as reader:
+            blocks = [downmix(block) for block in reader.blocks()]
+            waveforms.append(np.concatenate([*blocks, np.zeros(0, np.float32)]))
+            rates.add(reader.info.sample_rate)
+    if len(rates) > 1:
+        raise AudioError(f"sample rates differ: {', '.join(map(str, sorted(rates)))}")
+    lengths = {len(waveform) for waveform in waveforms}
+    cut = np.stack([waveform[: min(lengths)] for waveform in waveforms])
+    return cut, rates.pop(), len(lengths) > 1

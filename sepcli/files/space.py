@@ -1,0 +1,76 @@
+"""Room on the disk: asked for before the work, and given back by runs that died."""
+
+import os
+import shutil
+from pathlib import Path
+
+from sepcli.errors import OutputError
+from sepcli.files.temporary import TEMPORARY_PREFIX, is_stale, printable
+
+
+def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
+    """Return if `folder` can take `num_bytes` more; it need not exist yet.
+
+    Args:
+        folder: Where the bytes will go; the nearest existing parent is asked.
+        num_bytes: How many are needed.
+        what: What they are for, as it reads after "not enough space for".
+
+    Raises:
+        OutputError: There is less room than that.
+    """
+    free = _free_space(folder)
+    if free is None:
+        return  # a file system that does not tell; writing will show
+    if free < num_bytes:
+        raise OutputError(
+            f"not enough space for {what} in {printable(folder)}: "
+            f"{format_bytes(num_bytes)} needed, {format_bytes(free)} free",
+            "free some space, or choose another disk with --output-dir (results) "
+            "or TMPDIR (temporary files)",
+        )
+
+
+def _free_space(folder: Path) -> int | None:
+    """Return the bytes that `folder`, or its nearest existing parent, has room for."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            return shutil.disk_usage(place).free
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return None
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Return a size as people write it, in decimal units: `1.5 GB`."""
+    size = float(num_bytes)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 999.5 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def remove_stale_temporaries(folder: Path) -> int:
+    """Return how many temporaries of dead processes were removed from `folder`.
+
+    Those of living processes, of other machines and of other containers stay. What cannot be
+    listed or removed is left as it is: this is tidying, not a condition for going on.
+    """
+    removed = 0
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.startswith(TEMPORARY_PREFIX)]
+    except OSError:
+        return 0
+    for name in names:
+        if not is_stale(name):
+            continue
+        try:
+            (folder / name).unlink()
+        except OSError:
+            continue
+        removed += 1
+    return removed

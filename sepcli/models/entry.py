@@ -1,0 +1,225 @@
+"""One model's entry: what a section of models.toml may say, checked and frozen; no torch import."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any, Literal
+
+from sepcli.errors import ModelError
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """One model: which architecture, which weights, and all that is known about them.
+
+    Attributes:
+        name: Name on the command line.
+        architecture: Module under `sepcli.networks`.
+        format: Module under `sepcli.models.formats` that reads the weight files.
+        files: Files of the repository or folder that hold weights and configuration. `A|B` takes
+            A, or B where there is no A; a trailing `?` marks a file that may be absent.
+        speakers: Number of estimates the network gives.
+        sample_rate: The network's rate [Hz].
+        config: Passed to the architecture's `Config`; an unknown key is an error.
+        repo: Repository on the Hugging Face hub; empty for folders and built-in weights.
+        revision: Branch, tag or 40-hex commit of `repo`.
+        fallback: Entry used, and said, where the repository does not hold the files any more.
+        folder: Folder that holds the weight files; None for hub repositories.
+        builtin: Whether the weights come inside the package.
+        chunk_seconds: Length of a chunk [s].
+        overlap_seconds: Overlap of neighbouring chunks [s].
+        level: `"fit"` scales estimates to best explain the mixture; `"as-is"` leaves them.
+        license: SPDX identifier of the weights' licence.
+        paper: Address of the paper.
+        trained_on: Training data.
+        scores: Scores by name, e.g. `{"WSJ0-2mix SI-SDRi": 22.1}` [dB].
+        parameters: Number of trainable parameters.
+        macs_per_second: Multiply-accumulates per second of audio, measured on 4 s.
+        download_bytes: Sum of the sizes of `files`.
+        sha256: Hex digest by file, where known.
+        note: One line worth knowing, shown by `sepcli info NAME`.
+    """
+
+    name: str
+    architecture: str
+    format: str
+    files: tuple[str, ...]
+    speakers: int
+    sample_rate: int
+    config: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    repo: str = ""
+    revision: str = "main"
+    fallback: str = ""
+    folder: Path | None = None
+    builtin: bool = False
+    chunk_seconds: float = 8.0
+    overlap_seconds: float = 2.0
+    level: Literal["fit", "as-is"] = "fit"
+    license: str = ""
+    paper: str = ""
+    trained_on: str = ""
+    scores: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
+    parameters: int = 0
+    macs_per_second: int = 0
+    download_bytes: int = 0
+    sha256: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    note: str = ""
+
+
+# Keys of an entry in a file, and the type of each; `name`, `folder` and `builtin` follow from where
+# the entry was found.
+_KEYS: Mapping[str, type] = MappingProxyType(
+    {
+        "architecture": str,
+        "format": str,
+        "files": list,
+        "speakers": int,
+        "sample_rate": int,
+        "config": dict,
+        "repo": str,
+        "revision": str,
+        "fallback": str,
+        "chunk_seconds": float,
+        "overlap_seconds": float,
+        "level": str,
+        "license": str,
+        "paper": str,
+        "trained_on": str,
+        "scores": dict,
+        "parameters": int,
+        "macs_per_second": int,
+        "download_bytes": int,
+        "sha256": dict,
+        "note": str,
+    }
+)
+_REQUIRED = ("architecture", "format", "files", "speakers", "sample_rate")
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_LIMITS = {"speakers": (1, 64), "sample_rate": (1_000, 384_000)}
+
+
+def make_entry(
+    name: str,
+    body: Mapping[str, Any],
+    *,
+    source: str,
+    folder: Path | None = None,
+    builtin: bool = False,
+) -> ModelEntry:
+    """Return the checked entry of a table's section.
+
+    Args:
+        name: Name on the command line.
+        body: Keys and values as parsed from TOML.
+        source: Where they come from, for messages.
+        folder: Folder that holds the weights; None for hub repositories.
+        builtin: Whether the weights come inside the package.
+
+    Raises:
+        ModelError: A key is unknown or missing, or a value is wrong.
+    """
+    where = f"in model entry {name} of {source}"
+    for key, value in body.items():
+        if key not in _KEYS:
+            raise ModelError(f"unknown key {where}: {key}", did_you_mean(key, _KEYS))
+        _check_type(key, value, where)
+    for key in _REQUIRED:
+        if key not in body:
+            raise ModelError(f"missing key {where}: {key}", f"add a line `{key} = ...` there")
+    _check_values(body, where)
+    if folder is None and not body.get("repo"):
+        raise ModelError(f"missing key {where}: repo", "add the hub repository: repo = `ORG/NAME`")
+    values = {key: _frozen(value) for key, value in body.items()}
+    return ModelEntry(name=name, folder=folder, builtin=builtin, **values)
+
+
+def check_repo(repo: str) -> str:
+    """Return `repo` if it has the shape ORG/NAME of a hub repository.
+
+    Raises:
+        ModelError: It has not.
+    """
+    if not _REPO.fullmatch(repo) or ".." in repo:
+        raise ModelError(f"not a repository of the hub: {repo}", "write it as hf:ORG/NAME")
+    return repo
+
+
+def _check_type(key: str, value: object, where: str) -> None:
+    expected = _KEYS[key]
+    accepted = (int, float) if expected is float else (expected,)
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        names = {str: "a string", int: "a whole number", float: "a number"}
+        wanted = {**names, list: "a list", dict: "a table"}[expected]
+        raise ModelError(f"wrong value {where}: {key} must be {wanted}, is {value!r}"[:300])
+
+
+def _check_values(body: Mapping[str, Any], where: str) -> None:
+    """Refuse values of the right type that make no sense."""
+    for file in body["files"]:
+        check_file_name(file, where)
+    if not body["files"]:
+        raise ModelError(f"wrong value {where}: files is empty")
+    for key, (low, high) in _LIMITS.items():
+        if not low <= body[key] <= high:
+            raise ModelError(f"wrong value {where}: {key} must be {low} to {high}, is {body[key]}")
+    for key in ("architecture", "format"):
+        if not body[key].isidentifier():
+            raise ModelError(f"wrong value {where}: {key} is {body[key]!r}")
+    if body.get("level", "fit") not in ("fit", "as-is"):
+        raise ModelError(f"wrong value {where}: level is {body['level']!r}", "use fit or as-is")
+    chunk, overlap = body.get("chunk_seconds", 8.0), body.get("overlap_seconds", 2.0)
+    if not 0.0 <= overlap < chunk < 1e6:
+        raise ModelError(
+            f"wrong value {where}: overlap_seconds is {overlap}, chunk_seconds is {chunk}",
+            "make the overlap shorter than the chunk",
+        )
+    if "repo" in body:
+        check_repo(body["repo"])
+    for key, accepted in (("scores", (int, float)), ("sha256", str)):
+        for name, value in body.get(key, {}).items():
+            if not isinstance(value, accepted):
+                raise ModelError(f"wrong value {where}: {key}.{name} is {value!r}")
+
+
+def check_file_name(file: object, where: str) -> None:
+    """Refuse a file name that leaves its repository or folder.
+
+    Raises:
+        ModelError: It is no relative path without `..`.
+    """
+    names = str(file).removesuffix("?").split("|")
+    for name in names:
+        path = PurePosixPath(name)
+        outside = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
+        if not isinstance(file, str) or not name or outside or not name.isprintable():
+            raise ModelError(f"wrong value {where}: file name {file!r}")
+
+
+def _frozen(value: Any) -> Any:
+    """Return `value` with its lists as tuples and its tables read-only."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return value
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a hint that names the words of `known` closest to `word`.
+
+    Args:
+        word: What was asked for.
+        known: What there is.
+        otherwise: The hint where nothing is close, and the end of it where something is.
+    """
+    known = list(known)
+    close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+    close = close or [name for name in known if name.startswith(word.lower())][:3]
+    if not close:
+        return otherwise or f"known are: {', '.join(known)}"
+    return f"did you mean {' or '.join(close)}?" + (f" {otherwise}" if otherwise else "")

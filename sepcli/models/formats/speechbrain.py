@@ -1,0 +1,158 @@
+"""SpeechBrain repositories (SepFormer, RE-SepFormer, SPGM): hyperparams.yaml and a file a module.
+
+`hyperparams.yaml` describes the modules with tags, `!new:package.Class` and `!ref <key>`. It is
+read as data: tags are only compared with the class names known here, never looked up. The weights
+are `encoder.ckpt`, `masknet.ckpt` and `decoder.ckpt`, whose keys lack the module's name.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sepcli.errors import WeightsError
+from sepcli.models.checkpoints import Description, State, Tagged, read_state, read_yaml
+
+CONFIG_FILES = ("hyperparams.yaml",)
+FILES = ("hyperparams.yaml", "encoder.ckpt", "masknet.ckpt", "decoder.ckpt")
+_MODULES = ("encoder", "masknet", "decoder")
+_REFERENCE = re.compile(r"<(\w+)>")
+
+
+def describe(files: Mapping[str, Path]) -> Description | None:
+    """Return what hyperparams.yaml says; None where it describes no network known here.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    if "hyperparams.yaml" not in files:
+        return Description()
+    content = read_yaml(files["hyperparams.yaml"])
+    encoder = _new(content, "Encoder")
+    sample_rate = _resolved(content, content.get("sample_rate"))
+    for class_name, reader in (
+        ("Dual_Path_Model", _sepformer),
+        ("ResourceEfficientSeparator", _resepformer),
+    ):
+        masknet = _new(content, class_name)
+        if masknet:
+            architecture, config = reader(content, encoder, masknet)
+            config = {key: value for key, value in config.items() if _is_plain(value)}
+            speakers = config.get("num_speakers", 0)
+            return Description(
+                architecture=architecture,
+                config=config,
+                speakers=speakers if isinstance(speakers, int) else 0,
+                sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
+            )
+    return None
+
+
+def read(files: Mapping[str, Path], architecture: str) -> State:
+    """Return the three modules' tensors under one state dict's keys.
+
+    Raises:
+        WeightsError: A file is missing, damaged or unsafe.
+    """
+    state: State = {}
+    for module in _MODULES:
+        if f"{module}.ckpt" not in files:
+            raise WeightsError(f"no {module}.ckpt among the model's files")
+        part = read_state(files[f"{module}.ckpt"])
+        state |= {f"{module}.{key}": tensor for key, tensor in part.items()}
+    return state
+
+
+def _new(content: Mapping[str, Any], class_name: str) -> dict[str, Any]:
+    """Return the arguments of the first top-level `!new:...class_name`, empty if there is none."""
+    for value in content.values():
+        if isinstance(value, Tagged) and value.tag.rpartition(".")[2] == class_name:
+            return _arguments(content, value)
+    return {}
+
+
+def _arguments(content: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    """Return the arguments of a `!new:` node, references to plain values resolved."""
+    if not isinstance(value, Tagged) or not isinstance(value.value, dict):
+        return {}
+    return {key: _resolved(content, item) for key, item in value.value.items()}
+
+
+def _resolved(content: Mapping[str, Any], value: Any) -> Any:
+    """Return what `!ref <key>` refers to; references to references are followed a few steps."""
+    for _ in range(8):
+        if not isinstance(value, Tagged) or value.tag != "ref":
+            return value
+        match = _REFERENCE.fullmatch(str(value.value).strip())
+        value = content.get(match[1]) if match else None
+    return None
+
+
+def _sepformer(
+    content: Mapping[str, Any], encoder: Mapping[str, Any], masknet: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return SepFormer's configuration; `dual_path.Dual_Path_Model` takes these arguments."""
+    inside = _arguments(content, masknet.get("intra_model"))
+    across = _arguments(content, masknet.get("inter_model"))
+    _require(masknet, {"norm": "ln", "linear_layer_after_inter_intra": False})
+    _require(masknet, {"skip_around_intra": True})
+    config = {
+        "num_speakers": masknet.get("num_spks"),
+        "encoder_channels": encoder.get("out_channels"),
+        "channels": masknet.get("out_channels"),
+        "kernel_size": encoder.get("kernel_size"),
+        "segment": masknet.get("K"),
+        "blocks": masknet.get("num_layers"),
+    }
+    for part, arguments in (("segment", inside), ("across", across)):
+        _require(arguments, _TRANSFORMER)
+        config[f"{part}_layers"] = arguments.get("num_layers")
+        config[f"{part}_heads"] = arguments.get("nhead")
+        config[f"{part}_hidden"] = arguments.get("d_ffn")
+    return "sepformer", config
+
+
+def _resepformer(
+    content: Mapping[str, Any], encoder: Mapping[str, Any], masknet: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return RE-SepFormer's configuration from `ResourceEfficientSeparator`'s arguments."""
+    inside = _arguments(content, masknet.get("seg_model"))
+    memory = _arguments(content, masknet.get("mem_model"))
+    _require(masknet, {"causal": False, "mem_type": "av"})
+    for arguments in (inside, memory):
+        _require(arguments, {**_TRANSFORMER, "use_norm": True, "use_skip": True})
+    # One size serves both transformers, as in the published network.
+    _require(memory, {key: inside[key] for key in ("nhead", "d_ffn", "d_model") if key in inside})
+    config = {
+        "num_speakers": masknet.get("num_spk"),
+        "channels": encoder.get("out_channels"),
+        "kernel_size": encoder.get("kernel_size"),
+        "segment": masknet.get("segment_size"),
+        "blocks": masknet.get("layer"),
+        "segment_layers": inside.get("num_layers"),
+        "memory_layers": memory.get("num_layers"),
+        "heads": inside.get("nhead"),
+        "hidden": inside.get("d_ffn"),
+    }
+    return "resepformer", config
+
+
+_TRANSFORMER = {"use_positional_encoding": True, "norm_before": True}
+
+
+def _require(arguments: Mapping[str, Any], supported: Mapping[str, Any]) -> None:
+    """Refuse a variant of a network that is not built here.
+
+    Raises:
+        WeightsError: An argument says something else than the supported value.
+    """
+    for key, value in supported.items():
+        if arguments.get(key, value) != value:
+            raise WeightsError(
+                f"hyperparams.yaml asks for a variant that is not built here: "
+                f"{key} = {str(arguments[key])[:40]}, not {value}"
+            )
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)

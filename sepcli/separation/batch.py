@@ -1,0 +1,267 @@
+"""Many recordings: one is read and one is written while the network works on a third."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from sepcli.audio import AudioReader
+from sepcli.errors import SepcliError
+from sepcli.files import remove_stale_temporaries
+from sepcli.separation.jobs import STDIN, Job
+from sepcli.separation.recording import Recording
+from sepcli.separation.scratch import MemorySpool, Spool, default_spool_folder, spool_key
+from sepcli.separation.separator import Separator
+from sepcli.separation.writing import (
+    Delivery,
+    OutputOptions,
+    deliver,
+    prepare_folder,
+    refuse_unwritable,
+    require_output_space,
+)
+
+READ_AHEAD = 2  # recordings spooled before the network asks for them
+SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
+WRITE_BEHIND = 16  # recordings that wait to be written; they come as TOGETHER_CHUNKS at once
+TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
+IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
+RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job.
+
+    Attributes:
+        job: The job.
+        error: Why it failed; None when it did not.
+        skipped: Whether its outputs were there already.
+        delivery: What was written.
+        seconds: Length of the recording [s].
+        elapsed: From the first look at it to its last file, waiting for others included [s].
+        warnings: What is wrong with the recording, a line each.
+        notes: What else the user should know about it, a line each.
+    """
+
+    job: Job
+    error: SepcliError | None = None
+    skipped: bool = False
+    delivery: Delivery | None = None
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass
+class _Work:
+    """A recording under way."""
+
+    job: Job
+    recording: Recording
+    started: float
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is so short that it needs no files."""
+        return isinstance(self.recording.spool, MemorySpool)
+
+
+def separate_jobs(
+    separator: Separator,
+    jobs: Sequence[Job],
+    options: OutputOptions,
+    on_read: Callable[[Recording], None] = lambda recording: None,
+    on_chunk: Callable[[Recording], None] = lambda recording: None,
+) -> Iterator[Outcome]:
+    """Separate every job; yield each outcome as soon as its files are written.
+
+    A job that fails does not stop the others. If the caller stops early, temporary files go, and
+    the spool of a long recording stays for `resume`.
+
+    Args:
+        separator: Does the work.
+        jobs: What to do.
+        options: How outputs are written.
+        on_read: Called, in another thread, when a recording was read.
+        on_chunk: Called after each chunk with its recording.
+    """
+    for folder in {job.outputs[0].parent for job in jobs}:
+        remove_stale_temporaries(folder)
+    cancelled = threading.Event()
+    under_way: dict[int, _Work] = {}
+    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+        try:
+            outcomes: deque[Outcome] = deque()
+            writing: deque[Future[Outcome]] = deque()
+
+            def recordings() -> Iterator[Recording]:
+                for prepared in _read_ahead(reader, separator, jobs, options, cancelled):
+                    if isinstance(prepared, Outcome):
+                        outcomes.append(prepared)
+                        continue
+                    on_read(prepared.recording)
+                    under_way[id(prepared.recording)] = prepared
+                    yield prepared.recording
+
+            for recording, failure in separator.process(recordings(), on_chunk):
+                work = under_way[id(recording)]
+                if failure is None:
+                    writing.append(writer.submit(_finish, work, options, under_way))
+                else:
+                    _release(work, under_way)
+                    outcomes.append(Outcome(work.job, failure))
+                while len(writing) > WRITE_BEHIND or (writing and writing[0].done()):
+                    outcomes.append(writing.popleft().result())
+                while outcomes:
+                    yield outcomes.popleft()
+            yield from outcomes
+            yield from (future.result() for future in writing)
+        finally:
+            cancelled.set()
+            reader.shutdown(wait=True, cancel_futures=True)
+            writer.shutdown(wait=True, cancel_futures=True)
+            for work in list(under_way.values()):
+                work.recording.spool.close(keep=True)
+
+
+def _read_ahead(
+    reader: ThreadPoolExecutor,
+    separator: Separator,
+    jobs: Sequence[Job],
+    options: OutputOptions,
+    cancelled: threading.Event,
+) -> Iterator[_Work | Outcome]:
+    """Yield recordings in order, read in the background, never more than a few ahead."""
+    coming: deque[Future[_Work | Outcome]] = deque()
+    rest = iter(jobs)
+    ahead = READ_AHEAD
+    try:
+        while True:
+            if len(coming) < READ_AHEAD:
+                for job in islice(rest, ahead - len(coming)):
+                    coming.append(reader.submit(_prepare, separator, job, options, cancelled))
+            if not coming:
+                return
+            prepared = coming.popleft().result()
+            is_short = isinstance(prepared, _Work) and prepared.is_in_memory
+            ahead = SHORT_AHEAD if is_short else READ_AHEAD
+            yield prepared
+    finally:
+        for future in coming:
+            if not future.cancel():
+                _discard(future)
+
+
+def _discard(future: Future[_Work | Outcome]) -> None:
+    """Close what a read-ahead has spooled for nothing."""
+    try:
+        prepared = future.result()
+    except BaseException:  # it has nothing to close
+        return
+    if isinstance(prepared, _Work):
+        prepared.recording.spool.close(keep=True)
+
+
+def _prepare(
+    separator: Separator, job: Job, options: OutputOptions, cancelled: threading.Event
+) -> _Work | Outcome:
+    """Return the recording of `job`, spooled and planned, or why there is none to work on."""
+    try:
+        if options.skip_existing and all(output.is_file() for output in job.outputs):
+            return Outcome(job, skipped=True)
+        refuse_unwritable(
+            job.source, job.outputs, overwrite=options.overwrite or options.skip_existing
+        )
+        prepare_folder(job.outputs[0].parent)
+        reader = AudioReader(job.source if job.source is not None else STDIN)
+        reader.select(options.start_seconds, options.end_seconds)
+        spool = _spool(separator, job, reader, options)
+        try:
+            recording = Recording(reader, separator.plan, spool, cancelled)
+            if options.resume:
+                recording.resume(separator.chunks_at_once)
+            require_output_space(recording, job.outputs, options)
+        except BaseException:
+            spool.close(keep=True)
+            raise
+        return _Work(job, recording, time.monotonic())
+    except SepcliError as error:
+        return Outcome(job, error)
+
+
+def _spool(
+    separator: Separator, job: Job, reader: AudioReader, options: OutputOptions
+) -> Spool | MemorySpool:
+    """Return a spool: one that can be resumed for a long file, in memory for a very short one."""
+    expected = reader.num_expected
+    seconds = math.inf if expected is None else expected / reader.info.sample_rate
+    if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
+        kind = MemorySpool if seconds <= IN_MEMORY_SECONDS else Spool
+        return kind(separator.plan.num_speakers)
+    status = job.source.stat()
+    description: dict[str, Any] = {
+        "path": str(job.source.resolve()),
+        "size": status.st_size,
+        "modified": status.st_mtime_ns,
+        "span": (options.start_seconds, options.end_seconds),
+        "model": repr(separator.entry),
+        "options": repr(separator.options),
+    }
+    key = spool_key(description)
+    return Spool(separator.plan.num_speakers, default_spool_folder(), key, resume=options.resume)
+
+
+def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) -> Outcome:
+    """Write the outputs of a complete recording; runs in the writing thread."""
+    recording = work.recording
+    try:
+        delivery = deliver(recording, work.job.outputs, options)
+    except SepcliError as error:
+        if error.exit_code == 130:  # given up, not failed: the spool stays
+            return Outcome(work.job, error)
+        _release(work, under_way)
+        return Outcome(work.job, error)
+    _release(work, under_way)
+    elapsed = time.monotonic() - work.started
+    return Outcome(
+        work.job,
+        delivery=delivery,
+        seconds=recording.seconds,
+        elapsed=elapsed,
+        warnings=recording.warnings,
+        notes=_notes(recording, delivery),
+    )
+
+
+def _release(work: _Work, under_way: dict[int, _Work]) -> None:
+    under_way.pop(id(work.recording), None)
+    work.recording.spool.close()
+
+
+def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+    """Return what the user should know about a recording that went through."""
+    found = []
+    if recording.info.num_channels > 1:
+        found.append(f"{recording.info.num_channels} channels were mixed down to one")
+    if delivery.gain != 1.0:
+        found.append(
+            f"all speakers were lowered together to avoid clipping: {delivery.gain_db:.1f} dB"
+        )
+    if recording.peak == 0.0:
+        found.append("the recording is silent")
+    elif (
+        recording.seconds >= TELLING_SECONDS
+        and 0 < delivery.order.num_voices < recording.plan.num_speakers
+    ):
+        found.append(
+            f"it sounds like fewer people than outputs: {delivery.order.num_voices} of "
+            f"{recording.plan.num_speakers}"
+        )
+    return tuple(found)

@@ -1,0 +1,263 @@
+"""One recording on its way: spooled, cut into chunks, joined again; no network, no device."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from sepcli.audio import AudioInfo, downmix, resample_blocks
+from sepcli.errors import SepcliError
+from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
+from sepcli.separation.scratch import MemorySpool, Spool
+from sepcli.separation.speakers import (
+    Embed,
+    SpeakerOrder,
+    SpeakerTracker,
+    fit_levels,
+    remove_leakage,
+)
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Level = Literal["fit", "as-is"]
+Leakage = Literal["keep", "remove"]
+
+FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
+QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
+USUAL_PEAK = 0.5
+
+
+class Reader(Protocol):
+    """What a recording is read from, once: a file, or a waveform in memory."""
+
+    info: AudioInfo
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know, complete after reading."""
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield `[samples, channels]`, finite values."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+class Cancelled(SepcliError):
+    """The run ends: this recording is given up."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingPlan:
+    """How recordings are cut and joined for one model; samples are at the network's rate.
+
+    Attributes:
+        sample_rate: The network's rate [Hz].
+        num_speakers: Estimates per chunk.
+        chunk: Length of a chunk.
+        overlap: Overlap of neighbouring chunks.
+        level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
+        leakage: `"remove"` takes faint copies of who speaks out of who is silent.
+        embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
+    """
+
+    sample_rate: int
+    num_speakers: int
+    chunk: int
+    overlap: int
+    level: Level
+    leakage: Leakage = "keep"
+    embed: Embed | None = None
+
+
+class Recording:
+    """One recording: its spooled mixture, its chunks, and the evidence on who is who.
+
+    Args:
+        reader: The open recording; closed when its mixture is spooled.
+        plan: How it is cut.
+        spool: Where it waits.
+        cancelled: Set from outside to give it up; checked at every block.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        plan: RecordingPlan,
+        spool: Spool | MemorySpool,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        self.info: AudioInfo = reader.info
+        self.plan = plan
+        self.spool = spool
+        self._cancelled = cancelled or threading.Event()
+        self._envelope = EnergyEnvelope(plan.sample_rate)
+        self.warnings: tuple[str, ...] = ()
+        self.num_input_samples = 0
+        self.peak = 0.0
+        try:
+            self._read(reader)
+        finally:
+            reader.close()
+        self.input_gain = _input_gain(self.peak)
+        self.chunks: tuple[Chunk, ...] = plan_chunks(
+            spool.num_samples, plan.chunk, plan.overlap, self._envelope.values
+        )
+        self.chunk_length = self.chunks[0].length if self.chunks else 0
+        # A single chunk needs no voices: there is nothing to put in order.
+        embed = plan.embed if len(self.chunks) > 1 else None
+        self._tracker = SpeakerTracker(plan.num_speakers, plan.sample_rate, embed=embed)
+        self.num_accepted = 0
+        self._estimates_peak = 0.0
+        self.is_given_up = False
+        self._giving_up = threading.Lock()
+        if self.chunks:
+            spool.require_space(len(self.chunks), self.chunk_length)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording, or of the part of it that is wanted [s]."""
+        return self.num_input_samples / self.info.sample_rate
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every chunk has its estimates."""
+        return self.num_accepted == len(self.chunks)
+
+    def mixture(self, index: int) -> Array:
+        """Return the mixture of chunk `index`, `[samples]`."""
+        chunk = self.chunks[index]
+        return self.spool.read_mixture(chunk.start, chunk.length)
+
+    def resume(self, keep_multiple_of: int = 1) -> int:
+        """Take over estimates that an interrupted run left; return for how many chunks.
+
+        Args:
+            keep_multiple_of: Chunks that go together, so that those left go with the same ones.
+        """
+        if not self.chunks:
+            return 0
+        found = min(self.spool.finished_chunks(self.chunk_length), len(self.chunks))
+        kept = found if found == len(self.chunks) else found - found % keep_multiple_of
+        self.spool.keep_chunks(kept, self.chunk_length)
+        for index in range(kept):
+            self._check()
+            self._hear(self.mixture(index), self.spool.read_estimates(index, self.chunk_length))
+        return kept
+
+    def give_up(self) -> bool:
+        """Note that a chunk failed; return whether it is the first, of those side by side."""
+        with self._giving_up:
+            is_first, self.is_given_up = not self.is_given_up, True
+        return is_first
+
+    def accept(self, mixture: Array, raw_estimates: Array) -> None:
+        """Take the network's estimates of the next chunk, `[speakers, samples]`.
+
+        Args:
+            mixture: What the network was given, before `input_gain`.
+            raw_estimates: What it gave; the recording's own from now on.
+        """
+        estimates = raw_estimates
+        if self.input_gain != 1.0:
+            estimates = estimates / np.float32(self.input_gain)
+        if self.plan.level == "fit":
+            estimates *= fit_levels(mixture, estimates)[:, np.newaxis]
+        if self.plan.leakage == "remove":
+            estimates = remove_leakage(estimates, self.plan.sample_rate)
+        estimates = estimates.astype(np.float32, copy=False)
+        self.spool.append_estimates(estimates)
+        self._hear(mixture, estimates)
+
+    def _hear(self, mixture: Array, estimates: Array) -> None:
+        """Take the evidence of the next chunk; the same from the network and from the spool."""
+        self._tracker.add(
+            self.chunks[self.num_accepted],
+            mixture,
+            estimates,
+            is_levelled=self.plan.level == "fit",
+        )
+        self._estimates_peak = max(
+            self._estimates_peak, float(estimates.max()), -float(estimates.min())
+        )
+        self.num_accepted += 1
+
+    def solve(self) -> SpeakerOrder:
+        """Return who is who in every chunk, from the evidence of all of them."""
+        return self._tracker.solve()
+
+    def joined(self, order: SpeakerOrder) -> Iterator[Array]:
+        """Yield the estimates of the whole recording block by block, `[speakers, samples]`."""
+        if not self.chunks:
+            return
+
+        def read(index: int) -> Array:
+            self._check()
+            estimates = self.spool.read_estimates(index, self.chunk_length)
+            places = order.orders[index].tolist()
+            return estimates if places == sorted(places) else estimates[places]
+
+        yield from overlap_add(self.chunks, read, self.plan.overlap, self._envelope.values)
+
+    def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
+        """Yield what `joined` does at another rate, with exactly the recording's length."""
+        if sample_rate == self.plan.sample_rate == self.info.sample_rate:
+            yield from self.joined(order)
+            return
+        wanted = self.num_input_samples if sample_rate == self.info.sample_rate else None
+        blocks = (np.ascontiguousarray(block.T) for block in self.joined(order))
+        for block in resample_blocks(
+            blocks, self.plan.sample_rate, sample_rate, self.plan.num_speakers, wanted
+        ):
+            yield block.T
+
+    def common_gain(self, order: SpeakerOrder, sample_rate: int) -> float:
+        """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does.
+
+        Cross-fades stay below the louder of two chunks and resampling overshoots by a few percent
+        at most, so the peak of all chunks tells whether the exact one, which costs joining and
+        resampling twice, is needed at all.
+        """
+        is_resampled = sample_rate != self.plan.sample_rate
+        if self._estimates_peak <= (FULL_SCALE / 2 if is_resampled else FULL_SCALE):
+            return 1.0
+        blocks = self.resampled(order, sample_rate)
+        peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
+        return FULL_SCALE / peak if peak > FULL_SCALE else 1.0
+
+    def _read(self, reader: Reader) -> None:
+        def mono() -> Iterator[Array]:
+            for block in reader.blocks():
+                self._check()
+                self.num_input_samples += len(block)
+                yield downmix(block)
+
+        rate = self.plan.sample_rate
+        unheard: list[Array] = []  # one chunk has no borders, and needs no envelope
+        for block in resample_blocks(mono(), self.info.sample_rate, rate):
+            self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+            self.spool.append_mixture(block)
+            unheard.append(block)
+            if self.spool.num_samples > self.plan.chunk:
+                for each in unheard:
+                    self._envelope.add(each)
+                unheard.clear()
+        self.warnings = reader.warnings
+
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("interrupted")
+
+
+def _input_gain(peak: float) -> float:
+    """Return the gain before the network: 1, unless the recording is far too quiet or loud.
+
+    The published networks are fed recordings as they are; ours are too, within the levels speech
+    is recorded at. Outside them epsilons and number formats would change the answer.
+    """
+    if peak == 0.0 or QUIET_PEAK <= peak <= LOUD_PEAK:
+        return 1.0
+    return USUAL_PEAK / peak

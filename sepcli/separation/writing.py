@@ -1,0 +1,142 @@
+"""A separated recording → files: order, common gain, resampling, writing, all names at once."""
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sepcli.audio import AudioWriter, check_output_format, commit_all, resampled_length
+from sepcli.errors import OutputError
+from sepcli.files import require_free_space
+from sepcli.files.pending import output_error
+from sepcli.separation.recording import Recording
+from sepcli.separation.speakers import SpeakerOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How outputs are written.
+
+    Attributes:
+        format: `wav`, `flac`, `ogg` or `mp3`.
+        subtype: `PCM_16`, `PCM_24` or `FLOAT`; None is the format's usual one.
+        sample_rate: `"input"`, `"model"` or a rate [Hz].
+        start_seconds: Where the wanted part of the recording begins [s].
+        end_seconds: Where it ends [s].
+        overwrite: Replace outputs that are there.
+        skip_existing: Leave out recordings whose outputs are all there.
+        resume: Go on from the spool of an interrupted run.
+    """
+
+    format: str = "wav"
+    subtype: str | None = None
+    sample_rate: Literal["input", "model"] | int = "input"
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    overwrite: bool = False
+    skip_existing: bool = False
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What was written for one recording.
+
+    Attributes:
+        sample_rate: Of the outputs [Hz].
+        gain: One gain for all speakers, below 1 where the loudest would have clipped.
+        order: Who is who in every chunk, with margins.
+    """
+
+    sample_rate: int
+    gain: float
+    order: SpeakerOrder
+
+    @property
+    def gain_db(self) -> float:
+        """The common gain [dB]."""
+        return 20 * math.log10(self.gain)
+
+
+def refuse_unwritable(source: Path | None, outputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise `OutputError` if an output is there already or is the recording itself."""
+    for output in outputs:
+        if not os.path.lexists(output):
+            continue
+        if source is not None and output.exists() and output.samefile(source):
+            raise OutputError(
+                f"output would replace its input: {output}", "choose another --output-dir"
+            )
+        if not overwrite:
+            raise OutputError(
+                f"output is already there: {output}",
+                "use --overwrite to replace it, or --skip-existing to keep it",
+            )
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder`.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def output_rate(recording: Recording, options: OutputOptions) -> int:
+    """Return the sample rate of the outputs [Hz]."""
+    if options.sample_rate == "input":
+        return recording.info.sample_rate
+    return recording.plan.sample_rate if options.sample_rate == "model" else options.sample_rate
+
+
+def require_output_space(
+    recording: Recording, outputs: Sequence[Path], options: OutputOptions
+) -> None:
+    """Raise `OutputError` unless uncompressed outputs would fit on their disk."""
+    rate = output_rate(recording, options)
+    kind = check_output_format(options.format, options.subtype, rate)
+    if options.format in ("wav", "flac"):
+        samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
+        share = 1.0 if options.format == "wav" else 0.5  # speech in FLAC needs less than half
+        size = int(samples * kind.bytes_per_value * len(outputs) * share)
+        require_free_space(outputs[0].parent, size, "the outputs")
+
+
+def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOptions) -> Delivery:
+    """Write one file per speaker; they appear under their names together, complete.
+
+    Raises:
+        OutputError: They cannot be written; nothing of them is left.
+    """
+    rate = output_rate(recording, options)
+    num_samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
+    order = recording.solve()
+    kind = check_output_format(options.format, options.subtype, rate)
+    gain = 1.0 if kind.subtype == "FLOAT" else recording.common_gain(order, rate)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                AudioWriter(
+                    output,
+                    rate,
+                    format=options.format,
+                    subtype=options.subtype,
+                    num_samples=num_samples,
+                    overwrite=options.overwrite or options.skip_existing,
+                )
+            )
+            for output in outputs
+        ]
+        for block in recording.resampled(order, rate):
+            for writer, waveform in zip(writers, block, strict=True):
+                writer.write(waveform if gain == 1.0 else waveform * gain)
+        commit_all(writers)
+    return Delivery(rate, gain, order)

@@ -1,0 +1,168 @@
+"""What a run leaves behind: a model folder, the log of its measurements, and their curve."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from sepcli.evaluation.complexity import count_parameters, macs_per_second
+from sepcli.files.temporary import create_temporary, forget_temporary
+from sepcli.models.build import build_network
+from sepcli.models.registry import MODEL_FILE
+from sepcli.training.recipe import Recipe
+
+WEIGHTS_FILE = "model.safetensors"
+LOG_FILE = "log.csv"
+CURVE_FILE = "curve.png"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the log.
+
+    Attributes:
+        step: Steps done.
+        hours: Length of all training mixtures seen [h].
+        train_si_sdr_db: Mean over the training mixtures since the last measurement [dB].
+        dev_si_sdri_db: Mean improvement on the development mixtures, averaged weights [dB].
+        rate: Learning rate.
+    """
+
+    step: int
+    hours: float
+    train_si_sdr_db: float
+    dev_si_sdri_db: float
+    rate: float
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there completely or not at all, also after a power cut."""
+    descriptor, temporary = create_temporary(path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        forget_temporary(temporary)
+
+
+def write_model_folder(
+    folder: Path,
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    best: Measurement | None,
+) -> None:
+    """Write the weights and the `model.toml` that `--model FOLDER` takes.
+
+    Args:
+        folder: Where to.
+        recipe: What was trained.
+        config: The network's full configuration.
+        weights: The network's state dict.
+        best: The measurement these weights were chosen by, where there was one.
+    """
+    kind = torch.float16 if recipe.run.weights == "float16" else torch.float32
+    held = {
+        key: value.detach().cpu().to(kind if value.is_floating_point() else value.dtype)
+        for key, value in weights.items()
+    }
+    content = save({key: value.contiguous() for key, value in held.items()})
+    write_whole(folder / WEIGHTS_FILE, content)
+    model = recipe.model
+    network, _ = build_network(model.architecture, config, where=f"model {model.name}")
+    entry: dict[str, Any] = {
+        "architecture": model.architecture,
+        "format": "safetensors",
+        "files": [WEIGHTS_FILE],
+        "speakers": config["num_speakers"],
+        "sample_rate": model.sample_rate,
+        "chunk_seconds": model.chunk_seconds,
+        "license": model.license,
+        "paper": model.paper,
+        "trained_on": model.trained_on,
+        "note": model.note,
+        "parameters": count_parameters(network),
+        "macs_per_second": macs_per_second(network, model.sample_rate),
+        "download_bytes": len(content),
+        "sha256": {WEIGHTS_FILE: hashlib.sha256(content).hexdigest()},
+        "config": dict(config),
+    }
+    if best is not None:
+        entry["scores"] = {"dev SI-SDRi": round(best.dev_si_sdri_db, 2)}
+    entry = {key: value for key, value in entry.items() if value not in ("", {})}
+    write_whole(folder / MODEL_FILE, to_toml(entry).encode())
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Return plain values, lists and tables of them as TOML; tables come last."""
+    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    lines = [f"{_key(key)} = {_value(v)}" for key, v in values.items() if key not in tables]
+    for name, table in tables.items():
+        lines += ["", f"[{_key(name)}]"]
+        lines += [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_log(path: Path, measurements: list[Measurement]) -> None:
+    """Write all measurements as CSV; a resumed run thus drops what came after its checkpoint."""
+    names = [item.name for item in fields(Measurement)]
+    rows = [[f"{value:.6g}" for value in asdict(row).values()] for row in measurements]
+    lines = [",".join(cells) for cells in [names, *rows]]
+    write_whole(path, ("\n".join(lines) + "\n").encode())
+
+
+def read_log(path: Path) -> list[Measurement]:
+    """Return the measurements of a log."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Measurement(
+                step=int(row["step"]),
+                **{key: float(value) for key, value in row.items() if key != "step"},
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def plot_curve(measurements: list[Measurement], path: Path, title: str) -> None:
+    """Draw SI-SDR in training and SI-SDRi on the development mixtures over the hours seen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    hours = [row.hours for row in measurements]
+    axes.plot(hours, [row.train_si_sdr_db for row in measurements], label="training SI-SDR")
+    axes.plot(hours, [row.dev_si_sdri_db for row in measurements], label="development SI-SDRi")
+    axes.set_xlabel("mixtures seen [h]")
+    axes.set_ylabel("dB")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def _key(key: str) -> str:
+    plain = key.replace("-", "").replace("_", "")
+    return key if plain.isalnum() and key.isascii() else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, float):
+        return repr(float(value))  # also nan and inf, which JSON does not have
+    # JSON's strings, whole numbers and booleans are TOML's.
+    return json.dumps(value, ensure_ascii=False)

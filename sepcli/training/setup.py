@@ -1,0 +1,197 @@
+"""A recipe made ready to run: speech decoded, development mixtures drawn, network built."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sepcli.errors import ModelError, UsageError
+from sepcli.models.architectures import load_architecture, make_config
+from sepcli.models.load import load_network, resolve_model
+from sepcli.training.dataset import Speech, Waveform, find_speech, read_recordings, read_speech
+from sepcli.training.loader import make_batch
+from sepcli.training.recipe import DataRecipe, Recipe
+from sepcli.training.simulate import (
+    Surroundings,
+    draw_mixture,
+    group_rooms,
+    speaker_weights,
+)
+
+Batch = tuple[Tensor, Tensor]
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that mixtures are made of.
+
+    Attributes:
+        train: Speech to train on.
+        dev: Speech of other speakers; None to measure nothing.
+        surroundings: Noises and rooms.
+    """
+
+    train: Speech
+    dev: Speech | None
+    surroundings: Surroundings
+
+
+def read_material(recipe: Recipe, num_speakers: int, *, note: Note, warn: Note) -> Material:
+    """Return the recipe's speech, noises and rooms, decoded at the network's rate.
+
+    Args:
+        recipe: Where they are, relative to its file.
+        num_speakers: How many different speakers a mixture needs.
+        note: Told what was read.
+        warn: Told what was skipped.
+
+    Raises:
+        AudioError: there is nothing usable.
+    """
+    data, rate = recipe.data, recipe.model.sample_rate
+
+    def read(place: str, kind: str, speeds: tuple[float, ...]) -> Speech:
+        found = find_speech(recipe.path.parent / place, split=kind)
+        speech = read_speech(found, rate, speeds=speeds, min_speakers=num_speakers)
+        note(f"{kind}: {len(speech.speakers)} speakers, {speech.seconds / 3600:.2f} h at {rate} Hz")
+        if speech.single_recordings:
+            note(f"{kind}: {speech.single_recordings} speakers have one recording only")
+        for line in speech.skipped.lines():
+            warn(f"{kind}: {line}")
+        return speech
+
+    return Material(
+        train=read(data.train, "train", data.speeds),
+        dev=read(data.dev, "dev", (1.0,)) if data.dev else None,
+        surroundings=_read_surroundings(recipe, warn),
+    )
+
+
+def batch_maker(
+    recipe: Recipe, material: Material, num_speakers: int, rank: int
+) -> Callable[[int], Batch]:
+    """Return the function from the number of a batch to the batch, for one process."""
+    weights = speaker_weights(material.train, recipe.data)
+    num_samples = round(recipe.data.segment_seconds * recipe.model.sample_rate)
+
+    def draw(rng: np.random.Generator) -> tuple[Waveform, Waveform]:
+        return draw_mixture(
+            material.train,
+            recipe.data,
+            rng,
+            num_speakers=num_speakers,
+            num_samples=num_samples,
+            weights=weights,
+            surroundings=material.surroundings,
+        )
+
+    return lambda number: make_batch(draw, recipe.run.batch_size, (recipe.run.seed, rank, number))
+
+
+def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[Batch]:
+    """Return the development mixtures `[time]` and references `[speakers, time]`; clean speech.
+
+    Speakers are equally likely; the mixtures are the same in every run of the recipe.
+    """
+    if material.dev is None:
+        return []
+    data, rate = recipe.data, recipe.model.sample_rate
+    plain: DataRecipe = dataclasses.replace(data, noise_share=0.0, room_share=0.0)
+    count = len(material.dev.speakers)
+    drawn = []
+    for number in range(data.dev_mixtures):
+        rng = np.random.default_rng((data.dev_seed, number))
+        mixture, references = draw_mixture(
+            material.dev,
+            plain,
+            rng,
+            num_speakers=num_speakers,
+            num_samples=round(rng.uniform(*data.dev_seconds) * rate),
+            weights=np.full(count, 1 / count),
+        )
+        drawn.append((torch.from_numpy(mixture), torch.from_numpy(references)))
+    return drawn
+
+
+def make_network(recipe: Recipe, source: str = "") -> nn.Module:
+    """Return the network to train: fresh from the recipe's seed, or with an entry's weights.
+
+    Args:
+        recipe: Its architecture and configuration.
+        source: Entry, folder or hf:ORG/REPO whose weights to go on from; empty for none.
+
+    Raises:
+        ModelError: the configuration is wrong, or the entry's network is another one.
+        WeightsError: the entry's weights cannot be had.
+    """
+    model, where = recipe.model, f"[model] of {recipe.path.name}"
+    if not source:
+        torch.manual_seed(recipe.run.seed)
+        config = make_config(model.architecture, model.config, where=where)
+        network: nn.Module = load_architecture(model.architecture, where=where).Network(config)
+        return _freeze_unused(network, model.sample_rate)
+    entry = resolve_model(source)
+    if entry.architecture != model.architecture:
+        raise ModelError(
+            f"{source} is another architecture than the recipe's: {entry.architecture}",
+            f"set architecture = `{entry.architecture}` in {recipe.path.name}",
+        )
+    if entry.sample_rate != model.sample_rate:
+        raise ModelError(
+            f"{source} has another sample rate than the recipe: {entry.sample_rate}",
+            f"set sample_rate = {entry.sample_rate} in {recipe.path.name}",
+        )
+    network = load_network(entry)
+    if model.config:
+        wanted = make_config(model.architecture, model.config, where=where)
+        if wanted != network.config:
+            raise ModelError(
+                f"{source} has another configuration than the recipe",
+                f"leave [model.config] out of {recipe.path.name} to take over that of {source}",
+            )
+    return _freeze_unused(network.requires_grad_(True), model.sample_rate)
+
+
+def _freeze_unused(network: nn.Module, sample_rate: int) -> nn.Module:
+    """Return the network, with only those parameters trainable that its estimates depend on.
+
+    Some published networks keep parameters that they never use, and training in several processes
+    waits for the gradients of all.
+    """
+    probe = copy.deepcopy(network)  # it may count what it hears
+    probe(torch.ones(1, sample_rate)).sum().backward()
+    for parameter, used in zip(network.parameters(), probe.parameters(), strict=True):
+        parameter.requires_grad_(used.grad is not None)
+    return network
+
+
+def with_places(recipe: Recipe, train: Path | None, dev: Path | None) -> Recipe:
+    """Return the recipe with other speech than its own where it is given."""
+    data = dataclasses.replace(
+        recipe.data,
+        train=recipe.data.train if train is None else str(train.absolute()),
+        dev=recipe.data.dev if dev is None else str(dev.absolute()),
+    )
+    changed = dataclasses.replace(recipe, data=data)
+    if not changed.data.train:
+        raise UsageError(f"no speech to train on: {recipe.path}", "give it with --train FOLDER")
+    return changed
+
+
+def _read_surroundings(recipe: Recipe, warn: Note) -> Surroundings:
+    data, rate = recipe.data, recipe.model.sample_rate
+    noises: dict[str, Waveform] = {}
+    rooms: dict[str, Waveform] = {}
+    for place, kept in ((data.noise, noises), (data.rooms, rooms)):
+        if place:
+            found, skipped = read_recordings(recipe.path.parent / place, rate)
+            kept.update(found)
+            for line in skipped.lines():
+                warn(line)
+    return Surroundings(tuple(noises.values()), group_rooms(rooms, rate))

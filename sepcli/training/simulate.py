@@ -1,0 +1,186 @@
+"""Random mixtures of two or more speakers; each is a function of its random generator alone.
+
+Sources have equal power before their levels are drawn; utterances of one speaker are joined until
+they are long enough. Some mixtures get a room, whose reverberant sources are then the references,
+and some get noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import fftconvolve
+
+from sepcli.training.dataset import Speech, Waveform, to_float
+from sepcli.training.recipe import DataRecipe
+
+Generator = np.random.Generator
+Weights = npt.NDArray[np.float64]
+
+# Pauses between two joined utterances, as speakers make them.
+LONGEST_PAUSE_SECONDS = 0.3
+# Levels that recordings come with; networks should not rely on any.
+LOUDEST_DB, QUIETEST_DB = -15.0, -30.0
+# Later reflections of a measured room last seconds, but hold almost no energy.
+ROOM_SECONDS = 0.6
+BEFORE_DIRECT_SOUND = 8  # samples; keeps the onset of the direct sound
+FLOOR = 1e-10
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What may be added to speech.
+
+    Attributes:
+        noises: Recordings `[samples]`.
+        rooms: Impulse responses `[samples]` from two or more places of the same room each.
+    """
+
+    noises: tuple[Waveform, ...] = ()
+    rooms: tuple[tuple[Waveform, ...], ...] = ()
+
+
+def speaker_weights(speech: Speech, recipe: DataRecipe) -> Weights:
+    """Return how likely each speaker is drawn `[speakers]`; they sum to 1.
+
+    A group of the recipe's `weights` shares its weight among its speakers; speakers outside all
+    groups share the weight that their number has in the whole.
+    """
+    groups = [_group(name, list(recipe.weights)) for name in speech.speakers]
+    size = len(groups)
+    share = [
+        recipe.weights.get(group, groups.count(group) / size) / groups.count(group)
+        for group in groups
+    ]
+    total = sum(share)
+    return np.array([value / total for value in share])
+
+
+def draw_mixture(
+    speech: Speech,
+    recipe: DataRecipe,
+    rng: Generator,
+    *,
+    num_speakers: int,
+    num_samples: int,
+    weights: Weights,
+    surroundings: Surroundings = Surroundings(),
+) -> tuple[Waveform, Waveform]:
+    """Return a mixture `[time]` and its references `[speakers, time]`.
+
+    Args:
+        speech: Where sources come from.
+        recipe: Levels, shares of noise and rooms, pools.
+        rng: The only source of randomness.
+        num_speakers: Number of different speakers.
+        num_samples: Length.
+        weights: How likely each speaker is, from `speaker_weights`.
+        surroundings: Noises and rooms to draw from.
+    """
+    voices = _draw_speakers(speech, recipe.pools, weights, num_speakers, rng)
+    references = np.stack([_draw_source(speech, voice, num_samples, rng) for voice in voices])
+    if surroundings.rooms and rng.random() < recipe.room_share:
+        references = _in_room(references, surroundings.rooms, rng)
+    references = references / _rms(references)
+    levels = rng.uniform(-recipe.level_db / 2, recipe.level_db / 2, num_speakers)
+    if num_speakers == 2:  # the difference itself is uniform
+        levels[1] = -levels[0]
+    references = references * _gain(levels).astype(np.float32)[:, None]
+    mixture = references.sum(0)
+    if surroundings.noises and rng.random() < recipe.noise_share:
+        noise = _draw_noise(surroundings.noises, num_samples, rng)
+        below = _gain(-rng.uniform(*recipe.noise_db))
+        mixture = mixture + noise / _rms(noise) * _rms(mixture) * below
+    loudness = _gain(rng.uniform(QUIETEST_DB, LOUDEST_DB))
+    return (mixture * loudness).astype(np.float32), (references * loudness).astype(np.float32)
+
+
+def group_rooms(
+    responses: dict[str, Waveform], sample_rate: int
+) -> tuple[tuple[Waveform, ...], ...]:
+    """Return impulse responses grouped by room: names that differ in what follows the last `_`.
+
+    Each starts at its direct sound, so that references stay aligned with the mixture.
+    """
+    rooms: dict[str, list[Waveform]] = {}
+    for name, response in responses.items():
+        start = max(0, int(np.abs(response).argmax()) - BEFORE_DIRECT_SOUND)
+        cut = response[start : start + int(ROOM_SECONDS * sample_rate)]
+        rooms.setdefault(name.rpartition(".")[0].rpartition("_")[0], []).append(cut)
+    return tuple(tuple(room) for room in rooms.values() if len(room) > 1)
+
+
+def _group(name: str, prefixes: Sequence[str]) -> str:
+    return next((prefix for prefix in prefixes if prefix in name), "")
+
+
+def _draw_speakers(
+    speech: Speech, pools: Sequence[str], weights: Weights, count: int, rng: Generator
+) -> list[int]:
+    """Different speakers, at most one of each pool of unlabelled people."""
+    while True:
+        voices = rng.choice(len(weights), count, replace=False, p=weights)
+        hidden = [_group(speech.speakers[voice], pools) for voice in voices]
+        hidden = [group for group in hidden if group]
+        if len(hidden) == len(set(hidden)):
+            return [int(voice) for voice in voices]
+
+
+def _draw_source(speech: Speech, voice: int, num_samples: int, rng: Generator) -> Waveform:
+    """A stretch of one speaker at one speed: a random part of joined utterances."""
+    recordings = speech.signals[int(rng.integers(len(speech.signals)))][voice]
+    parts: list[Waveform] = []
+    length = 0
+    for number in rng.permutation(_needed(recordings, num_samples)):
+        recording = recordings[number % len(recordings)]
+        if parts:
+            pause = int(rng.integers(int(LONGEST_PAUSE_SECONDS * speech.sample_rate) + 1))
+            parts.append(np.zeros(pause, np.float32))
+        if len(recording) > num_samples:
+            start = int(rng.integers(len(recording) - num_samples + 1))
+            recording = recording[start : start + num_samples]
+        parts.append(to_float(recording))
+        length += len(recording)
+        if length >= num_samples:
+            break
+    joined = np.concatenate(parts)
+    start = int(rng.integers(len(joined) - num_samples + 1))
+    return joined[start : start + num_samples]
+
+
+def _needed(recordings: Sequence[npt.NDArray[np.int16]], num_samples: int) -> int:
+    """How many recordings, repeated in turn, are surely long enough."""
+    rounds = -(-num_samples // sum(len(recording) for recording in recordings))
+    return len(recordings) * rounds
+
+
+def _in_room(
+    references: Waveform, rooms: Sequence[tuple[Waveform, ...]], rng: Generator
+) -> Waveform:
+    """The sources as heard from different places of one room."""
+    room = rooms[int(rng.integers(len(rooms)))]
+    places = rng.permutation(max(len(room), len(references)))[: len(references)] % len(room)
+    heard = [
+        fftconvolve(reference, room[place])[: len(reference)]
+        for reference, place in zip(references, places, strict=True)
+    ]
+    return np.stack(heard).astype(np.float32)
+
+
+def _draw_noise(noises: Sequence[Waveform], num_samples: int, rng: Generator) -> Waveform:
+    """A stretch of noise from a random place on; short recordings are repeated."""
+    noise = noises[int(rng.integers(len(noises)))]
+    places = (int(rng.integers(len(noise))) + np.arange(num_samples)) % len(noise)
+    drawn: Waveform = noise[places]
+    return drawn
+
+
+def _rms(signal: Waveform) -> Waveform:
+    rms: Waveform = np.sqrt(np.square(signal).mean(-1, keepdims=True) + FLOOR)
+    return rms
+
+
+def _gain(level_db: float | Weights) -> Weights:
+    gain: Weights = 10 ** (np.asarray(level_db) / 20)
+    return gain

@@ -1,0 +1,36 @@
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from sepcli.errors import SepcliError, UsageError
+from sepcli.evaluation.contest import compare
+
+
+def logging_command(log: Path, name: str) -> list[str]:
+    code = f"import sys; open({str(log)!r}, 'a').write({name!r} + ' ' + sys.argv[1] + chr(10))"
+    return [sys.executable, "-S", "-c", code]
+
+
+def test_commands_take_turns_on_the_same_recording(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    ours = [*logging_command(log, "ours"), "{input}"]
+    times = compare(ours, shlex.join(logging_command(log, "theirs")), 2, 0.1)
+    assert {name: len(values) for name, values in times.items()} == {"sepcli": 2, "other": 2}
+    assert all(value > 0 for values in times.values() for value in values)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert [name for name, _ in lines] == ["ours", "theirs"] * 3  # the first turn is not timed
+    assert len({path for _, path in lines}) == 1
+
+
+def test_failures_of_a_command_are_said() -> None:
+    good = [sys.executable, "-S", "-c", "0"]
+    bad = shlex.join([sys.executable, "-S", "-c", "import sys; sys.exit('no such option')"])
+    with pytest.raises(SepcliError, match="command failed with 1") as caught:
+        compare(good, bad, 1, 0.1)
+    assert caught.value.hint == "no such option"
+    with pytest.raises(SepcliError, match="cannot run: no-such-program"):
+        compare(good, "no-such-program", 1, 0.1)
+    with pytest.raises(UsageError, match=r"the command \(no closing quotation\): 'Unclosed"):
+        compare(good, "'Unclosed", 1, 0.1)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from sepcli.separation.speakers import embedding
+
+SECOND = 8_000
+
+
+def vowels(pitch, formants, seconds=3.0, sample_rate=8_000, seed=0):
+    """Return a synthetic voice `[samples]`: pulses at a pitch through moving resonances."""
+    rng = np.random.default_rng(seed)
+    num_samples = int(seconds * sample_rate)
+    drift = 1.0 + 0.1 * np.sin(2 * np.pi * np.arange(num_samples) / sample_rate * 1.3 + seed)
+    phase = np.cumsum(pitch * drift / sample_rate)
+    signal = np.diff(np.floor(phase), prepend=0.0) + 0.01 * rng.standard_normal(num_samples)
+    for formant in formants:
+        radius, angle = np.exp(-np.pi * 80 / sample_rate), 2 * np.pi * formant / sample_rate
+        signal = lfilter([1.0], [1.0, -2 * radius * np.cos(angle), radius**2], signal)
+    return (0.05 * signal / np.sqrt(np.mean(signal**2))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def embed():
+    return embedding.load_embed()
+
+
+def test_embeddings_have_length_one_and_one_size(embed):
+    for num_samples in (1, 100, SECOND // 3, 3 * SECOND):
+        voice = embed(vowels(120, (500, 1500))[:num_samples], 8_000)
+        assert voice.shape == (128,)
+        assert np.linalg.norm(voice) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("signal", [np.zeros(8_000, np.float32), np.zeros(0, np.float32)])
+def test_silence_gives_a_finite_embedding(embed, signal):
+    assert np.isfinite(embed(signal, 8_000)).all()
+
+
+def test_level_does_not_matter(embed):
+    voice = vowels(120, (500, 1500))
+    for gain in (1e-3, 30.0):
+        assert embed(voice, 8_000) @ embed(np.float32(gain) * voice, 8_000) > 0.999
+
+
+def test_rate_does_not_matter(embed):
+    import soxr
+
+    voice = vowels(120, (500, 1500))
+    for rate in (16_000, 44_100):
+        other = soxr.resample(voice, 8_000, rate).astype(np.float32)
+        assert embed(voice, 8_000) @ embed(other, rate) > 0.99
+
+
+def test_unlike_voices_are_further_apart_than_pieces_of_one(embed):
+    low = [embed(vowels(100, (450, 1100, 2300), seed=k), 8_000) for k in range(2)]
+    high = [embed(vowels(230, (650, 1900, 3000), seed=k), 8_000) for k in range(2)]
+    same = min(low[0] @ low[1], high[0] @ high[1])
+    different = max(a @ b for a in low for b in high)
+    assert same > different + 0.3
+
+
+def test_mel_power_of_a_tone_is_its_power_in_its_band():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(8_000) / 8_000).astype(np.float32)
+    power = embedding.mel_power(tone, 8_000)
+    assert power.shape == ((8_000 - 256) // 80 + 1, embedding.NUM_MELS)
+    loudest = power[10].argmax()
+    # Half the amplitude is in positive frequencies; the window gives bins beside it half of that.
+    assert 0.2 <= power[10, loudest] <= 0.25 * 1.5
+    assert power[10, loudest + 5] < 1e-4
+
+
+def test_log_mel_takes_level_and_channel_out():
+    power = np.random.default_rng(0).random((50, embedding.NUM_MELS), np.float32) + 1.0
+    channel = np.linspace(0.5, 2.0, embedding.NUM_MELS, dtype=np.float32)
+    np.testing.assert_allclose(
+        embedding.log_mel(power), embedding.log_mel(power * channel), atol=1e-3
+    )  # the floor, 40 dB down, is all that differs
+    np.testing.assert_allclose(embedding.log_mel(power).mean(axis=0), 0.0, atol=1e-5)
+
+
+def test_weights_fit_into_the_package():
+    assert embedding.WEIGHTS_FILE.stat().st_size <= 1_000_000

@@ -1,0 +1,375 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepcli.errors import AudioError, OutputError
+from sepcli.separation import scratch as spool_module
+from sepcli.separation.batch import RESUMABLE_SECONDS, SHORT_AHEAD, Outcome, separate_jobs
+from sepcli.separation.jobs import Job, Naming, plan_jobs
+from sepcli.separation.lanes import LANES
+from sepcli.separation.separator import MOST_WAITING, TOGETHER_CHUNKS, SeparationOptions, Separator
+from sepcli.separation.writing import OutputOptions
+from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
+
+
+@pytest.fixture(autouse=True)
+def spool_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "spools"
+    monkeypatch.setenv("SEPCLI_SPOOL", str(folder))
+    return folder
+
+
+def write_mixture(path: Path, seconds: float = 2.5, seed: int = 0, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, two_voices(seconds, seed, rate).sum(axis=0), rate)
+    return path
+
+
+def jobs_of(folder: Path, out: Path) -> list[Job]:
+    naming = Naming(folder=out, extension="wav")
+    return plan_jobs([str(folder)], naming, recursive=True)[0]
+
+
+def run(
+    network: torch.nn.Module, jobs: list[Job], options: OutputOptions | None = None, batch: int = 1
+) -> list[Outcome]:
+    separator = Separator(
+        network, entry(level="as-is"), SeparationOptions(batch_size=batch, device="cpu")
+    )
+    return list(separate_jobs(separator, jobs, options or OutputOptions()))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_folder_with_a_broken_file(tmp_path: Path, batch: int) -> None:
+    for number in range(6):
+        write_mixture(tmp_path / f"in/{number}.wav", 0.3 + 0.2 * (number % 3), number)
+    (tmp_path / "in/3.wav").write_bytes(b"RIFF but not a WAV")
+    outcomes = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), batch=batch)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    assert len(outcomes) == 6
+    assert [outcome.job.source for outcome in failed] == [tmp_path / "in/3.wav"]
+    assert isinstance(failed[0].error, AudioError)
+    assert names(tmp_path / "out") == sorted(f"{n}_spk{k}.wav" for n in "01245" for k in (1, 2))
+
+
+def test_outputs_have_the_inputs_length_rate_and_samples(tmp_path: Path) -> None:
+    source = write_mixture(tmp_path / "in/a.wav", 3.3, rate=44100)
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    mixture, _ = soundfile.read(source)
+    estimates = [soundfile.read(path) for path in outcome.job.outputs]
+    assert all(len(waveform) == len(mixture) and rate == 44100 for waveform, rate in estimates)
+    total = sum(waveform for waveform, _ in estimates)
+    # band-limited below 4 kHz; the edges see the resamplers' transients
+    np.testing.assert_allclose(total[400:-400], mixture[400:-400], atol=2e-3)
+
+
+def test_existing_outputs_are_kept_skipped_or_replaced(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    run(Identity(), jobs)
+    old = jobs[0].outputs[0].read_bytes()
+    (kept,) = run(Identity((0.5, 0.5)), jobs)
+    assert isinstance(kept.error, OutputError)
+    assert "--overwrite" in kept.error.hint
+    (skipped,) = run(Identity((0.5, 0.5)), jobs, OutputOptions(skip_existing=True))
+    assert skipped.skipped
+    assert skipped.error is None
+    assert jobs[0].outputs[0].read_bytes() == old
+    (replaced,) = run(Identity((0.5, 0.5)), jobs, OutputOptions(overwrite=True))
+    assert replaced.error is None
+    assert jobs[0].outputs[0].read_bytes() != old
+
+
+def test_skip_existing_finishes_half_a_recording(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    run(Identity(), jobs)
+    expected = [path.read_bytes() for path in jobs[0].outputs]
+    jobs[0].outputs[1].unlink()
+    (outcome,) = run(Identity(), jobs, OutputOptions(skip_existing=True))
+    assert not outcome.skipped
+    assert [path.read_bytes() for path in jobs[0].outputs] == expected
+
+
+@pytest.mark.parametrize("through_link", [False, True])
+def test_an_output_never_replaces_its_input(tmp_path: Path, through_link: bool) -> None:
+    source = write_mixture(tmp_path / "in/a.wav")
+    output = source
+    if through_link:
+        output = tmp_path / "in/link.wav"
+        output.symlink_to(source)
+    before = source.read_bytes()
+    job = Job(source, (output, tmp_path / "other.wav"))
+    (outcome,) = run(Identity(), [job], OutputOptions(overwrite=True))
+    assert isinstance(outcome.error, OutputError)
+    assert "replace its input" in outcome.error.message
+    assert source.read_bytes() == before
+
+
+def test_one_gain_for_all_speakers_when_one_would_clip(tmp_path: Path) -> None:
+    source = tmp_path / "in/a.wav"
+    source.parent.mkdir()
+    soundfile.write(source, np.full(RATE, 0.9), RATE)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity((2.0, 0.5)), jobs)
+    assert outcome.delivery is not None
+    loud, soft = (soundfile.read(path)[0] for path in jobs[0].outputs)
+    assert loud.max() == pytest.approx(1 - 2**-15)
+    assert outcome.delivery.gain == pytest.approx(loud.max() / 1.8, rel=1e-3)
+    np.testing.assert_allclose(loud, 4 * soft, atol=2**-13)  # four 16-bit roundings
+    assert any("clipping" in note for note in outcome.notes)
+
+
+def test_float_outputs_are_never_scaled(tmp_path: Path) -> None:
+    source = tmp_path / "in/a.wav"
+    source.parent.mkdir()
+    soundfile.write(source, np.full(RATE, 0.9), RATE)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity((2.0, 0.5)), jobs, OutputOptions(subtype="FLOAT"))
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == 1
+    assert soundfile.read(jobs[0].outputs[0])[0].max() == pytest.approx(1.8, abs=1e-3)
+
+
+def test_a_network_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    (outcome,) = run(Broken(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert outcome.error is not None
+    assert names(tmp_path / "out") == []
+
+
+class Picky(Identity):
+    """Fails on loud chunks and counts how often it was asked."""
+
+    num_calls = 0
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.num_calls += 1
+        estimates = super().forward(mixture)
+        return estimates / (mixture.abs().amax(dim=-1) < 0.5)[:, None, None]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_failing_recording_is_given_up_at_once_and_alone(tmp_path: Path, batch: int) -> None:
+    for number, level in enumerate((0.1, 0.9, 0.1)):
+        path = tmp_path / f"in/{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, np.full(RATE * 20, level), RATE)
+    network = Picky()
+    outcomes = run(network, jobs_of(tmp_path / "in", tmp_path / "out"), batch=batch)
+    failed = [outcome.job.source for outcome in outcomes if outcome.error]
+    assert failed == [tmp_path / "in/1.wav"]
+    assert len(names(tmp_path / "out")) == 4
+    chunks = 2 * (20 / 0.6 + 1)  # of the two good ones
+    assert network.num_calls < chunks / batch + 4 * batch
+
+
+def test_a_part_of_a_recording(tmp_path: Path) -> None:
+    source = write_mixture(tmp_path / "in/a.wav", 4.0)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity(), jobs, OutputOptions(start_seconds=1.0, end_seconds=2.5))
+    mixture = soundfile.read(source)[0][RATE : RATE * 5 // 2]
+    total = sum(soundfile.read(path)[0] for path in outcome.job.outputs)
+    np.testing.assert_allclose(total, mixture, atol=2**-14)
+    (late,) = run(Identity(), jobs, OutputOptions(start_seconds=9.0, overwrite=True))
+    assert isinstance(late.error, AudioError)
+    assert "--start" in late.error.hint
+
+
+@pytest.mark.parametrize("wanted,expected", [("model", RATE), (22050, 22050)])
+def test_another_output_rate(tmp_path: Path, wanted: str | int, expected: int) -> None:
+    write_mixture(tmp_path / "in/a.wav", 1.0, rate=16000)
+    options = OutputOptions(sample_rate=wanted)  # type: ignore[arg-type]
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), options)
+    waveform, rate = soundfile.read(outcome.job.outputs[0])
+    assert (rate, len(waveform)) == (expected, expected)
+
+
+def test_an_empty_recording_gives_empty_files(tmp_path: Path) -> None:
+    source = tmp_path / "in/a.wav"
+    source.parent.mkdir()
+    soundfile.write(source, np.zeros(0), RATE)
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert outcome.error is None
+    assert [len(soundfile.read(path)[0]) for path in outcome.job.outputs] == [0, 0]
+
+
+STOP = 0.99  # a sample that stands for a user who presses Ctrl-C while its chunk is run
+
+
+def write_stopping(path: Path) -> None:
+    """Write 20 s whose sixth chunk, at 3.3 s, is the first that stops `Stopping`."""
+    mixture = two_voices(20.0).sum(axis=0)
+    mixture[round(3.3 * RATE)] = STOP
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, mixture, RATE)
+
+
+def refuse_to_go_on(mixture: torch.Tensor) -> None:
+    if mixture.max() > STOP - 0.01:
+        raise KeyboardInterrupt
+
+
+class Stopping(BandSplit):
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        refuse_to_go_on(mixture)
+        return super().forward(mixture)
+
+
+class Seeded(BandSplit):
+    """Order and level depend on the chunk alone, as with a real network."""
+
+    def generator(self, mixture: torch.Tensor) -> np.random.Generator:
+        return np.random.default_rng(int(mixture.abs().sum() * 1e6))
+
+
+class StoppingSeeded(Seeded):
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        refuse_to_go_on(mixture)
+        return super().forward(mixture)
+
+
+def test_an_interrupted_run_leaves_nothing_but_its_spool(
+    tmp_path: Path, spool_folder: Path
+) -> None:
+    write_stopping(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopping(), jobs)
+    assert names(tmp_path / "out") == []
+    assert not spool_folder.exists()  # short: done again faster than resumed
+    assert not [t for t in threading.enumerate() if t.name.startswith(("reader", "writer"))]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_resumed_run_gives_the_same_bytes(
+    lanes: int, tmp_path: Path, spool_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcli.separation.separator.num_lanes", lambda device: lanes)
+    write_stopping(tmp_path / "in/a.wav")
+    whole, pieces = (jobs_of(tmp_path / "in", tmp_path / name) for name in ("whole", "pieces"))
+    run(Seeded(), whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(StoppingSeeded(), pieces, OutputOptions(resume=True))
+    assert len(list(spool_folder.iterdir())) == 1
+    again = Seeded()
+    (outcome,) = run(again, pieces, OutputOptions(resume=True))
+    assert outcome.error is None
+    plain = Seeded()
+    run(plain, jobs_of(tmp_path / "in", tmp_path / "third"))
+    assert plain.num_calls - again.num_calls == 5 - 5 % lanes  # five came before; whole pairs count
+    for one, other in zip(whole[0].outputs, pieces[0].outputs, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert list(spool_folder.iterdir()) == []
+
+
+class StoppingQuiet(Identity):
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        if mixture.abs().max() < 0.5:
+            raise KeyboardInterrupt
+        return super().forward(mixture)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_common_gain_knows_the_peak_of_what_was_resumed(tmp_path: Path, sign: float) -> None:
+    (tmp_path / "in").mkdir()
+    loud_first = np.repeat([0.9 * sign, 0.1], [RATE, 11 * RATE])
+    soundfile.write(tmp_path / "in/a.wav", loud_first, RATE)
+    whole, pieces = (jobs_of(tmp_path / "in", tmp_path / name) for name in ("whole", "pieces"))
+    (expected,) = run(Identity((2.0, 0.5)), whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(StoppingQuiet((2.0, 0.5)), pieces, OutputOptions(resume=True))
+    (outcome,) = run(Identity((2.0, 0.5)), pieces, OutputOptions(resume=True))
+    assert expected.delivery is not None
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == expected.delivery.gain < 0.6
+    assert whole[0].outputs[0].read_bytes() == pieces[0].outputs[0].read_bytes()
+
+
+def test_recordings_of_seconds_use_no_spool_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError("no temporary files")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    write_mixture(tmp_path / "in/a.wav", 3.0)
+    write_mixture(tmp_path / "in/b.wav", 21.0)
+    outcomes = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    errors = {outcome.job.label[-5:]: outcome.error for outcome in outcomes}
+    assert errors["a.wav"] is None
+    assert isinstance(errors["b.wav"], OutputError)
+
+
+def test_long_recordings_can_be_resumed_without_asking(
+    tmp_path: Path, spool_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcli.separation.batch.RESUMABLE_SECONDS", RESUMABLE_SECONDS / 60)
+    write_stopping(tmp_path / "in/a.wav")
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopping(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert len(list(spool_folder.iterdir())) == 1
+
+
+def test_too_little_room_for_the_outputs_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    monkeypatch.setattr(spool_module, "require_free_space", lambda *arguments: None)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    network = BandSplit()
+    (outcome,) = run(network, jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert isinstance(outcome.error, OutputError)
+    assert "not enough space for the outputs" in outcome.error.message
+    assert network.num_calls == 0
+
+
+def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
+    for number in range(48):
+        write_mixture(tmp_path / f"in/{number:02}.wav", 0.5, number)
+    separator = Separator(Identity(), entry(), SeparationOptions(device="cpu"))
+    read: list[int] = []
+    outcomes: Iterator[Outcome] = separate_jobs(
+        separator,
+        jobs_of(tmp_path / "in", tmp_path / "out"),
+        OutputOptions(),
+        on_read=lambda recording: read.append(1),
+    )
+    next(outcomes)
+    assert len(read) <= TOGETHER_CHUNKS + SHORT_AHEAD + MOST_WAITING + LANES
+    assert len(list(outcomes)) == 47
+
+
+def test_two_runs_on_one_output_folder_do_not_spoil_each_other(tmp_path: Path) -> None:
+    for number in range(6):
+        write_mixture(tmp_path / f"in/{number}.wav", 0.5, number)
+    run(Identity(), jobs_of(tmp_path / "in", tmp_path / "alone"))
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    together = threading.Barrier(2)
+    found: list[Outcome] = []
+
+    def one() -> None:
+        together.wait()
+        found.extend(run(Identity(), jobs))
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 12
+    failures = [outcome.error for outcome in found if outcome.error is not None]
+    assert all("already there" in failure.message for failure in failures)
+    assert len(failures) >= 6  # nobody's output was replaced
+    assert names(tmp_path / "out") == names(tmp_path / "alone")
+    for name in names(tmp_path / "out"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()

@@ -1,0 +1,142 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sepcli.errors import AudioError, UsageError
+from sepcli.separation.jobs import (
+    Job,
+    Naming,
+    check_template,
+    parse_shard,
+    plan_jobs,
+    take_shard,
+)
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(8), 8000)
+    return path
+
+
+def naming(folder: Path, **changes: object) -> Naming:
+    return Naming(**{"folder": folder, "extension": "wav", **changes})  # type: ignore[arg-type]
+
+
+def test_a_file_goes_to_one_output_per_speaker(tmp_path: Path) -> None:
+    source = touch(tmp_path / "mix.wav")
+    jobs, failures = plan_jobs([str(source)], naming(tmp_path / "out"), recursive=False)
+    assert failures == []
+    assert jobs == [
+        Job(source, (tmp_path / "out/mix_spk1.wav", tmp_path / "out/mix_spk2.wav")),
+    ]
+
+
+def test_a_folder_keeps_its_sub_folders_only_when_recursive(tmp_path: Path) -> None:
+    touch(tmp_path / "in/a.wav")
+    touch(tmp_path / "in/deep/er/b.flac")
+    out = naming(tmp_path / "out")
+    flat, _ = plan_jobs([str(tmp_path / "in")], out, recursive=False)
+    deep, _ = plan_jobs([str(tmp_path / "in")], out, recursive=True)
+    assert [job.outputs[0] for job in flat] == [tmp_path / "out/a_spk1.wav"]
+    assert [job.outputs[0] for job in deep] == [
+        tmp_path / "out/a_spk1.wav",
+        tmp_path / "out/deep/er/b_spk1.wav",
+    ]
+
+
+def test_outputs_of_an_earlier_run_are_not_inputs(tmp_path: Path) -> None:
+    touch(tmp_path / "a.wav")
+    touch(tmp_path / "separated/a_spk1.wav")
+    jobs, _ = plan_jobs([str(tmp_path)], naming(tmp_path / "separated"), recursive=True)
+    assert [job.source for job in jobs] == [tmp_path / "a.wav"]
+
+
+def test_a_file_named_twice_is_done_once(tmp_path: Path) -> None:
+    source = touch(tmp_path / "a.wav")
+    jobs, _ = plan_jobs([str(source), str(tmp_path)], naming(tmp_path / "out"), recursive=False)
+    assert len(jobs) == 1
+
+
+def test_two_inputs_for_one_output_are_refused(tmp_path: Path) -> None:
+    inputs = [str(touch(tmp_path / "a.wav")), str(touch(tmp_path / "b/a.flac"))]
+    with pytest.raises(UsageError, match="same file") as caught:
+        plan_jobs(inputs, naming(tmp_path / "out"), recursive=False)
+    assert "--name" in caught.value.hint
+    apart = naming(tmp_path / "out", template="{stem}_{ext}_{speaker}")
+    assert len(plan_jobs(inputs, apart, recursive=False)[0]) == 2
+
+
+def test_standard_input_has_a_name(tmp_path: Path) -> None:
+    jobs, _ = plan_jobs(["-"], naming(tmp_path, num_speakers=3), recursive=False)
+    assert [path.name for path in jobs[0].outputs] == [f"stdin_spk{n}.wav" for n in (1, 2, 3)]
+    assert jobs[0].label == "standard input"
+
+
+def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
+    touch(tmp_path / "mix_01.wav")
+    good = touch(tmp_path / "good.wav")
+    jobs, failures = plan_jobs(
+        [str(tmp_path / "mix_10.wav"), str(good)], naming(tmp_path / "out"), recursive=False
+    )
+    assert [job.source for job in jobs] == [good]
+    assert isinstance(failures[0].error, AudioError)
+    assert "mix_01.wav" in failures[0].error.hint
+
+
+def test_an_unexpanded_pattern_is_recognised(tmp_path: Path) -> None:
+    _, failures = plan_jobs([str(tmp_path / "*.wav")], naming(tmp_path), recursive=False)
+    assert "pattern" in failures[0].error.hint
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{stem}",
+        "{stem}_{speaker}_{wrong}",
+        "{stem",
+        "x/{speaker}",
+        "{speaker",
+        "{speaker:q}",
+        "{stem:d}{speaker}",
+    ],
+)
+def test_bad_templates_are_refused(template: str) -> None:
+    with pytest.raises(UsageError):
+        check_template(template)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_a_run_writes_beside_its_inputs_is_no_input(tmp_path: Path, recursive: bool) -> None:
+    for name in ("a.wav", "a_spk1.wav", "a_spk2.wav", "a_spk1_spk1.wav", "a_spk3.wav"):
+        touch(tmp_path / name)
+    (tmp_path / "sub").mkdir()
+    here = naming(tmp_path / "sub" / "..")
+    jobs, _ = plan_jobs([str(tmp_path)], here, recursive=recursive)
+    assert [job.label for job in jobs] == [str(tmp_path / "a.wav"), str(tmp_path / "a_spk3.wav")]
+    jobs, _ = plan_jobs([str(tmp_path), str(tmp_path / "a_spk1.wav")], here, recursive=recursive)
+    assert str(tmp_path / "a_spk1.wav") in [job.label for job in jobs]
+
+
+def test_an_empty_name_is_not_this_folder(tmp_path: Path) -> None:
+    jobs, failures = plan_jobs([""], naming(tmp_path), recursive=False)
+    assert jobs == []
+    assert [failure.error.message for failure in failures] == ["no such file or folder: ''"]
+
+
+def test_shards_are_disjoint_and_complete() -> None:
+    jobs = [Job(Path(f"{n}.wav"), ()) for n in range(10)]
+    shards = [take_shard(jobs, index, 3) for index in (1, 2, 3)]
+    assert sorted((job for part in shards for job in part), key=lambda job: str(job.source)) == jobs
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "/", "-1/3"])
+def test_bad_shards_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_shard(text)
+
+
+def test_a_good_shard_is_parsed() -> None:
+    assert parse_shard("3/8") == (3, 8)

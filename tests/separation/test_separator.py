@@ -1,0 +1,151 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sepcli.errors import AudioError, DeviceError, UsageError
+from sepcli.evaluation.metrics import si_sdr
+from sepcli.separation.separator import SeparationOptions, Separator
+from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
+
+
+def separator(network: torch.nn.Module, **changes: object) -> Separator:
+    return Separator(network, entry(level="as-is"), SeparationOptions(**changes))  # type: ignore[arg-type]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    num_samples=st.integers(1, 30_000),
+    chunk=st.floats(0.1, 2.0),
+    share=st.floats(0.0, 0.9),
+    shares=st.sampled_from([(0.75, 0.25), (0.5, 0.25, 0.25), (0.5, 0.25, 0.125, 0.125)]),
+)
+def test_an_identity_is_reproduced(
+    num_samples: int, chunk: float, share: float, shares: tuple[float, ...]
+) -> None:
+    mixture = np.random.default_rng(num_samples).uniform(-0.9, 0.9, num_samples).astype(np.float32)
+    options = SeparationOptions(
+        chunk_seconds=chunk, overlap_seconds=share * chunk, batch_size=3, level="as-is"
+    )
+    made = Separator(Identity(shares), entry(len(shares)), options).separate(mixture, RATE)
+    assert made.estimates.shape == (len(shares), num_samples)
+    assert made.sample_rate == RATE
+    # sums of float32 shares: one rounding a speaker
+    np.testing.assert_allclose(made.estimates.sum(axis=0), mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+def test_length_and_alignment_survive_any_rate(rate: int) -> None:
+    mixture = two_voices(3.3, rate=rate).sum(axis=0)
+    made = separator(Identity()).separate(mixture, rate)
+    assert made.estimates.shape == (2, len(mixture))
+    # the mixture holds nothing beyond 3.2 kHz, so both resamplings keep it
+    assert si_sdr(made.estimates[0][1000:-1000], mixture[1000:-1000]) > 40
+
+
+def test_speakers_keep_their_place_and_their_level() -> None:
+    references = two_voices(12.0)
+    network = BandSplit()
+    made = Separator(network, entry()).separate(references.sum(axis=0), RATE)
+    assert network.num_calls > 12
+    estimates = made.estimates
+    if si_sdr(estimates[0], references[0]) < 0:
+        estimates = estimates[::-1]
+    for estimate, reference in zip(estimates, references, strict=True):
+        assert si_sdr(estimate, reference) > 20
+        level = np.sum(estimate * reference) / np.sum(reference**2)
+        assert level == pytest.approx(1, abs=0.02)
+
+
+def test_batches_do_not_change_the_answer() -> None:
+    mixture = two_voices(7.0).sum(axis=0)
+    alone = separator(Identity(), batch_size=1).separate(mixture, RATE)
+    together = separator(Identity(), batch_size=4).separate(mixture, RATE)
+    np.testing.assert_array_equal(alone.estimates, together.estimates)
+
+
+def test_channels_are_mixed_down_and_torch_is_welcome() -> None:
+    mixture = two_voices(2.0)
+    made = separator(Identity()).separate(torch.from_numpy(mixture).requires_grad_(), RATE)
+    np.testing.assert_allclose(made.estimates.sum(axis=0), mixture.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 100.0, 1e6])
+def test_any_scale_comes_back(scale: float) -> None:
+    mixture = two_voices(2.0).sum(axis=0)
+    usual = separator(Identity()).separate(mixture, RATE).estimates
+    scaled = separator(Identity()).separate(mixture * np.float32(scale), RATE).estimates
+    np.testing.assert_allclose(scaled / scale, usual, atol=2e-6)
+
+
+def test_leakage_is_removed_on_request() -> None:
+    speech = two_voices(6.0)[0]
+    leaky = Identity((0.9, 0.1))
+    kept = separator(leaky).separate(speech, RATE).estimates
+    cleaned = separator(leaky, leakage="remove").separate(speech, RATE).estimates
+    np.testing.assert_allclose(cleaned.sum(axis=0), kept.sum(axis=0), atol=1e-5)
+    assert np.square(cleaned[1]).sum() < 0.1 * np.square(kept[1]).sum()
+
+
+def test_silence_stays_silent() -> None:
+    made = Separator(BandSplit(), entry()).separate(np.zeros(20_000, np.float32), RATE)
+    assert made.estimates.shape == (2, 20_000)
+    assert not made.estimates.any()
+
+
+def test_what_is_not_finite_is_told_and_replaced() -> None:
+    mixture = two_voices(2.0).sum(axis=0)
+    mixture[5] = np.nan
+    made = separator(Identity()).separate(mixture, RATE)
+    assert np.isfinite(made.estimates).all()
+    assert made.warnings
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (1, 2, 3), (), (9, 2)])
+def test_what_is_no_waveform_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(AudioError):
+        separator(Identity()).separate(np.zeros(shape, np.float32), RATE)
+
+
+def test_a_network_that_fails_is_told() -> None:
+    with pytest.raises(DeviceError, match="not finite"):
+        separator(Broken()).separate(two_voices(2.0).sum(axis=0), RATE)
+
+
+def test_an_overlap_as_long_as_the_chunk_is_refused() -> None:
+    with pytest.raises(UsageError, match="overlap"):
+        separator(Identity(), chunk_seconds=1.0, overlap_seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "overlap", "message"),
+    [
+        (float("inf"), None, "not a length of a chunk: inf s"),
+        (float("nan"), None, "not a length of a chunk: nan s"),
+        (1.0, 0.99999, "overlap is not shorter than the chunk"),  # by less than a sample
+    ],
+)
+def test_chunks_that_cannot_be_are_refused(
+    chunk: float, overlap: float | None, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        separator(Identity(), chunk_seconds=chunk, overlap_seconds=overlap)
+
+
+def test_a_rate_that_is_none_is_refused() -> None:
+    with pytest.raises(AudioError, match="not a sample rate: 0 Hz"):
+        separator(Identity()).separate(np.zeros(9, np.float32), 0)
+
+
+def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:
+    references = two_voices(3.0, rate=16000)
+    soundfile.write(tmp_path / "mix.wav", references.T, 16000)
+    outputs = separator(Identity()).separate_file(tmp_path / "mix.wav", tmp_path / "out")
+    assert [path.name for path in outputs] == ["mix_spk1.wav", "mix_spk2.wav"]
+    for path in outputs:
+        waveform, rate = soundfile.read(path)
+        assert (len(waveform), rate) == (references.shape[1], 16000)

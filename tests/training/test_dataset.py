@@ -1,0 +1,179 @@
+"""Speech from folders, manifests and packs: what is taken, what is skipped and counted."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from sepcli.errors import AudioError, OutputError
+from sepcli.training.dataset import Utterance, find_speech, read_recordings, read_speech
+from sepcli.training.pack import write_pack
+
+from .conftest import RATE, voice
+
+
+def test_a_folder_gives_speakers_in_order(speech_folder: Path) -> None:
+    speech = read_speech(find_speech(speech_folder), RATE)
+    names = ["corpus0/speaker0", "corpus0/speaker2", "corpus1/speaker1", "corpus1/speaker3"]
+    assert list(speech.speakers) == names
+    assert [len(voice_) for voice_ in speech.signals[0]] == [2, 2, 2, 2]
+    assert speech.seconds == pytest.approx(4 * 1.1)
+    assert speech.single_recordings == 0
+    truth, _ = soundfile.read(speech_folder / "corpus0/speaker2/1.wav", dtype="int16")
+    assert np.abs(speech.signals[0][1][1].astype(int) - truth).max() <= 1
+
+
+def test_speeds_change_length_and_pitch(speech_folder: Path) -> None:
+    speech = read_speech(find_speech(speech_folder), RATE, speeds=(0.8, 1.0, 1.25))
+    slow, same, fast = (speech.signals[variant][0][0] for variant in range(3))
+    assert len(slow) == pytest.approx(len(same) / 0.8, abs=1)
+    assert len(fast) == pytest.approx(len(same) / 1.25, abs=1)
+    peak = [np.abs(np.fft.rfft(x)).argmax() * RATE / len(x) for x in (slow, same, fast)]
+    assert peak == pytest.approx([72, 90, 112.5], abs=3)
+
+
+def test_higher_rates_are_resampled_and_channels_mixed(tmp_path: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    signal = voice(2, 0.5, 16000)
+    soundfile.write(tmp_path / "anna/1.wav", np.stack([signal, signal], 1), 16000)
+    speech = read_speech(find_speech(tmp_path), RATE)
+    assert len(speech.signals[0][0][0]) == RATE // 2
+
+
+def test_bad_recordings_are_skipped_and_counted(speech_folder: Path) -> None:
+    bad = speech_folder / "corpus0" / "bad"
+    bad.mkdir()
+    (bad / "broken.wav").write_bytes(b"no sound in here")
+    soundfile.write(bad / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(bad / "short.wav", voice(0, 0.1), RATE)
+    soundfile.write(bad / "narrow.wav", voice(0, 0.5, 4000), 4000)
+    soundfile.write(bad / "narrow2.wav", voice(0, 0.5, 4000), 4000)
+    speech = read_speech(find_speech(speech_folder), RATE)
+    assert "corpus0/bad" not in speech.speakers
+    assert speech.skipped.counts == {
+        "not readable": 1,
+        "silent": 1,
+        "shorter than 0.2 s": 1,
+        "sample rate below 8000 Hz": 2,
+    }
+    lines = speech.skipped.lines()
+    assert any("skipped 2 recordings, sample rate below 8000 Hz: " in line for line in lines)
+    assert any("skipped 1 recording, silent: " in line and "silent.wav" in line for line in lines)
+
+
+def test_a_speaker_with_one_recording_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    soundfile.write(tmp_path / "anna/1.wav", voice(1), RATE)
+    assert read_speech(find_speech(tmp_path), RATE).single_recordings == 1
+
+
+@pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: p.write_text("x"), lambda p: None])
+def test_nothing_to_train_on_is_an_error(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "place"
+    make(path)
+    with pytest.raises(AudioError) as caught:
+        find_speech(path)
+    assert caught.value.hint
+
+
+def test_files_outside_speakers_are_no_speech(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "1.wav", voice(1), RATE)
+    with pytest.raises(AudioError, match="no recordings of named speakers"):
+        find_speech(tmp_path)
+
+
+def test_too_few_usable_speakers_say_why(tmp_path: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    soundfile.write(tmp_path / "anna/1.wav", np.zeros(RATE), RATE)
+    with pytest.raises(AudioError, match=r"usable speech of 0 speakers, 2 are needed.*silent"):
+        read_speech(find_speech(tmp_path), RATE, min_speakers=2)
+
+
+def test_a_manifest_names_files_speakers_and_splits(speech_folder: Path) -> None:
+    manifest = speech_folder / "list.csv"
+    manifest.write_text(
+        "path,split,corpus,speaker\n"
+        "corpus0/speaker0/0.wav,train,c,a\n"
+        "corpus0/speaker2/0.wav,train,c,b\n"
+        "corpus1/speaker1/0.wav,dev,c,d\n"
+    )
+    assert [item.speaker for item in find_speech(manifest, split="train")] == ["c/a", "c/b"]
+    assert [item.speaker for item in find_speech(manifest)] == ["c/a", "c/b", "c/d"]
+
+
+def test_a_flac_pack_is_the_folder(speech_folder: Path, tmp_path: Path) -> None:
+    pack = tmp_path / "speech.pack"
+    skipped = write_pack(find_speech(speech_folder), pack, RATE, coding="flac")
+    assert not skipped.counts
+    direct = read_speech(find_speech(speech_folder), RATE)
+    packed = read_speech(find_speech(pack), RATE)
+    assert packed.speakers == direct.speakers
+    for mine, truth in zip(packed.signals[0], direct.signals[0], strict=True):
+        for one, other in zip(mine, truth, strict=True):
+            # decoded samples are scaled by 32768, kept ones by 32767
+            assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_the_contents_of_a_pack_are_read_once(
+    speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = tmp_path / "speech.pack"
+    write_pack(find_speech(speech_folder), pack, RATE)
+    opened = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            opened.append(arguments)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Counted)
+    assert read_speech(find_speech(pack), RATE).seconds > 1
+    assert opened == [(pack,)]
+
+
+def test_an_opus_pack_is_small_and_close(speech_folder: Path, tmp_path: Path) -> None:
+    long = [voice(k, 10.0) for k in range(2)]
+    for number, signal in enumerate(long):
+        soundfile.write(speech_folder / f"corpus0/speaker0/long{number}.wav", signal, RATE)
+    pack = tmp_path / "speech.pack"
+    write_pack(find_speech(speech_folder), pack, RATE)
+    packed = read_speech(find_speech(pack), RATE)
+    direct = read_speech(find_speech(speech_folder), RATE)
+    assert pack.stat().st_size / direct.seconds < 4000
+    truth = direct.signals[0][0][2].astype(float)
+    near = packed.signals[0][0][2].astype(float)
+    assert abs(len(near) - len(truth)) < 200
+    spectrum = [np.abs(np.fft.rfft(x[:70_000])) for x in (truth, near)]
+    assert np.corrcoef(*spectrum)[0, 1] > 0.95
+
+
+def test_packs_skip_and_refuse_like_folders(speech_folder: Path, tmp_path: Path) -> None:
+    silent = speech_folder / "corpus0/speaker0/silent.wav"
+    soundfile.write(silent, np.zeros(RATE), RATE)
+    pack = tmp_path / "speech.pack"
+    assert write_pack(find_speech(speech_folder), pack, RATE).counts == {"silent": 1}
+    with pytest.raises(AudioError, match="no usable recording to pack"):
+        write_pack([Utterance("a", silent)], tmp_path / "other.pack", RATE)
+    with pytest.raises(OutputError, match="Opus has no such sample rate: 11025"):
+        write_pack(find_speech(speech_folder), pack, 11025)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["speech", "speech.pack"]
+
+
+def test_same_names_in_a_pack_are_kept_apart(tmp_path: Path) -> None:
+    for kind in ("wav", "flac"):
+        (tmp_path / "anna").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / f"anna/1.{kind}", voice(1), RATE)
+    pack = tmp_path / "speech.pack"
+    write_pack(find_speech(tmp_path / "anna" / ".." / "."), pack, RATE, coding="flac")
+    assert [item.member for item in find_speech(pack)] == ["anna/1-2.flac", "anna/1.flac"]
+
+
+def test_recordings_of_noise_are_read_by_name(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "rain.wav", voice(1, 0.05, 16000), 16000)
+    (tmp_path / "broken.wav").write_bytes(b"?")
+    found, skipped = read_recordings(tmp_path, RATE)
+    assert list(found) == ["rain.wav"] and len(found["rain.wav"]) == 400
+    assert skipped.counts == {"not readable": 1}
