@@ -1,4 +1,4 @@
-"""Trains the voice embedding of `separation/speakers/embedding.py`; measures its equal error rate.
+"""Trains the built-in voice embedding of `separation/speakers`; measures its equal error rate.
 
     python benchmarks/train_voices.py train --speech ../shared/speech
     python benchmarks/train_voices.py measure --speech ../shared/speech
@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from sepcli.separation.speakers import embedding
+from sepcli.separation.speakers.embedding import builtin
 
 SPEEDS = (0.9, 1.0, 1.1)
 WIDTH, ATTENTION, DIMS = 176, 48, 128
@@ -32,13 +32,11 @@ UTTERANCES_A_SPEAKER = 40  # enough; keeps the largest corpus in its place
 
 
 class VoiceNetwork(nn.Module):
-    """`[batch, frames, mels] → [batch, dims]`, not normalised; see `speakers.embedding`."""
+    """`[batch, frames, mels] → [batch, dims]`, not normalised; see `embedding.builtin`."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [2 * embedding.STRIDE * embedding.NUM_MELS] + [3 * WIDTH] * len(
-            embedding.DILATIONS
-        )
+        widths = [2 * builtin.STRIDE * builtin.NUM_MELS] + [3 * WIDTH] * len(builtin.DILATIONS)
         self.layers = nn.ModuleList(nn.Linear(width, WIDTH) for width in widths)
         self.norms = nn.ModuleList(nn.BatchNorm1d(WIDTH) for _ in widths)
         self.attend = nn.Linear(WIDTH, ATTENTION)
@@ -48,11 +46,11 @@ class VoiceNetwork(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return embeddings, `[batch, frames, mels] → [batch, dims]`."""
-        half = embedding.STRIDE
+        half = builtin.STRIDE
         padded = F.pad(features, (0, 0, half, half - 1))
-        steps = padded.unfold(1, 2 * embedding.STRIDE, embedding.STRIDE).transpose(2, 3).flatten(2)
+        steps = padded.unfold(1, 2 * builtin.STRIDE, builtin.STRIDE).transpose(2, 3).flatten(2)
         hidden = self._layer(0, steps)
-        for number, dilation in enumerate(embedding.DILATIONS, start=1):
+        for number, dilation in enumerate(builtin.DILATIONS, start=1):
             length = hidden.shape[1]
             padded = F.pad(hidden, (0, 0, dilation, dilation))
             views = [padded[:, k * dilation : k * dilation + length] for k in range(3)]
@@ -69,7 +67,7 @@ class VoiceNetwork(nn.Module):
         return F.relu(self.norms[number](outputs.flatten(0, 1)).view(outputs.shape))
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the weights as `speakers.embedding` wants them: norms folded in, inputs first."""
+        """Return the weights as `embedding.builtin` wants them: norms folded in, inputs first."""
         folded = {}
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             gain = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -110,12 +108,12 @@ def prepare(speech: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
         signals = [read_speech(speech, row) for row in rows[:UTTERANCES_A_SPEAKER]]
         for speed in SPEEDS:
             spoken = [soxr.resample(s, 16_000 * speed, 8_000) for s in signals]
-            powers = [embedding.mel_power(s, 8_000) for s in spoken]
+            powers = [builtin.mel_power(s, 8_000) for s in spoken]
             classes.append(np.log(np.concatenate(powers) + 1e-12).astype(np.float16))
     noises = []
     for path in sorted((speech / "robust" / "noise").rglob("*.*")):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        power = embedding.mel_power(samples[:, 0].copy(), rate)
+        power = builtin.mel_power(samples[:, 0].copy(), rate)
         noises.append(np.log(power + 1e-12).astype(np.float16))
     return classes, noises
 
@@ -140,7 +138,7 @@ def add(rng: np.random.Generator, one: np.ndarray, other: np.ndarray, db: float)
 
 def smooth(rng: np.random.Generator, knots: int, decibels: float) -> np.ndarray:
     """Return a random smooth gain over the bands in power, `[mels]`."""
-    places = np.linspace(0, knots - 1, embedding.NUM_MELS)
+    places = np.linspace(0, knots - 1, builtin.NUM_MELS)
     return 10.0 ** (np.interp(places, np.arange(knots), rng.normal(0, decibels, knots)) / 10.0)
 
 
@@ -155,15 +153,15 @@ def spoil(
     if rng.random() < 0.6:
         power = add(rng, power, noise, rng.uniform(5.0, 35.0))
     elif rng.random() < 0.5:
-        white = np.linspace(1.0, 5.0, embedding.NUM_MELS, dtype=np.float32)  # bands grow wider
+        white = np.linspace(1.0, 5.0, builtin.NUM_MELS, dtype=np.float32)  # bands grow wider
         chance = rng.exponential(size=power.shape).astype(np.float32)
         power = add(rng, power, white / white.mean() * chance, rng.uniform(5.0, 35.0))
     if rng.random() < 0.4:  # masks eat what is weak
         local = power.mean(0) * rng.uniform(0.001, 0.05)
         power = power * np.clip(power / local, 0.05, 1.0)
     if rng.random() < 0.2:  # telephone
-        power = power * np.where(np.arange(embedding.NUM_MELS) < rng.integers(1, 7), 1e-3, 1.0)
-        power = power * np.where(np.arange(embedding.NUM_MELS) > rng.integers(34, 40), 1e-3, 1.0)
+        power = power * np.where(np.arange(builtin.NUM_MELS) < rng.integers(1, 7), 1e-3, 1.0)
+        power = power * np.where(np.arange(builtin.NUM_MELS) > rng.integers(34, 40), 1e-3, 1.0)
     return power.astype(np.float32)
 
 
@@ -177,7 +175,7 @@ def batch(
     other = rng.permutation(BATCH)
     noise = [piece(rng, noises[k], frames) for k in rng.integers(0, len(noises), BATCH)]
     spoilt = [spoil(rng, clean[k], clean[other[k]], noise[k]) for k in range(BATCH)]
-    return torch.from_numpy(embedding.log_mel(np.stack(spoilt))), torch.from_numpy(labels)
+    return torch.from_numpy(builtin.log_mel(np.stack(spoilt))), torch.from_numpy(labels)
 
 
 def train(speech: Path, seconds: float, cache: Path) -> None:
@@ -222,9 +220,9 @@ def train(speech: Path, seconds: float, cache: Path) -> None:
 
 def save(network: VoiceNetwork) -> None:
     """Write the weights into the package."""
-    embedding.WEIGHTS_FILE.parent.mkdir(exist_ok=True)
-    save_file(network.weights(), embedding.WEIGHTS_FILE)
-    print(f"wrote {embedding.WEIGHTS_FILE.name}: {embedding.WEIGHTS_FILE.stat().st_size} bytes")
+    builtin.WEIGHTS_FILE.parent.mkdir(exist_ok=True)
+    save_file(network.weights(), builtin.WEIGHTS_FILE)
+    print(f"wrote {builtin.WEIGHTS_FILE.name}: {builtin.WEIGHTS_FILE.stat().st_size} bytes")
 
 
 def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
@@ -242,7 +240,7 @@ def measure(speech: Path) -> None:
         name: np.concatenate([read_speech(speech, row) for row in rows])
         for name, rows in speakers.items()
     }
-    embed = embedding.load_embed()
+    embed = builtin.load_embed()
     print("| piece | leakage | rate | all pairs | same sex |\n|---|---|---|---|---|")
     for seconds in (2.0, 3.0, 4.0):
         for leakage_db, sample_rate in (

@@ -1,6 +1,7 @@
 """`sepcli download`: weights fetched beforehand, and checked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ def download(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="Names or hf:ORG/REPO; see: sepcli info.",
+            help="Names or hf:ORG/REPO; see: sepcli info. Or voices: ecapa.",
             autocompletion=complete_model,
             show_default=False,
         ),
@@ -62,7 +63,11 @@ def _wanted(models: list[str], *, everything: bool) -> Iterator[str]:
 def _fetch(name: str, revision: str, *, verify: bool) -> None:
     from sepcli.models.hub import fetch_model
     from sepcli.models.load import load_model, resolve_model
+    from sepcli.separation.speakers.embedding import VOICES
 
+    if name in VOICES:
+        _fetch_voices(name, revision, verify=verify)
+        return
     with console.progress(f"downloading {name}", unit="bytes") as bar:
 
         def show(file: str, done: int, total: int) -> None:
@@ -74,9 +79,29 @@ def _fetch(name: str, revision: str, *, verify: bool) -> None:
             load_model(fetched.entry, on_progress=show)
     if fetched.note:
         console.note(fetched.note)
-    size = sum(path.stat().st_size for path in fetched.files.values())
-    state = "verified" if verify else "ready"
-    console.result(f"{_title(entry, fetched.entry)}\t{state}\t{size / 1e6:.1f} MB")
+    _tell(_title(entry, fetched.entry), fetched.files, verify=verify)
+
+
+def _fetch_voices(name: str, revision: str, *, verify: bool) -> None:
+    from sepcli.models.hub import fetch_files
+    from sepcli.separation.speakers.embedding import VOICES, load_embed
+
+    if revision:
+        raise UsageError(f"voices have no other revision: {name}", "leave out --revision")
+    with console.progress(f"downloading {name}", unit="bytes") as bar:
+
+        def show(file: str, done: int, total: int) -> None:
+            bar.update(completed=done, total=total or None, description=f"{name}: {file}")
+
+        files = fetch_files(VOICES[name], on_progress=show, refresh=True)
+        if verify:
+            load_embed(name, on_progress=show)
+    _tell(name, files, verify=verify)
+
+
+def _tell(title: str, files: Mapping[str, Path], *, verify: bool) -> None:
+    size = sum(path.stat().st_size for path in files.values())
+    console.result(f"{title}\t{'verified' if verify else 'ready'}\t{size / 1e6:.1f} MB")
 
 
 def _title(asked: ModelEntry, got: ModelEntry) -> str:

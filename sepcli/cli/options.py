@@ -117,6 +117,14 @@ OfLeakage = Annotated[
     Leakage,
     typer.Option("--leakage", help="remove: quieten who is silent; costs a little quality."),
 ]
+Voices = Annotated[
+    str,
+    typer.Option(
+        "--voices",
+        metavar="builtin|ecapa",
+        help="What tells speakers apart; ecapa is better, and fetched from the hub (83 MB).",
+    ),
+]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)
 ]

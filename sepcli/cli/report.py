@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
 from sepcli.errors import SepcliError
+from sepcli.models.cache import cached_files
 from sepcli.models.load import load_model
 from sepcli.models.registry import ModelEntry
 from sepcli.separation.batch import Outcome, separate_jobs
@@ -13,6 +14,7 @@ from sepcli.separation.jobs import Job
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import check_precision, choose_device
 from sepcli.separation.separator import SeparationOptions, Separator
+from sepcli.separation.speakers.embedding import VOICES, load_embed
 from sepcli.separation.writing import OutputOptions
 
 LARGER_MODEL = "spgm"  # what to recommend to who takes the built-in one
@@ -29,16 +31,19 @@ def load_separator(
         console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
     if not is_here(entry):
         console.note(f"fetching weights from the hub: {entry.name}")
+    voices = VOICES.get(options.voices)
+    if voices is not None and cached_files(voices) is None:
+        console.note(f"fetching voices from the hub: {voices.name}")
     with console.progress(f"downloading {entry.name}", unit="bytes") as bar:
-        loaded = load_model(
-            entry,
-            on_progress=lambda file, done, total: bar.update(
-                completed=done, total=total or None, description=f"downloading {file}"
-            ),
-        )
+
+        def show(file: str, done: int, total: int) -> None:
+            bar.update(completed=done, total=total or None, description=f"downloading {file}")
+
+        embed = load_embed(options.voices, on_progress=show)
+        loaded = load_model(entry, on_progress=show)
     if loaded.note:
         console.note(loaded.note)
-    return Separator(loaded.network, loaded.entry, options, say=console.note)
+    return Separator(loaded.network, loaded.entry, options, say=console.note, embed=embed)
 
 
 class Report:

@@ -35,6 +35,7 @@ def separate(
     overlap: options.Overlap = None,
     level: options.LevelFrom = None,
     leakage: options.OfLeakage = options.Leakage.keep,
+    voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
     precision: options.ProductPrecision = options.Precision.fp32,
@@ -73,6 +74,7 @@ def separate(
         batch_size=batch_size,
         level=level.value if level is not None else None,
         leakage=leakage.value,
+        voices=voices,
     )
     output = OutputOptions(
         format=audio_format.value,

@@ -10,11 +10,13 @@ import pkgutil
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from sepcli import networks
 from sepcli.errors import ModelError
 from sepcli.models.entry import did_you_mean
+
+C = TypeVar("C")
 
 # No published network comes near it; a product of two such sizes still fits 64 bits.
 LARGEST_INTEGER = 2**20
@@ -56,7 +58,20 @@ def make_config(architecture: str, values: Mapping[str, Any], *, where: str) -> 
     Raises:
         ModelError: A key is unknown or missing, or a value has a wrong type or is absurd.
     """
-    config_class = load_architecture(architecture, where=where).Config
+    return checked_config(load_architecture(architecture, where=where).Config, values, where=where)
+
+
+def checked_config(config_class: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """Return a `Config` made of `values`, each checked against its type.
+
+    Args:
+        config_class: A frozen dataclass of sizes.
+        values: As for `make_config`.
+        where: As for `make_config`.
+
+    Raises:
+        ModelError: As `make_config`.
+    """
     hints = typing.get_type_hints(config_class)
     checked = {}
     for key, value in values.items():
@@ -68,7 +83,7 @@ def make_config(architecture: str, values: Mapping[str, Any], *, where: str) -> 
             checked[key] = _converted(value, hints[key])
         except ValueError as problem:
             raise ModelError(f"wrong configuration of {where}: {key} {problem}") from None
-    for item in dataclasses.fields(config_class):
+    for item in dataclasses.fields(config_class):  # type: ignore[arg-type]
         required = item.default is dataclasses.MISSING
         if required and item.default_factory is dataclasses.MISSING and item.name not in checked:
             raise ModelError(f"missing configuration key of {where}: {item.name}")

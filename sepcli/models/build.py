@@ -3,9 +3,9 @@
 Nothing is allocated twice, and a wrong or absurd configuration never reaches the memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,11 @@ from sepcli.errors import ModelError, WeightsError
 from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.checkpoints import State
 
+M = TypeVar("M", bound=nn.Module)
+
 NAMED_KEYS = 3  # of those that differ: enough to recognise what went wrong
 LARGEST_NETWORK_BYTES = 2**35
-MOST_PARAMETERS = 2**13  # tensors, not numbers; the largest published network has 1,100
+MOST_PARAMETERS = 2**13  # tensors, not numbers; the largest published network has 1,400
 
 
 def build_network(
@@ -35,9 +37,22 @@ def build_network(
     """
     checked = make_config(architecture, config, where=where)
     module = load_architecture(architecture, where=where)
+    return build_empty(lambda: module.Network(checked), where=where), checked
+
+
+def build_empty(make: Callable[[], M], *, where: str) -> M:
+    """Return a network without memory, all on the meta device.
+
+    Args:
+        make: Builds it.
+        where: Whose it is, for messages.
+
+    Raises:
+        ModelError: Its configuration is wrong or absurd.
+    """
     try:
         with torch.device("meta"), _ShapesOnly(), _bounded_parameters():
-            return module.Network(checked), checked
+            return make()
     except _TooLargeError as cause:
         raise ModelError(f"configuration of {where} makes a network too large: {cause}") from None
     except (RuntimeError, ValueError, ArithmeticError, MemoryError, TypeError) as cause:

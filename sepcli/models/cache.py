@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.entry import ModelEntry
+from sepcli.models.entry import Source
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # of sha256, or of git for small files
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def cached_files(entry: ModelEntry) -> dict[str, Path] | None:
+def cached_files(entry: Source) -> dict[str, Path] | None:
     """Return the entry's files by name where all of them are at hand, else None; no network."""
     found: dict[str, Path] = {}
     for spec in entry.files:
@@ -32,7 +32,7 @@ def cached_files(entry: ModelEntry) -> dict[str, Path] | None:
     return found
 
 
-def damage(entry: ModelEntry, name: str, path: Path) -> str:
+def damage(entry: Source, name: str, path: Path) -> str:
     """Return what is wrong with a file at hand, empty where its digest is right or unknown."""
     expected = entry.sha256.get(name, "")
     if not expected and entry.folder is None:
@@ -84,7 +84,7 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def local_path(entry: ModelEntry, name: str) -> Path | None:
+def local_path(entry: Source, name: str) -> Path | None:
     """Return where one file of the entry lies, None where it is not at hand."""
     if entry.folder is not None:
         path = entry.folder / name
@@ -96,19 +96,19 @@ def local_path(entry: ModelEntry, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def known_absent(entry: ModelEntry, name: str) -> bool:
+def known_absent(entry: Source, name: str) -> bool:
     """Return whether the hub once said that the cached revision holds no such file."""
     commit = _commit(entry)
     return bool(commit) and (_repo_cache(entry) / ".no_exist" / commit / name).is_file()
 
 
-def _repo_cache(entry: ModelEntry) -> Path:
+def _repo_cache(entry: Source) -> Path:
     from huggingface_hub import constants  # light: neither client nor torch is imported by it
 
     return Path(constants.HF_HUB_CACHE).expanduser() / f"models--{entry.repo.replace('/', '--')}"
 
 
-def _commit(entry: ModelEntry) -> str:
+def _commit(entry: Source) -> str:
     """Return the cached commit of the entry's revision, empty where none is."""
     if _COMMIT.fullmatch(entry.revision):
         return entry.revision

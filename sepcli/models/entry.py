@@ -14,22 +14,40 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelEntry:
-    """One model: which architecture, which weights, and all that is known about them.
+class Source:
+    """Where the files of a model lie, and how they are known to be the right ones.
 
     Attributes:
         name: Name on the command line.
-        architecture: Module under `sepcli.networks`.
-        format: Module under `sepcli.models.formats` that reads the weight files.
         files: Files of the repository or folder that hold weights and configuration. `A|B` takes
             A, or B where there is no A; a trailing `?` marks a file that may be absent.
+        repo: Repository on the Hugging Face hub; empty for folders and built-in weights.
+        revision: Branch, tag or 40-hex commit of `repo`.
+        folder: Folder that holds the weight files; None for hub repositories.
+        download_bytes: Sum of the sizes of `files`.
+        sha256: Hex digest by file, where known.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    repo: str = ""
+    revision: str = "main"
+    folder: Path | None = None
+    download_bytes: int = 0
+    sha256: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry(Source):
+    """One separator: which architecture, which weights, and all that is known about them.
+
+    Attributes:
+        architecture: Module under `sepcli.networks`.
+        format: Module under `sepcli.models.formats` that reads the weight files.
         speakers: Number of estimates the network gives.
         sample_rate: The network's rate [Hz].
         config: Passed to the architecture's `Config`; an unknown key is an error.
-        repo: Repository on the Hugging Face hub; empty for folders and built-in weights.
-        revision: Branch, tag or 40-hex commit of `repo`.
         fallback: Entry used, and said, where the repository does not hold the files any more.
-        folder: Folder that holds the weight files; None for hub repositories.
         builtin: Whether the weights come inside the package.
         chunk_seconds: Length of a chunk [s].
         overlap_seconds: Overlap of neighbouring chunks [s].
@@ -40,22 +58,15 @@ class ModelEntry:
         scores: Scores by name, e.g. `{"WSJ0-2mix SI-SDRi": 22.1}` [dB].
         parameters: Number of trainable parameters.
         macs_per_second: Multiply-accumulates per second of audio, measured on 4 s.
-        download_bytes: Sum of the sizes of `files`.
-        sha256: Hex digest by file, where known.
         note: One line worth knowing, shown by `sepcli info NAME`.
     """
 
-    name: str
     architecture: str
     format: str
-    files: tuple[str, ...]
     speakers: int
     sample_rate: int
     config: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
-    repo: str = ""
-    revision: str = "main"
     fallback: str = ""
-    folder: Path | None = None
     builtin: bool = False
     chunk_seconds: float = 8.0
     overlap_seconds: float = 2.0
@@ -66,8 +77,6 @@ class ModelEntry:
     scores: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
     parameters: int = 0
     macs_per_second: int = 0
-    download_bytes: int = 0
-    sha256: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     note: str = ""
 
 

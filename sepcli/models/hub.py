@@ -24,7 +24,7 @@ from sepcli.models.cache import (
     known_absent,
     local_path,
 )
-from sepcli.models.entry import ModelEntry
+from sepcli.models.entry import ModelEntry, Source
 from sepcli.models.hub_errors import MissingFileError, MissingRepoError, explained
 from sepcli.models.registry import find_entry
 
@@ -72,7 +72,7 @@ def fetch_model(
 
 
 def fetch_files(
-    entry: ModelEntry, *, on_progress: OnProgress | None = None, refresh: bool = False
+    entry: Source, *, on_progress: OnProgress | None = None, refresh: bool = False
 ) -> dict[str, Path]:
     """Return the entry's files by name, downloaded where they are not at hand, each verified.
 
@@ -98,7 +98,7 @@ def fetch_files(
 
 
 def fetch_again(
-    entry: ModelEntry, files: dict[str, Path], *, on_progress: OnProgress | None = None
+    entry: Source, files: dict[str, Path], *, on_progress: OnProgress | None = None
 ) -> dict[str, Path]:
     """Return the entry's files, downloaded anew although they are cached.
 
@@ -117,16 +117,7 @@ def find_file(
         MissingFileError: The repository or the revision does not exist.
         WeightsError: The hub cannot be reached or refuses.
     """
-    probe = ModelEntry(
-        name=f"hf:{repo}",
-        architecture="",
-        format="",
-        files=(name + "?",),
-        speakers=1,
-        sample_rate=8000,
-        repo=repo,
-        revision=revision,
-    )
+    probe = Source(name=f"hf:{repo}", files=(name + "?",), repo=repo, revision=revision)
     cached = cached_files(probe)
     if cached or (cached is not None and known_absent(probe, name)):
         return cached.get(name)
@@ -139,13 +130,13 @@ def find_file(
         raise
 
 
-def _known_gone(entry: ModelEntry) -> bool:
+def _known_gone(entry: Source) -> bool:
     """Return whether the hub once said that a file the entry needs is not there."""
     needed = [spec for spec in entry.files if not spec.endswith("?")]
     return any(all(known_absent(entry, name) for name in alternatives(spec)) for spec in needed)
 
 
-def _missing_in_folder(entry: ModelEntry) -> MissingFileError:
+def _missing_in_folder(entry: Source) -> MissingFileError:
     missing = [
         spec.removesuffix("?")
         for spec in entry.files
@@ -157,7 +148,7 @@ def _missing_in_folder(entry: ModelEntry) -> MissingFileError:
     )
 
 
-def _download_all(entry: ModelEntry, on_progress: OnProgress | None) -> dict[str, Path]:
+def _download_all(entry: Source, on_progress: OnProgress | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for spec in entry.files:
         missing: MissingFileError | None = None
@@ -175,7 +166,7 @@ def _download_all(entry: ModelEntry, on_progress: OnProgress | None) -> dict[str
     return found
 
 
-def _fetch_again(entry: ModelEntry, name: str, path: Path, on_progress: OnProgress | None) -> Path:
+def _fetch_again(entry: Source, name: str, path: Path, on_progress: OnProgress | None) -> Path:
     """Return a damaged file downloaded anew, or say that what the hub sends is no better."""
     problem = damage(entry, name, path)
     if entry.folder is not None:
@@ -196,7 +187,7 @@ def _fetch_again(entry: ModelEntry, name: str, path: Path, on_progress: OnProgre
 
 
 def _download(
-    entry: ModelEntry, name: str, on_progress: OnProgress | None, *, anew: bool = False
+    entry: Source, name: str, on_progress: OnProgress | None, *, anew: bool = False
 ) -> Path:
     """Return one file through the hub client; transfers that break off are tried again."""
     import httpx2

@@ -2,7 +2,7 @@
 
 from sepcli.errors import WeightsError
 from sepcli.models.cache import is_offline
-from sepcli.models.entry import ModelEntry
+from sepcli.models.entry import Source
 
 
 class MissingFileError(WeightsError):
@@ -13,7 +13,7 @@ class MissingRepoError(MissingFileError):
     """Not a file but the whole repository or revision does not exist."""
 
 
-def explained(entry: ModelEntry, name: str, failure: Exception) -> WeightsError:
+def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
     """Return the error a user is shown for what the client raised."""
     from huggingface_hub import errors
 

@@ -27,7 +27,7 @@ from sepcli.separation.lanes import Lanes, num_lanes
 from sepcli.separation.recording import Leakage, Level, Recording, RecordingPlan
 from sepcli.separation.runner import Precision, Runner, choose_device
 from sepcli.separation.scratch import Spool
-from sepcli.separation.speakers import SpeakerOrder, embedding
+from sepcli.separation.speakers import Embed, SpeakerOrder, embedding
 from sepcli.separation.writing import OutputOptions, deliver, prepare_folder, refuse_unwritable
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -63,6 +63,7 @@ class SeparationOptions:
         level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
         leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
             there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
+        voices: Which voice embedding tells speakers apart: `builtin` or `ecapa`.
     """
 
     device: str = "auto"
@@ -72,6 +73,7 @@ class SeparationOptions:
     batch_size: int | None = None
     level: Level | None = None
     leakage: Leakage = "keep"
+    voices: str = embedding.BUILTIN
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,12 @@ class Separator:
         entry: What is known about it.
         options: How it runs.
         say: Told what the user should know: batch size halved, fallback used.
+        embed: Voice embedding that is loaded already; None to load that of `options.voices`.
 
     Raises:
         DeviceError: The device is not available.
+        ModelError: There are no voices of that name.
+        WeightsError: Their weights cannot be fetched or do not fit.
         UsageError: The overlap is not shorter than the chunk.
     """
 
@@ -122,11 +127,12 @@ class Separator:
         entry: ModelEntry,
         options: SeparationOptions | None = None,
         say: Say = _silent,
+        embed: Embed | None = None,
     ) -> None:
         options = options or SeparationOptions()
         self.entry = entry
         self.options = options
-        self.plan = _plan(entry, options)
+        self.plan = _plan(entry, options, embed or embedding.load_embed(options.voices))
         device = choose_device(options.device)
         self._network = network.eval()
         self.runner = Runner(network, device, options.precision, options.batch_size, say)
@@ -336,7 +342,7 @@ class Separator:
                 yield recording, None
 
 
-def _plan(entry: ModelEntry, options: SeparationOptions) -> RecordingPlan:
+def _plan(entry: ModelEntry, options: SeparationOptions, embed: Embed) -> RecordingPlan:
     chunk_seconds = options.chunk_seconds or entry.chunk_seconds
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
@@ -357,7 +363,7 @@ def _plan(entry: ModelEntry, options: SeparationOptions) -> RecordingPlan:
         overlap=overlap,
         level=options.level or entry.level,
         leakage=options.leakage,
-        embed=embedding.load_embed(),
+        embed=embed,
     )
 
 

@@ -1,15 +1,18 @@
 """`sepcli download`: several models, all, and checked again."""
 
+import dataclasses
 import importlib
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry
 from sepcli.models.registry import find_entry, user_table_path
+from sepcli.separation.speakers.embedding.voices import ECAPA
 from tests.cli.runner import CommandLine
-from tests.hub import Hub
+from tests.hub import HUB_DATA, Hub
 
 DPRNN = "mpariente/DPRNNTasNet-ks2_WHAM_sepclean"
 CONVTASNET = "JorisCos/ConvTasNet_Libri2Mix_sepclean_8k"
@@ -113,3 +116,15 @@ def test_verify_names_weights_that_do_not_fit(
     finished = sepcli("download", "--verify", "mine")
     assert finished.code == 1
     assert finished.err.startswith("error: weights do not fit model mine: ")
+
+
+def test_voices_are_fetched_by_name(
+    hub: Hub, sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.serve(ECAPA.repo, HUB_DATA.parent / "voices" / "speechbrain--spkrec-ecapa-voxceleb")
+    known = {"ecapa": dataclasses.replace(ECAPA, sha256=MappingProxyType({}))}
+    for place in ("embedding", "embedding.voices"):
+        monkeypatch.setattr(f"sepcli.separation.speakers.{place}.VOICES", known)
+    assert sepcli("download", "ecapa").lines == ["ecapa\tready\t0.1 MB"]
+    assert sepcli("download", "ecapa", "--verify").lines == ["ecapa\tverified\t0.1 MB"]
+    assert sepcli("download", "ecapa", "--revision", "main").code == 2

@@ -1,13 +1,16 @@
 """The main job: `sepcli separate mix.wav --model spgm`, with weights from a hub."""
 
+import dataclasses
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import soundfile
 
+from sepcli.separation.speakers.embedding.voices import ECAPA
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, two_voices
-from tests.hub import Hub
+from tests.hub import HUB_DATA, Hub
 
 # `spgm` as in the table, but as narrow as the weights in tests/data/hub
 NARROW = """
@@ -108,3 +111,32 @@ def test_a_gated_repository_says_how_to_get_in(
     done = sepcli("separate", mixture, "--model", "hf:somebody/gated")
     assert done.code == 1
     assert "hf auth login" in done.err
+
+
+@pytest.fixture
+def narrow_voices(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.serve(ECAPA.repo, HUB_DATA.parent / "voices" / "speechbrain--spkrec-ecapa-voxceleb")
+    known = dataclasses.replace(ECAPA, sha256=MappingProxyType({}))
+    monkeypatch.setattr("sepcli.separation.speakers.embedding.voices.VOICES", {"ecapa": known})
+
+
+@pytest.mark.usefixtures("narrow_voices")
+def test_voices_from_the_hub_tell_who_is_who(hub: Hub, sepcli: CommandLine, mixture: Path) -> None:
+    done = sepcli("separate", mixture, "--voices", "ecapa", "--chunk", "1")
+    assert done.code == 0, done.err
+    assert "fetching voices from the hub: ecapa" in done.err.splitlines()
+    assert hub.count("GET", "embedding_model.ckpt") == 1
+    again = sepcli("separate", mixture, "--voices", "ecapa", "--chunk", "1", "--overwrite")
+    assert again.code == 0, again.err
+    assert "fetching" not in again.err
+
+
+def test_unknown_voices_are_named_before_any_work(
+    hub: Hub, sepcli: CommandLine, mixture: Path
+) -> None:
+    done = sepcli("separate", mixture, "--voices", "ecappa")
+    assert done.code == 1
+    assert done.err.splitlines()[-2:] == [
+        "error: unknown voices: ecappa",
+        "hint: did you mean ecapa?",
+    ]

@@ -28,13 +28,13 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     if "hyperparams.yaml" not in files:
         return Description()
     content = read_yaml(files["hyperparams.yaml"])
-    encoder = _new(content, "Encoder")
+    encoder = arguments_of(content, "Encoder")
     sample_rate = _resolved(content, content.get("sample_rate"))
     for class_name, reader in (
         ("Dual_Path_Model", _sepformer),
         ("ResourceEfficientSeparator", _resepformer),
     ):
-        masknet = _new(content, class_name)
+        masknet = arguments_of(content, class_name)
         if masknet:
             architecture, config = reader(content, encoder, masknet)
             config = {key: value for key, value in config.items() if _is_plain(value)}
@@ -63,8 +63,13 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     return state
 
 
-def _new(content: Mapping[str, Any], class_name: str) -> dict[str, Any]:
-    """Return the arguments of the first top-level `!new:...class_name`, empty if there is none."""
+def arguments_of(content: Mapping[str, Any], class_name: str) -> dict[str, Any]:
+    """Return the arguments of the first top-level `!new:...class_name`, empty if there is none.
+
+    Args:
+        content: Of hyperparams.yaml, read as data.
+        class_name: Of the module, without its package.
+    """
     for value in content.values():
         if isinstance(value, Tagged) and value.tag.rpartition(".")[2] == class_name:
             return _arguments(content, value)

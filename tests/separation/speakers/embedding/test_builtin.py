@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from sepcli.separation.speakers import embedding
+from sepcli.separation.speakers.embedding import builtin
 
 SECOND = 8_000
 
@@ -22,7 +22,7 @@ def vowels(pitch, formants, seconds=3.0, sample_rate=8_000, seed=0):
 
 @pytest.fixture(scope="module")
 def embed():
-    return embedding.load_embed()
+    return builtin.load_embed()
 
 
 def test_embeddings_have_length_one_and_one_size(embed):
@@ -62,8 +62,8 @@ def test_unlike_voices_are_further_apart_than_pieces_of_one(embed):
 
 def test_mel_power_of_a_tone_is_its_power_in_its_band():
     tone = np.sin(2 * np.pi * 1000 * np.arange(8_000) / 8_000).astype(np.float32)
-    power = embedding.mel_power(tone, 8_000)
-    assert power.shape == ((8_000 - 256) // 80 + 1, embedding.NUM_MELS)
+    power = builtin.mel_power(tone, 8_000)
+    assert power.shape == ((8_000 - 256) // 80 + 1, builtin.NUM_MELS)
     loudest = power[10].argmax()
     # Half the amplitude is in positive frequencies; the window gives bins beside it half of that.
     assert 0.2 <= power[10, loudest] <= 0.25 * 1.5
@@ -71,13 +71,13 @@ def test_mel_power_of_a_tone_is_its_power_in_its_band():
 
 
 def test_log_mel_takes_level_and_channel_out():
-    power = np.random.default_rng(0).random((50, embedding.NUM_MELS), np.float32) + 1.0
-    channel = np.linspace(0.5, 2.0, embedding.NUM_MELS, dtype=np.float32)
+    power = np.random.default_rng(0).random((50, builtin.NUM_MELS), np.float32) + 1.0
+    channel = np.linspace(0.5, 2.0, builtin.NUM_MELS, dtype=np.float32)
     np.testing.assert_allclose(
-        embedding.log_mel(power), embedding.log_mel(power * channel), atol=1e-3
+        builtin.log_mel(power), builtin.log_mel(power * channel), atol=1e-3
     )  # the floor, 40 dB down, is all that differs
-    np.testing.assert_allclose(embedding.log_mel(power).mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(builtin.log_mel(power).mean(axis=0), 0.0, atol=1e-5)
 
 
 def test_weights_fit_into_the_package():
-    assert embedding.WEIGHTS_FILE.stat().st_size <= 1_000_000
+    assert builtin.WEIGHTS_FILE.stat().st_size <= 1_000_000

@@ -1,4 +1,4 @@
-"""Voice embeddings: a small network of ours that tells whether two stretches are one person.
+"""The built-in voice embedding: a small network of ours that tells whether two are one person.
 
 It listens below 4 kHz only, so that recordings at 8 kHz and at 16 kHz give the same embedding. Its
 weights are in the package; `benchmarks/train_voices.py` made them and measures how well it tells
@@ -8,17 +8,18 @@ Time-delay layers as in https://doi.org/10.1109/ICASSP.2018.8461375 and attentiv
 as in https://arxiv.org/abs/1803.10963 (equations 3 to 6), much narrower than either.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
-Embed = Callable[[Array, int], Array]
+from sepcli.separation.speakers.evidence import Embed
 
-WEIGHTS_FILE = Path(__file__).parents[2] / "models" / "data" / "voices" / "voices.safetensors"
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+WEIGHTS_FILE = Path(__file__).parents[3] / "models" / "data" / "voices" / "voices.safetensors"
 
 NUM_MELS = 40
 LOWEST_HZ, HIGHEST_HZ = 80.0, 3800.0  # 8 kHz recordings end at 4 kHz, resampled ones a bit below

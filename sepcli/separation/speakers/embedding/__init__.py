@@ -1,0 +1,9 @@
+"""Voice embeddings: what a stretch of speech tells about who speaks, as a vector of length one.
+
+`builtin` is a small network of ours inside the package; `ecapa` is a published one, far larger and
+better, whose weights come from the hub; `voices` finds either by the name that `--voices` takes.
+"""
+
+from sepcli.separation.speakers.embedding.voices import BUILTIN, VOICES, load_embed
+
+__all__ = ["BUILTIN", "VOICES", "load_embed"]
