@@ -1,0 +1,94 @@
+"""Models of ESPnet's enhancement recipes (TF-Locoformer): config.yaml and a bare state dict.
+
+`config.yaml` is the whole training configuration; of interest are `encoder_conf`, `separator` and
+`separator_conf`. Other files of the training folder may lie beside them, at any depth.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sepcli.errors import WeightsError
+from sepcli.models.checkpoints import Description, State, read_state, read_yaml
+
+CONFIG_FILES = ("config.yaml",)
+FILES = ("config.yaml", "valid.loss.ave_5best.pth")
+
+# Arguments of the published separator → ours.
+_TFLOCOFORMER = {
+    "num_spk": "num_speakers",
+    "n_layers": "blocks",
+    "emb_dim": "channels",
+    "ffn_hidden_dim": "hidden",
+    "conv1d_kernel": "kernel_size",
+    "n_heads": "heads",
+    "attention_dim": "attention_channels",
+    "num_groups": "groups",
+    "norm_type": "norm",
+    "tf_order": "first",
+}
+_VALUES = {
+    "norm_type": {"rmsgroupnorm": "rms-group", "layernorm": "layer"},
+    "tf_order": {"ft": "frequency", "tf": "time"},
+}
+# What is built here has these values; a configuration that says another is of another network.
+_BUILT = {"conv1d_shift": 1, "ffn_type": ["swiglu_conv1d", "swiglu_conv1d"], "eps": 1e-5}
+
+
+def describe(files: Mapping[str, Path]) -> Description | None:
+    """Return what config.yaml says; None where it describes no network known here.
+
+    Raises:
+        WeightsError: The file is damaged, or asks for a variant that is not built here.
+    """
+    found = next((path for name, path in files.items() if _is_config(name)), None)
+    if found is None:
+        return Description()
+    content = read_yaml(found)
+    if content.get("separator") != "tflocoformer":
+        return None
+    transform, sizes = _table(content, "encoder_conf"), _table(content, "separator_conf")
+    for key, value in _BUILT.items():
+        if sizes.get(key, value) != value:
+            raise WeightsError(
+                f"config.yaml asks for a variant that is not built here: "
+                f"{key} = {str(sizes[key])[:40]}, not {value}"
+            )
+    config = {
+        ours: _VALUES.get(key, {}).get(sizes[key], sizes[key])
+        if isinstance(sizes[key], str)
+        else sizes[key]
+        for key, ours in _TFLOCOFORMER.items()
+        if key in sizes
+    }
+    for key, ours in {"n_fft": "window", "hop_length": "stride"}.items():
+        if key in transform:
+            config[ours] = transform[key]
+    speakers, sample_rate = config.get("num_speakers"), content.get("sample_rate")
+    return Description(
+        architecture="tflocoformer",
+        config=config,
+        speakers=speakers if isinstance(speakers, int) else 0,
+        sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
+    )
+
+
+def read(files: Mapping[str, Path], architecture: str) -> State:
+    """Return the state dict, whose keys are the network's own.
+
+    Raises:
+        WeightsError: The file is damaged or unsafe.
+    """
+    weights = [path for name, path in files.items() if not _is_config(name)]
+    if len(weights) != 1:
+        raise WeightsError(f"not one file of weights but {len(weights)}")
+    return read_state(weights[0])
+
+
+def _is_config(name: str) -> bool:
+    return PurePosixPath(name).name in CONFIG_FILES
+
+
+def _table(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = content.get(key)
+    return value if isinstance(value, Mapping) else {}

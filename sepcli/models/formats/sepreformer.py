@@ -1,0 +1,81 @@
+"""Training checkpoints of SepReformer: configs.yaml, and weights beside the optimiser's state.
+
+The file is a dict whose `model_state_dict` is the state dict; the rest is dropped. `configs.yaml`
+holds the constructor's arguments under `config.model`. Both lie deep in the authors' code.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sepcli.errors import WeightsError
+from sepcli.models.checkpoints import Description, State, as_state, read_torch, read_yaml
+
+CONFIG_FILES = ("configs.yaml",)
+FILES = ("configs.yaml", "epoch.0180.pth")
+
+# Place of an argument under `config.model` → ours.
+_ARGUMENTS = {
+    "num_spks": "num_speakers",
+    "module_audio_enc.out_channels": "filters",
+    "module_audio_enc.kernel_size": "kernel_size",
+    "module_audio_enc.stride": "stride",
+    "module_feature_projector.out_channels": "channels",
+    "module_separator.num_stages": "stages",
+    "module_separator.enc_stage.global_blocks.num_mha_heads": "heads",
+    "module_separator.relative_positional_encoding.maxlen": "farthest",
+    "module_separator.enc_stage.local_blocks.kernel_size": "local_kernel",
+    "module_separator.enc_stage.down_conv_layer.samp_kernel_size": "down_kernel",
+}
+
+
+def describe(files: Mapping[str, Path]) -> Description | None:
+    """Return what configs.yaml says; None where it describes no network known here.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    found = next((path for name, path in files.items() if _is_config(name)), None)
+    if found is None:
+        return Description()
+    content = read_yaml(found)
+    if _at(content, "config.model.module_separator.spk_split_stage") is None:
+        return None
+    said = {ours: _at(content, f"config.model.{key}") for key, ours in _ARGUMENTS.items()}
+    config = {ours: value for ours, value in said.items() if value is not None}
+    speakers = config.get("num_speakers")
+    sample_rate = _at(content, "config.dataset.sampling_rate")
+    return Description(
+        architecture="sepreformer",
+        config=config,
+        speakers=speakers if isinstance(speakers, int) else 0,
+        sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
+    )
+
+
+def read(files: Mapping[str, Path], architecture: str) -> State:
+    """Return the state dict, whose keys are the network's own.
+
+    Raises:
+        WeightsError: The file is damaged or unsafe, or holds no weights.
+    """
+    weights = [path for name, path in files.items() if not _is_config(name)]
+    if len(weights) != 1:
+        raise WeightsError(f"not one file of weights but {len(weights)}")
+    content = read_torch(weights[0])
+    if not isinstance(content, Mapping) or "model_state_dict" not in content:
+        raise WeightsError(f"no model_state_dict in {weights[0].name}")
+    return as_state(content["model_state_dict"], weights[0])
+
+
+def _is_config(name: str) -> bool:
+    return PurePosixPath(name).name in CONFIG_FILES
+
+
+def _at(content: Any, place: str) -> Any:
+    """Return what lies at `key.key.key`, None where nothing does."""
+    for key in place.split("."):
+        if not isinstance(content, Mapping):
+            return None
+        content = content.get(key)
+    return content
