@@ -251,6 +251,28 @@ ROWS = (
         code="tiger-speech",
         why=OTHER_COUNTER,
     ),
+    Row(
+        title="TF-Locoformer, medium",
+        entry="tflocoformer-wsj02mix",
+        paper_parameters=15.0,
+        source="arXiv 2408.03440",
+        code="tflocoformer-wsj0-2mix",
+    ),
+    Row(
+        title="TF-Locoformer, small",
+        entry="tflocoformer-whamr-small",
+        paper_parameters=5.0,
+        source="arXiv 2408.03440",
+        code="tflocoformer-whamr-small",
+    ),
+    Row(
+        title="SepReformer, base",
+        entry="sepreformer-base-wsj02mix",
+        paper_parameters=14.2,
+        paper_macs=39.8 / 2,
+        source="arXiv 2406.05983, 39.8 G for 16,000 samples",
+        code="sepreformer-base-wsj0",
+    ),
 )
 
 

@@ -25,7 +25,7 @@ def table(header: str, rows: Iterable[str]) -> str:
 
 
 def published(entries: Iterable[ModelEntry]) -> Iterator[str]:
-    """Yield one row per model on the hub."""
+    """Yield one row per published model."""
     for entry in entries:
         scores = "; ".join(f"{value:g} dB ({name})" for name, value in entry.scores.items())
         yield (

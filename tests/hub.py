@@ -29,6 +29,7 @@ class Hub:
         any_revision: Whether every revision exists; else only `main` and `COMMIT` do.
         delay_seconds: Pause in the middle of each file.
         requests: Method, path and Range header of all requests so far.
+        authorizations: Their Authorization headers.
     """
 
     repos: dict[str, Path] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Hub:
     any_revision: bool = True
     delay_seconds: float = 0.0
     requests: list[tuple[str, str, str]] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
     url: str = ""
 
     def count(self, method: str, name: str = "") -> int:
@@ -65,6 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         path = unquote(self.path.split("?")[0])
         self.hub.requests.append((self.command, path, self.headers.get("Range", "")))
+        self.hub.authorizations.append(self.headers.get("Authorization", ""))
         parts = path.strip("/").split("/")
         if len(parts) < 5 or parts[2] != "resolve":
             return self._refuse(404, "")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from sepcli.cli import console
+from sepcli.models import web
 from sepcli.models.cache import cached_files
 from sepcli.models.registry import (
     DEFAULT_MODEL,
@@ -60,6 +61,7 @@ def record(entry: ModelEntry) -> dict[str, Any]:
         "experimental": is_experimental(entry),
         "repo": entry.repo,
         "revision": entry.revision if entry.repo else "",
+        "address": entry.address,
         "fallback": entry.fallback,
         "folder": str(entry.folder or ""),
         "format": entry.format,
@@ -149,6 +151,8 @@ def _tell_one(model: str, *, as_json: bool) -> None:
 def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the label and text of each line about a model; nothing is said where all is blank."""
     source = f"{HUB_PREFIX}{entry.repo} at {entry.revision}" if entry.repo else str(entry.folder)
+    if entry.address:
+        source = web.address(entry, entry.files[0])
     scores = [f"{name} {value:g} dB" for name, value in entry.scores.items()]
     config = [f"{key} = {value}" for key, value in known["config"].items()]
     lines = [

@@ -30,7 +30,8 @@ def load_separator(
     if is_experimental(entry):
         console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
     if not is_here(entry):
-        console.note(f"fetching weights from the hub: {entry.name}")
+        where = "the web" if entry.address else "the hub"
+        console.note(f"fetching weights from {where}: {entry.name}")
     voices = VOICES.get(options.voices)
     if voices is not None and cached_files(voices) is None:
         console.note(f"fetching voices from the hub: {voices.name}")

@@ -86,14 +86,15 @@ def is_offline() -> bool:
 
 def local_path(entry: Source, name: str) -> Path | None:
     """Return where one file of the entry lies, None where it is not at hand."""
+    path = place(entry, name) if entry.folder or _commit(entry) else None
+    return path if path is not None and path.is_file() else None
+
+
+def place(entry: Source, name: str) -> Path:
+    """Return where one file of the entry lies once it is at hand."""
     if entry.folder is not None:
-        path = entry.folder / name
-    else:
-        commit = _commit(entry)
-        if not commit:
-            return None
-        path = _repo_cache(entry) / "snapshots" / commit / name
-    return path if path.is_file() else None
+        return entry.folder / name
+    return _repo_cache(entry) / "snapshots" / _commit(entry) / name
 
 
 def known_absent(entry: Source, name: str) -> bool:
@@ -110,7 +111,7 @@ def _repo_cache(entry: Source) -> Path:
 
 def _commit(entry: Source) -> str:
     """Return the cached commit of the entry's revision, empty where none is."""
-    if _COMMIT.fullmatch(entry.revision):
+    if entry.address or _COMMIT.fullmatch(entry.revision):
         return entry.revision
     try:
         return (_repo_cache(entry) / "refs" / entry.revision).read_text().strip()

@@ -23,6 +23,8 @@ class Source:
             A, or B where there is no A; a trailing `?` marks a file that may be absent.
         repo: Repository on the Hugging Face hub; empty for folders and built-in weights.
         revision: Branch, tag or 40-hex commit of `repo`.
+        address: Where a file is on the web, with {repo}, {revision} and {file} to fill in; empty
+            for the hub. `repo` and `revision` then only name the files in the cache.
         folder: Folder that holds the weight files; None for hub repositories.
         download_bytes: Sum of the sizes of `files`.
         sha256: Hex digest by file, where known.
@@ -32,6 +34,7 @@ class Source:
     files: tuple[str, ...]
     repo: str = ""
     revision: str = "main"
+    address: str = ""
     folder: Path | None = None
     download_bytes: int = 0
     sha256: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
@@ -92,6 +95,7 @@ _KEYS: Mapping[str, type] = MappingProxyType(
         "config": dict,
         "repo": str,
         "revision": str,
+        "address": str,
         "fallback": str,
         "chunk_seconds": float,
         "overlap_seconds": float,
@@ -189,10 +193,35 @@ def _check_values(body: Mapping[str, Any], where: str) -> None:
         )
     if "repo" in body:
         check_repo(body["repo"])
+    if "address" in body:
+        _check_address(body, where)
     for key, accepted in (("scores", (int, float)), ("sha256", str)):
         for name, value in body.get(key, {}).items():
             if not isinstance(value, accepted):
                 raise ModelError(f"wrong value {where}: {key}.{name} is {value!r}")
+
+
+def _check_address(body: Mapping[str, Any], where: str) -> None:
+    """Refuse an address that names no file, and files that only their server vouches for."""
+    address = body["address"]
+    if "repo" not in body:
+        raise ModelError(f"missing key {where}: repo", "name the files in the cache: ORG/NAME")
+    try:
+        filled = address.format(repo="a/b", revision="main", file="w.pth")
+    except (KeyError, IndexError, ValueError):
+        filled = ""
+    if not filled.startswith(("https://", "http://")) or "w.pth" not in filled:
+        raise ModelError(
+            f"wrong value {where}: address is {address!r}",
+            "write it as https://HOST/{repo}/{revision}/{file}",
+        )
+    if not re.fullmatch(r"\w[\w.-]*", body.get("revision", "main")):
+        raise ModelError(f"wrong value {where}: revision is {body['revision']!r}")
+    unknown = [file for file in body["files"] if file not in body.get("sha256", {})]
+    if unknown:
+        raise ModelError(
+            f"missing sha256 {where}: {unknown[0]}", "files at an address need their digests"
+        )
 
 
 def check_file_name(file: object, where: str) -> None:

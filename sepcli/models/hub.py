@@ -1,4 +1,4 @@
-"""Files of a model, fetched from the Hugging Face hub and verified; no torch import.
+"""Files of a model, fetched from the Hugging Face hub or the web, and verified; no torch import.
 
 Fetching goes through the real hub client with its cache, tokens and environment variables
 (HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE); this module adds what the client leaves to its callers:
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
+from sepcli.models import web
 from sepcli.models.cache import (
     alternatives,
     cached_files,
@@ -179,9 +180,10 @@ def _fetch_again(entry: Source, name: str, path: Path, on_progress: OnProgress |
     path = _download(entry, name, on_progress, anew=True)
     problem = damage(entry, name, path)
     if problem:
+        trust = "; to trust what the hub holds now, add `--revision main`"
         raise WeightsError(
             f"{name} of {entry.repo} is not the file that is known: {problem}",
-            "try again later; to trust what the hub holds now, add `--revision main`",
+            "try again later" + ("" if entry.address else trust),
         )
     return path
 
@@ -201,6 +203,8 @@ def _download(
             damaged.unlink()
     for wait in (*RETRY_WAITS_SECONDS, None):
         try:
+            if entry.address:
+                return web.download(entry, name, _bar_class(name, on_progress), anew=anew)
             path = huggingface_hub.hf_hub_download(
                 entry.repo,
                 name,

@@ -1,6 +1,7 @@
 """What went wrong with the hub, as the error a user is shown: one line and what to do about it."""
 
 from sepcli.errors import WeightsError
+from sepcli.models import web
 from sepcli.models.cache import is_offline
 from sepcli.models.entry import Source
 
@@ -21,6 +22,8 @@ def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
     cause: BaseException = failure
     if isinstance(failure, errors.LocalEntryNotFoundError) and failure.__cause__ is not None:
         cause = failure.__cause__  # why the hub could not be asked
+    if entry.address and isinstance(cause, errors.HfHubHTTPError):
+        return _explained_address(web.address(entry, name), cause.response.status_code)
     if isinstance(cause, errors.GatedRepoError):
         return WeightsError(
             f"repository is gated: {repo}",
@@ -59,6 +62,17 @@ def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
     return WeightsError(
         f"cannot download {name} of {repo}: {type(cause).__name__}",
         "check the network and HF_ENDPOINT, then run the same command again",
+    )
+
+
+def _explained_address(address: str, status: int) -> WeightsError:
+    if status in (404, 410):
+        return MissingFileError(
+            f"no file at the address any more: {address}",
+            "look for it on the authors' pages, and write its address into your models.toml",
+        )
+    return WeightsError(
+        f"server does not give {address}: HTTP {status}", "run the same command again later"
     )
 
 

@@ -62,15 +62,16 @@ def resolve_model(
     if model.startswith(HUB_PREFIX):
         repo = check_repo(model.removeprefix(HUB_PREFIX))
         known = [entry for entry in load_entries().values() if entry.repo == repo]
-        if known:
+        if known and not known[-1].address:
             return _at_revision(dataclasses.replace(known[-1], name=model), revision)
         return _entry_of_repository(repo, revision or "main", on_progress)
     if model not in load_entries() and (Path(model).is_dir() or "/" in model or model == "."):
         entry = entry_from_folder(Path(model))
     else:
         entry = find_entry(model)
-    if revision and entry.folder is not None:
-        raise UsageError(f"a model folder has no revision: {revision}", "leave out --revision")
+    if revision and (entry.folder is not None or entry.address):
+        kind = "an address" if entry.address else "a model folder"
+        raise UsageError(f"{kind} has no revision: {revision}", "leave out --revision")
     return _at_revision(entry, revision)
 
 

@@ -139,3 +139,34 @@ def test_suggests_what_is_close() -> None:
     assert did_you_mean("a", ["a12345", "a12346", "a12347", "a12348"]).count(" or ") == 2
     assert did_you_mean("zzz", ["spgm"], "see the list") == "see the list"
     assert did_you_mean("zzz", ["spgm", "tiger"]) == "known are: spgm, tiger"
+
+
+AT_ADDRESS = BODY | {
+    "files": ["w.pth"],
+    "address": "https://host.example/{repo}/{revision}/{file}",
+    "sha256": {"w.pth": 64 * "0"},
+}
+
+
+def test_files_may_have_an_address() -> None:
+    assert make_entry("x", AT_ADDRESS, source="t").address == AT_ADDRESS["address"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"address": "https://host.example/w.zip"}, WRONG + "address is"),
+        ({"address": "ftp://host.example/{file}"}, WRONG + "address is"),
+        ({"address": "https://host.example/{file}/{name}"}, WRONG + "address is"),
+        ({"address": "https://host.example/{file}{"}, WRONG + "address is"),
+        ({"revision": "../main"}, WRONG + r"revision is '../main'"),
+        ({"sha256": {}}, "missing sha256 in model entry x of models.toml: w.pth"),
+        ({"files": ["w.pth", "c.yaml"]}, "missing sha256 in model entry x of models.toml: c.yaml"),
+        ({"repo": None}, "missing key in model entry x of models.toml: repo"),
+    ],
+)
+def test_an_address_must_name_known_files(change: dict[str, Any], message: str) -> None:
+    body = {key: value for key, value in (AT_ADDRESS | change).items() if value is not None}
+    with pytest.raises(ModelError) as caught:
+        make_entry("x", body, source="models.toml")
+    assert caught.value.message.startswith(message)

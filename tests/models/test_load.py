@@ -297,3 +297,9 @@ def test_a_revision_takes_the_place_of_the_entrys() -> None:
     entry = resolve_model("sepformer-wsj02mix", revision="main")
     assert (entry.revision, dict(entry.sha256)) == ("main", {})
     assert resolve_model("sepformer-wsj02mix") == find_entry("sepformer-wsj02mix")
+
+
+def test_a_repository_of_the_same_layout_loads_by_its_entrys_name(hub: Hub) -> None:
+    miniature = "speechbrain--resepformer-wsj02mix"
+    hub.serve("Jahmori-R/resepformer-librimix2spk", miniature)
+    _assert_right(load_model(resolve_model("resepformer-libri2mix")), miniature)
