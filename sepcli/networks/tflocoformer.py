@@ -2,7 +2,7 @@
 
 Follows "TF-Locoformer: Transformer with Local Modeling by Convolution for Speech Separation and
 Enhancement" (Saijo, Wichern, Germain, Pan, Le Roux, IWAENC 2024,
-https://arxiv.org/abs/2408.03440), figure 1 and section 2, and the checkpoints published with it:
+https://arxiv.org/abs/2408.03440), figure 1, and the checkpoints published with it:
 a path adds its feed-forward layers whole, where the paper adds half of each. The network gives the
 speakers' spectra themselves, not masks.
 
@@ -199,7 +199,7 @@ class Path(nn.Module):
 
 
 class ConvFeedForward(nn.Module):
-    """Conv-SwiGLU (section 2.3): a gated convolution, and a transposed one that leads back."""
+    """Conv-SwiGLU: a gated convolution, and a transposed one that leads back."""
 
     def __init__(self, dim: int, hidden: int, kernel_size: int) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ def norm(config: Config) -> nn.Module:
 
 
 class RmsGroupNorm(nn.Module):
-    """Each group of channels divided by its root mean square (section 2.4)."""
+    """Each group of channels divided by its root mean square (RMSGroupNorm)."""
 
     def __init__(self, dim: int, groups: int) -> None:
         super().__init__()

@@ -204,7 +204,7 @@ class Res2(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """Squeeze and excitation (equations 2 and 3): a gain of each channel, from all frames."""
+    """Squeeze and excitation (equations 5 and 6): a gain of each channel, from all frames."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ class AttentivePooling(nn.Module):
         self.conv = Convolution(hidden, channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Statistics `[batch, 2 * channels, 1]` (equations 1 and 4 to 6)."""
+        """Statistics `[batch, 2 * channels, 1]` (equations 1 to 4)."""
         even = torch.full_like(features[:, :1], 1.0 / features.shape[-1])
         context = torch.cat([part.expand_as(features) for part in statistics(features, even)], 1)
         scores = self.conv(self.tdnn(torch.cat([features, context], 1)).tanh())
