@@ -72,7 +72,7 @@ def _train(
 
     def show(row: "Measurement") -> None:
         console.note(
-            f"step {row.step}: {row.hours:.2f} h, training SI-SDR {row.train_si_sdr_db:.2f} dB, "
+            f"step {row.step}: {row.hours:.2f} h, training SNR {row.train_snr_db:.2f} dB, "
             f"dev SI-SDRi {row.dev_si_sdri_db:.2f} dB"
         )
 

@@ -22,7 +22,7 @@ class Progress:
     Attributes:
         step: Steps done.
         skipped_steps: Steps left out because their gradient was not finite.
-        train_sum: Sum of the training SI-SDR since the last measurement [dB].
+        train_sum: Sum of the training SNR since the last measurement [dB].
         train_count: Steps in that sum.
         measurements: All so far.
         best: The best of them.

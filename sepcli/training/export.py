@@ -31,14 +31,14 @@ class Measurement:
     Attributes:
         step: Steps done.
         hours: Length of all training mixtures seen [h].
-        train_si_sdr_db: Mean over the training mixtures since the last measurement [dB].
+        train_snr_db: Mean over the training mixtures since the last measurement [dB].
         dev_si_sdri_db: Mean improvement on the development mixtures, averaged weights [dB].
         rate: Learning rate.
     """
 
     step: int
     hours: float
-    train_si_sdr_db: float
+    train_snr_db: float
     dev_si_sdri_db: float
     rate: float
 
@@ -144,7 +144,7 @@ def plot_curve(measurements: list[Measurement], path: Path, title: str) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     hours = [row.hours for row in measurements]
-    axes.plot(hours, [row.train_si_sdr_db for row in measurements], label="training SI-SDR")
+    axes.plot(hours, [row.train_snr_db for row in measurements], label="training SNR")
     axes.plot(hours, [row.dev_si_sdri_db for row in measurements], label="development SI-SDRi")
     axes.set_xlabel("mixtures seen [h]")
     axes.set_ylabel("dB")

@@ -63,7 +63,7 @@ def launch(
 
     def measured(row: Measurement) -> None:
         if board is not None:
-            board.add_scalar("SI-SDR/train", row.train_si_sdr_db, row.step)
+            board.add_scalar("SNR/train", row.train_snr_db, row.step)
             board.add_scalar("SI-SDRi/dev", row.dev_si_sdri_db, row.step)
             board.add_scalar("rate", row.rate, row.step)
             board.flush()

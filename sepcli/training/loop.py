@@ -19,11 +19,11 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sepcli.evaluation.metrics import si_sdr
+from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr
 from sepcli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sepcli.training.export import Measurement
 from sepcli.training.loader import Loader
-from sepcli.training.loss import pit_si_sdr
+from sepcli.training.loss import pit_snr
 from sepcli.training.optimiser import make_optimisers, rate_factor, set_rate
 from sepcli.training.recipe import Recipe
 
@@ -130,10 +130,11 @@ class Trainer:
             mixtures, references = self.fabric.to_device(loader.next_batch())
             more = part < settings.accumulate - 1
             with self.fabric.no_backward_sync(cast(Any, module), enabled=more):
-                scores = pit_si_sdr(module(mixtures).float(), references)
-                loss = -scores.clamp(max=settings.clamp_db).mean() / settings.accumulate
+                estimates = module(mixtures).float()
+                scores = pit_snr(estimates, references, mixtures, threshold_db=settings.clamp_db)
+                loss = -scores.mean() / settings.accumulate
                 self.fabric.backward(loss)
-            reached += scores.detach().mean() / settings.accumulate
+            reached -= loss.detach()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         if bool(norm.isfinite()):
             for optimiser in optimisers:
@@ -182,8 +183,9 @@ class Trainer:
         total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)
         for mixture, references in self.dev[self.fabric.global_rank :: self.fabric.world_size]:
             here, truth = self.fabric.to_device((mixture, references))
-            reached = pit_si_sdr(self.network(here.unsqueeze(0)), truth.unsqueeze(0)).mean()
-            gained = reached - si_sdr(here.expand_as(truth), truth).mean()
+            estimate = self.network(here.unsqueeze(0))[0]
+            ordered = reorder(estimate, best_order(pairwise_si_sdr(estimate, truth)))
+            gained = (si_sdr(ordered, truth) - si_sdr(here.expand_as(truth), truth)).mean()
             if gained.isfinite():  # a silent reference has no score
                 total += torch.stack((gained, torch.ones_like(gained)))
         self.network.load_state_dict(kept)
@@ -193,7 +195,7 @@ class Trainer:
         return Measurement(
             step=progress.step,
             hours=seconds / 3600,
-            train_si_sdr_db=progress.train_sum / max(1, progress.train_count),
+            train_snr_db=progress.train_sum / max(1, progress.train_count),
             dev_si_sdri_db=float(total[0] / total[1]),
             rate=self.recipe.optimiser.rate
             * rate_factor(progress.step - 1, self.recipe.run.steps, self.recipe.optimiser),

@@ -61,6 +61,10 @@ class DataRecipe:
         noise_share: Share of mixtures with noise.
         noise_db: Lowest and highest level of the mixture over the noise [dB].
         room_share: Share of mixtures in a room; the references are then reverberant too.
+        partial_share: Share of mixtures whose speakers take turns and overlap only in part.
+        partial_overlap: Shortest and longest overlap of two turns, as part of the mixture.
+        alone_share: Share of mixtures in which one speaker talks and the others are silent.
+        effect_share: Share of mixtures with a telephone's band, clipping, hum, rumble or coding.
         weights: Part of a speaker's name (`corpus/`) → weight of all its speakers together;
             without it all speakers are equally likely.
         pools: Parts of speakers' names of which two are never mixed: the labels may hide one
@@ -80,6 +84,10 @@ class DataRecipe:
     noise_share: float = 0.0
     noise_db: tuple[float, float] = (0.0, 20.0)
     room_share: float = 0.0
+    partial_share: float = 0.0
+    partial_overlap: tuple[float, float] = (0.05, 0.6)
+    alone_share: float = 0.0
+    effect_share: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     pools: tuple[str, ...] = ()
     dev_mixtures: int = 60
@@ -99,7 +107,7 @@ class OptimiserRecipe:
         weight_decay: Decoupled weight decay of matrices.
         clip: Largest norm of the gradient.
         accumulate: Batches whose gradients make one step.
-        clamp_db: SI-SDR beyond which a mixture gives no gradient [dB].
+        clamp_db: SNR that the loss never goes beyond; near it gradients vanish [dB].
         averaging: Decay of the running average of the weights; 0 for none.
     """
 
@@ -234,6 +242,10 @@ def _check(recipe: Recipe) -> None:
         "data.dev_seconds": not 0.0 < data.dev_seconds[0] <= data.dev_seconds[1],
         "data.noise_share": not 0 <= data.noise_share <= 1,
         "data.room_share": not 0 <= data.room_share <= 1,
+        "data.effect_share": not 0 <= data.effect_share <= 1,
+        "data.alone_share": not 0 <= data.alone_share <= 1,
+        "data.partial_share": not 0 <= data.partial_share <= 1 - data.alone_share,
+        "data.partial_overlap": not 0 <= data.partial_overlap[0] <= data.partial_overlap[1] <= 1,
         "optimiser.rate": not 0 < optimiser.rate < 10,
         "optimiser.averaging": not 0 <= optimiser.averaging < 1,
         "optimiser.accumulate": optimiser.accumulate < 1,

@@ -1,8 +1,8 @@
 """Random mixtures of two or more speakers; each is a function of its random generator alone.
 
 Sources have equal power before their levels are drawn; utterances of one speaker are joined until
-they are long enough. Some mixtures get a room, whose reverberant sources are then the references,
-and some get noise.
+they are long enough. In some mixtures speakers overlap only in part, or one speaks alone. Some
+get a room, whose reverberant sources are then the references, some noise, some an effect.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.signal import fftconvolve
 
 from sepcli.training.dataset import Speech, Waveform, to_float
+from sepcli.training.effects import apply_effect
 from sepcli.training.recipe import DataRecipe
 
 Generator = np.random.Generator
@@ -25,6 +26,7 @@ LOUDEST_DB, QUIETEST_DB = -15.0, -30.0
 # Later reflections of a measured room last seconds, but hold almost no energy.
 ROOM_SECONDS = 0.6
 BEFORE_DIRECT_SOUND = 8  # samples; keeps the onset of the direct sound
+FADE_SECONDS = 0.01  # of a turn that begins or ends within an utterance
 FLOOR = 1e-10
 
 
@@ -87,13 +89,43 @@ def draw_mixture(
     if num_speakers == 2:  # the difference itself is uniform
         levels[1] = -levels[0]
     references = references * _gain(levels).astype(np.float32)[:, None]
+    references = take_turns(references, recipe, speech.sample_rate, rng)
     mixture = references.sum(0)
     if surroundings.noises and rng.random() < recipe.noise_share:
         noise = _draw_noise(surroundings.noises, num_samples, rng)
         below = _gain(-rng.uniform(*recipe.noise_db))
         mixture = mixture + noise / _rms(noise) * _rms(mixture) * below
+    if rng.random() < recipe.effect_share:
+        mixture, references = apply_effect(mixture, references, speech.sample_rate, rng)
     loudness = _gain(rng.uniform(QUIETEST_DB, LOUDEST_DB))
     return (mixture * loudness).astype(np.float32), (references * loudness).astype(np.float32)
+
+
+def take_turns(
+    references: Waveform, recipe: DataRecipe, sample_rate: int, rng: Generator
+) -> Waveform:
+    """Return references `[speakers, time]` of which some mixtures keep only parts.
+
+    In some all but one are silent; in some each speaks in turn, neighbours overlapping.
+    """
+    kind = rng.random()
+    count, num_samples = references.shape
+    if kind < recipe.alone_share:
+        return references * (np.arange(count) == rng.integers(count))[:, None]
+    if kind >= recipe.alone_share + recipe.partial_share:
+        return references
+    overlap = rng.uniform(*recipe.partial_overlap)
+    middles = np.sort(rng.uniform(overlap / 2, 1 - overlap / 2, count - 1))
+    starts = np.concatenate(([-1.0], middles - overlap / 2))  # parts of the mixture's length
+    stops = np.concatenate((middles + overlap / 2, [2.0]))
+    fade = FADE_SECONDS * sample_rate
+    samples = np.arange(num_samples)
+    turns = zip(rng.permutation(count), starts * num_samples, stops * num_samples, strict=True)
+    heard = np.empty_like(references)
+    for voice, start, stop in turns:
+        inside = np.minimum(samples - start, stop - samples) / fade
+        heard[voice] = references[voice] * np.clip(inside, 0, 1)
+    return heard
 
 
 def group_rooms(

@@ -15,6 +15,7 @@ from sepcli.training.simulate import (
     draw_mixture,
     group_rooms,
     speaker_weights,
+    take_turns,
 )
 
 from .conftest import RATE
@@ -132,3 +133,31 @@ def test_rooms_stay_aligned_and_references_reverberate(speech: Speech) -> None:
     echoed = dry[0] + 0.5 * np.concatenate([np.zeros(200), dry[0][:-200]])
     scale = (wet[0] @ echoed) / (echoed @ echoed)
     np.testing.assert_allclose(wet[0], scale * echoed, atol=1e-4)
+
+
+def turns(seed: int, **shares: float) -> Waveform:
+    """References of ones, so that what is left of them is what was kept."""
+    recipe = dataclasses.replace(PLAIN, partial_overlap=(0.2, 0.2), **shares)  # type: ignore[arg-type]
+    ones = np.ones((3, 4000), np.float32)
+    return take_turns(ones, recipe, RATE, np.random.default_rng(seed))
+
+
+def test_one_speaks_alone_as_often_as_asked_for() -> None:
+    kept = [turns(seed, alone_share=0.3).min(1) for seed in range(300)]
+    alone = [list(row).count(1) for row in kept]
+    assert set(alone) == {1, 3}
+    assert 0.2 < alone.count(1) / 300 < 0.4  # 0.3 with a standard error of 0.026
+    assert {int(row.argmax()) for row in kept if row.sum() == 1} == {0, 1, 2}
+
+
+def test_turns_overlap_as_long_as_asked_for() -> None:
+    for seed in range(20):
+        two = turns(seed, partial_share=1.0)[:2]
+        assert two.shape == (2, 4000)
+    recipe = dataclasses.replace(PLAIN, partial_share=1.0, partial_overlap=(0.2, 0.2))
+    for seed in range(20):
+        ones = np.ones((2, 4000), np.float32)
+        heard = take_turns(ones, recipe, RATE, np.random.default_rng(seed))
+        both = int((heard.min(0) > 0).sum())
+        assert abs(both - 800) <= 2  # rounding of both ends
+        assert (heard.max(0) == 1).mean() > 0.95  # somebody speaks, but for the fades
