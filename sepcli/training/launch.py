@@ -17,6 +17,7 @@ from sepcli.training.export import (
     write_model_folder,
 )
 from sepcli.training.loop import Outcome, Trainer, Watch, config_values
+from sepcli.training.precision import chosen_precision
 from sepcli.training.recipe import Recipe
 from sepcli.training.setup import batch_maker, dev_mixtures, make_network, read_material
 
@@ -97,10 +98,11 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
     """Processes started, precision set."""
     launched_outside = "LT_CLI_USED" in os.environ
     try:
+        device = Fabric(accelerator=accelerator, devices=1).device
         fabric = Fabric(
             accelerator=accelerator,
             devices="auto" if launched_outside else 1,
-            precision=recipe.run.precision,
+            precision=chosen_precision(recipe.run.precision, device),
         )
     except (ValueError, RuntimeError) as problem:
         raise DeviceError(f"no such device: {accelerator}", "use --device auto") from problem

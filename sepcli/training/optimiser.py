@@ -1,12 +1,11 @@
 """Optimisers and the learning rate over the steps of a recipe."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 from torch import nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
+from sepcli.training.muon import Muon
 from sepcli.training.recipe import OptimiserRecipe
 
 # AdamW's second moment forgets faster than usual: runs here are short.
@@ -19,9 +18,7 @@ INNER_DEPTH = 3  # modules around a weight that is inside a block
 def make_optimisers(network: nn.Module, recipe: OptimiserRecipe) -> list[Optimizer]:
     """Return the optimisers that together move every trainable parameter once.
 
-    Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/) takes the matrices
-    inside the network's blocks, scaled to AdamW's step size (Liu et al., 2025,
-    https://arxiv.org/abs/2502.16982, section 2.2), so that both share one rate.
+    Muon takes the matrices inside the network's blocks, where the recipe asks for it.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     inner = [p for name, p in named if _is_inner_matrix(name, p) and recipe.method == "muon"]
@@ -34,45 +31,11 @@ def make_optimisers(network: nn.Module, recipe: OptimiserRecipe) -> list[Optimiz
     rate = min(recipe.rate, HIGHEST_RATE_BESIDE_MUON) if inner else recipe.rate
     optimisers: list[Optimizer] = [AdamW(groups, lr=rate, betas=BETAS)]
     if inner:
-        muon = MatrixMuon(
-            inner,
-            lr=recipe.rate,
-            weight_decay=recipe.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        optimisers.append(muon)
+        optimisers.append(Muon(inner, lr=recipe.rate, weight_decay=recipe.weight_decay))
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["highest_rate"] = group["lr"]
     return optimisers
-
-
-class MatrixMuon(Muon):
-    """Muon that takes pointwise convolutions, `[out, in, 1]`, for the matrices that they are.
-
-    Args:
-        parameters: Matrices, or weights with axes of length one after the second.
-        settings: Those of `torch.optim.Muon`.
-    """
-
-    def __init__(self, parameters: Sequence[nn.Parameter], **settings: Any) -> None:
-        matrices = [p if p.ndim == 2 else nn.Parameter(p.detach().flatten(1)) for p in parameters]
-        pairs = zip(parameters, matrices, strict=True)
-        self._flattened = [(p, matrix) for p, matrix in pairs if p is not matrix]
-        super().__init__(matrices, **settings)
-
-    def step(self, closure: Any = None) -> Any:
-        """Update the weights by their gradients."""
-        for parameter, matrix in self._flattened:
-            matrix.data = parameter.data.flatten(1)  # a view: moving it moves the parameter
-            matrix.grad = None if parameter.grad is None else parameter.grad.flatten(1)
-        return super().step(closure)  # type: ignore[no-untyped-call]
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-        super().zero_grad(set_to_none)
-        for parameter, _ in self._flattened:
-            parameter.grad = None
 
 
 def rate_factor(step: int, steps: int, recipe: OptimiserRecipe) -> float:

@@ -130,7 +130,8 @@ class RunRecipe:
         steps: Steps in all.
         batch_size: Mixtures a batch and process.
         seed: Of weights and data.
-        precision: `"32-true"` or `"bf16-mixed"`, as Lightning names them.
+        precision: `"32-true"` or `"bf16-mixed"`, as Lightning names them; `"auto"` for the one
+            that is fast on the machine.
         dev_every: Steps between two measurements on the development mixtures.
         save_every: Steps between two checkpoints.
         patience: Measurements without a gain after which training stops; 0 for never.
@@ -140,7 +141,7 @@ class RunRecipe:
     steps: int = 100_000
     batch_size: int = 4
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     dev_every: int = 1000
     save_every: int = 250
     patience: int = 0

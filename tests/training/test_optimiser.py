@@ -38,26 +38,6 @@ def test_muon_takes_the_matrices_of_blocks_only() -> None:
     }
 
 
-def test_muon_takes_pointwise_convolutions_for_matrices() -> None:
-    torch.manual_seed(0)
-    first, second = nn.Conv1d(6, 4, 1, bias=False), nn.Linear(6, 4, bias=False)
-    second.weight.data.copy_(first.weight.data.flatten(1))
-    recipe = OptimiserRecipe(method="muon", rate=0.1)
-    inputs = torch.randn(3, 6, 5)
-    for _ in range(2):  # new optimisers go on from the weights as they are
-        for layer, given in ((first, inputs), (second, inputs.mT)):
-            optimisers = make_optimisers(nested(layer), recipe)
-            assert len(optimisers) == 2
-            for _ in range(3):
-                for optimiser in optimisers:
-                    optimiser.zero_grad()
-                assert layer.weight.grad is None
-                layer(given).square().sum().backward()
-                for optimiser in optimisers:
-                    optimiser.step()
-    torch.testing.assert_close(first.weight.flatten(1), second.weight)
-
-
 @pytest.mark.parametrize("layer", [nn.Conv1d(4, 4, 1, groups=4), nn.Conv1d(4, 4, 3), nn.PReLU(4)])
 def test_muon_leaves_what_is_no_matrix(layer: nn.Module) -> None:
     assert len(make_optimisers(nested(layer), OptimiserRecipe(method="muon"))) == 1
