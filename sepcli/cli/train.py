@@ -93,8 +93,9 @@ def _train(
 def _report(outcome: "Outcome", folder: Path, settings: "Recipe") -> None:
     """Say how the run went; the model folder is the result."""
     console.note(
-        f"{outcome.audio_rate:.1f} s of mixtures a second; "
-        f"the loader kept the network waiting {100 * outcome.idle_share:.1f} % of the time"
+        f"{outcome.audio_rate:.1f} s of mixtures a second; the optimiser took "
+        f"{100 * outcome.optimiser_share:.1f} % of the time, waiting for mixtures "
+        f"{100 * outcome.idle_share:.1f} %"
     )
     if outcome.skipped_steps:
         console.warn(f"left out {outcome.skipped_steps} steps without a finite gradient")

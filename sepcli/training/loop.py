@@ -43,6 +43,7 @@ class Outcome:
         best: The one that chose the weights; None where nothing was measured.
         audio_rate: Seconds of mixtures trained on per second.
         idle_share: Part of the time that the network waited for batches.
+        optimiser_share: Part of the time that the optimisers took.
         skipped_steps: Steps left out because their gradient was not finite.
     """
 
@@ -52,6 +53,7 @@ class Outcome:
     best: Measurement | None
     audio_rate: float
     idle_share: float
+    optimiser_share: float
     skipped_steps: int
 
 
@@ -77,6 +79,7 @@ class Trainer:
         dev: Development mixtures `[time]` with references `[speakers, time]`.
         folder: Where the checkpoint is.
         watch: Told what happens.
+        optimiser_seconds: Time spent in the optimisers so far.
     """
 
     fabric: Fabric
@@ -86,6 +89,7 @@ class Trainer:
     dev: Sequence[Batch]
     folder: Path
     watch: Watch = field(default_factory=Watch)
+    optimiser_seconds: float = field(default=0.0, init=False)
 
     def run(self, *, time_limit_seconds: float = math.inf) -> Outcome:
         """Train from the checkpoint in the folder, or from the start, to the end or the limit."""
@@ -136,11 +140,13 @@ class Trainer:
                 self.fabric.backward(loss)
             reached -= loss.detach()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        before = time.monotonic()
         if bool(norm.isfinite()):
             for optimiser in optimisers:
                 optimiser.step()
         else:
             progress.skipped_steps += 1
+        self.optimiser_seconds += time.monotonic() - before
         progress.step += 1
         progress.train_sum += float(reached) if math.isfinite(float(reached)) else 0.0
         progress.train_count += 1
@@ -247,6 +253,7 @@ class Trainer:
             best=progress.best,
             audio_rate=(progress.step - first) * self._seconds_a_step() / max(seconds, 1e-9),
             idle_share=waited / max(seconds, 1e-9),
+            optimiser_share=self.optimiser_seconds / max(seconds, 1e-9),
             skipped_steps=progress.skipped_steps,
         )
 
