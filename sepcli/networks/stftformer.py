@@ -4,13 +4,19 @@ One token a frame, attention over time with rotary positions (RoFormer, Su et al
 https://arxiv.org/abs/2104.09864, section 3.2.2), as in "Music Source Separation with Band-Split
 RoPE Transformer" (Lu et al., 2023, https://arxiv.org/abs/2309.02612) but with a single band.
 
+Beside the tokens there may be frequency bands with a few channels each, all refined by the same
+small layer over time. In each block a frame's token reads its bands and the bands read the token,
+so bands talk to each other, and to other times, through it. Both give a mask; their sum is taken.
+
 It is made to be trained on a processor without an accelerator: all of its work are dense matrix
 products at 62.5 frames a second. Instead of convolutions, a token is made of three neighbour
 frames, and a quarter of the channels that enter a feed-forward layer come from the frame before,
 a quarter from the frame after.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +41,10 @@ class Config:
         hidden: Hidden channels of the feed-forward layers.
         num_blocks: Number of blocks.
         compression: Exponent of the magnitudes at the input; 1 for none.
+        bands: Widths of the bands from the lowest on [bins of the Fourier transform]; empty for
+            a network of tokens alone.
+        band_channels: Channels of a band.
+        band_hidden: Hidden channels of the layer that the bands share.
     """
 
     num_speakers: int = 2
@@ -45,14 +55,20 @@ class Config:
     hidden: int = 640
     num_blocks: int = 6
     compression: float = 0.5
+    bands: tuple[int, ...] = ()
+    band_channels: int = 24
+    band_hidden: int = 64
 
     def __post_init__(self) -> None:
-        if min(self.num_speakers, self.stride, self.heads, self.hidden, self.num_blocks) < 1:
+        sizes = (self.num_speakers, self.stride, self.heads, self.hidden, self.num_blocks)
+        if min(*sizes, self.band_channels, self.band_hidden, *self.bands) < 1:
             raise ValueError("all sizes must be 1 or more")
         if self.window % self.stride or self.window < 2 * self.stride or self.window % 2:
             raise ValueError(f"window must be an even multiple of stride: {self.window}")
         if self.dim < 4 or self.dim % 4 or self.dim % (2 * self.heads):
             raise ValueError(f"dim must be a multiple of 4 and of 2 * heads: {self.dim}")
+        if self.bands and sum(self.bands) != self.window // 2 + 1:
+            raise ValueError(f"bands must have window / 2 + 1 bins in all: {sum(self.bands)}")
 
 
 class Network(nn.Module):
@@ -64,8 +80,12 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
+        block = BandBlock if config.bands else Block
+        self.blocks = nn.ModuleList(block(config) for _ in range(config.num_blocks))
         self.masker = Masker(config)
+        if config.bands:
+            self.band_encoder = BandEncoder(config)
+            self.band_masker = BandMasker(config)
         # The squared windows of the frames that cover a sample add up to 1.
         scale = math.sqrt(2 * config.stride / config.window)
         # The root of a Hann window is a half-period of a sine; from numpy, because torch loads
@@ -78,14 +98,21 @@ class Network(nn.Module):
 
         The scale of a row passes through to its estimates; nothing else of it is seen.
         """
-        # B: batch, S: speakers, L: frames, F: bins, D: dim
+        # B: batch, S: speakers, L: frames, F: bins, D: dim, K: bands, C: channels of a band
         level = (mixture.square().mean(-1, keepdim=True) + SILENCE).sqrt()
         spectrum = self._analyse(mixture / level)  # [B, L, F]
-        tokens = self.encoder(spectrum)  # [B, L, D]
+        frames = neighbours(compressed(spectrum, self.config.compression))  # [B, L, F, 6]
+        tokens = self.encoder(frames)  # [B, L, D]
         rotation = rotary_table(tokens, self.config.dim // self.config.heads)
-        for block in self.blocks:
-            tokens = block(tokens, rotation)
-        masks = self.masker(tokens)  # [B, S, L, F]
+        if self.config.bands:
+            bands = self.band_encoder(frames)  # [B, L, K, C]
+            for block in self.blocks:
+                tokens, bands = block(tokens, bands, rotation)
+            masks = self.masker(tokens) + self.band_masker(bands)  # [B, S, L, F]
+        else:
+            for block in self.blocks:
+                tokens = block(tokens, rotation)
+            masks = self.masker(tokens)  # [B, S, L, F]
         estimates = self._synthesise(masks * spectrum.unsqueeze(1), mixture.shape[-1])
         scaled: Tensor = estimates * level.unsqueeze(1)
         return scaled
@@ -114,21 +141,16 @@ class Network(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Tokens `[batch, frames, dim]` from a spectrum `[batch, frames, bins]`."""
+    """Tokens `[batch, frames, dim]`, each of a frame and its two neighbours."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.compression = config.compression
         self.linear = nn.Linear(3 * 2 * (config.window // 2 + 1), config.dim)
         self.norm = nn.LayerNorm(config.dim)
 
-    def forward(self, spectrum: Tensor) -> Tensor:
-        """Tokens `[batch, frames, dim]`, each of a frame and its two neighbours."""
-        parts = torch.view_as_real(spectrum)  # [B, L, F, 2]
-        power = parts.square().sum(-1, keepdim=True) + 1e-8
-        parts = F.pad((parts * power.pow((self.compression - 1) / 2)).flatten(2), (0, 0, 1, 1))
-        around = torch.cat((parts[:, :-2], parts[:, 1:-1], parts[:, 2:]), -1)  # [B, L, 6 F]
-        tokens: Tensor = self.norm(self.linear(around))
+    def forward(self, frames: Tensor) -> Tensor:
+        """Tokens from frames `[batch, frames, 3, bins, 2]`."""
+        tokens: Tensor = self.norm(self.linear(frames.flatten(2)))
         return tokens
 
 
@@ -152,6 +174,67 @@ class Masker(nn.Module):
         return torch.view_as_complex(parts)
 
 
+class BandEncoder(nn.Module):
+    """Bands `[batch, frames, bands, channels]`, each of a frame and its two neighbours."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.runs = runs(config.bands)
+        self.linears = nn.ModuleList(
+            BandLinear(count, 3 * width * 2, config.band_channels) for count, width in self.runs
+        )
+        self.norm = nn.LayerNorm([len(config.bands), config.band_channels])
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Bands from frames `[batch, frames, 3, bins, 2]`."""
+        parts = torch.split(frames, [count * width for count, width in self.runs], 3)
+        bands = []
+        for (count, _), linear, part in zip(self.runs, self.linears, parts, strict=True):
+            own = part.unflatten(3, (count, -1)).transpose(2, 3).flatten(3)  # [B, L, k, 6 w]
+            bands.append(linear(own))
+        normed: Tensor = self.norm(torch.cat(bands, 2))
+        return normed
+
+
+class BandMasker(nn.Module):
+    """Complex masks `[batch, speakers, frames, bins]` from bands, nothing at first."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.num_speakers = config.num_speakers
+        self.runs = runs(config.bands)
+        self.norm = nn.LayerNorm([len(config.bands), config.band_channels])
+        self.linears = nn.ModuleList(
+            BandLinear(count, config.band_channels, config.num_speakers * width * 2, std=0.0)
+            for count, width in self.runs
+        )
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """Complex masks, unbounded, from bands `[batch, frames, bands, channels]`."""
+        parts = torch.split(self.norm(bands), [count for count, _ in self.runs], 2)
+        masks = []
+        for linear, part in zip(self.linears, parts, strict=True):
+            mask = linear(part).float().unflatten(-1, (self.num_speakers, -1, 2))
+            masks.append(mask.permute(0, 3, 1, 2, 4, 5).flatten(3, 4))  # [B, S, L, k w, 2]
+        return torch.view_as_complex(torch.cat(masks, 3))
+
+
+class BandLinear(nn.Module):
+    """A linear layer of its own for each of some bands of one width."""
+
+    def __init__(self, num_bands: int, inputs: int, outputs: int, std: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_bands, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(num_bands, outputs))
+        nn.init.normal_(self.weight, std=std / math.sqrt(inputs))
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """From `[batch, frames, bands, inputs]` to `[batch, frames, bands, outputs]`."""
+        rows = bands.flatten(0, 1).transpose(0, 1)  # [K, B L, inputs]
+        mapped = torch.bmm(rows, self.weight).transpose(0, 1) + self.bias
+        return mapped.view(*bands.shape[:-1], -1)
+
+
 class Block(nn.Module):
     """Attention over time, then a feed-forward layer, each added to what comes in."""
 
@@ -165,6 +248,52 @@ class Block(nn.Module):
         tokens = tokens + self.attention(tokens, rotation)
         refined: Tensor = tokens + self.feed(tokens)
         return refined
+
+
+class BandBlock(nn.Module):
+    """A block that refines the bands, and lets the token of a frame read and tell them."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        shape = [len(config.bands), config.band_channels]
+        self.band_feed = BandFeedForward(config.band_channels, config.band_hidden)
+        self.read_norm = nn.LayerNorm(shape)
+        self.read = nn.Linear(math.prod(shape), config.dim, bias=False)
+        self.attention = Attention(config.dim, config.heads)
+        self.feed = FeedForward(config.dim, config.hidden)
+        self.write_norm = nn.LayerNorm(config.dim)
+        self.write = nn.Linear(config.dim, math.prod(shape), bias=False)
+        nn.init.zeros_(self.read.weight)
+        nn.init.normal_(self.write.weight, std=0.5 / math.sqrt(config.dim))
+
+    def forward(
+        self, tokens: Tensor, bands: Tensor, rotation: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens `[batch, frames, dim]` and bands `[batch, frames, bands, channels]`, refined."""
+        bands = bands + self.band_feed(bands)
+        tokens = tokens + self.read(self.read_norm(bands).flatten(2))
+        tokens = tokens + self.attention(tokens, rotation)
+        tokens = tokens + self.feed(tokens)
+        bands = bands + self.write(self.write_norm(tokens)).view_as(bands)
+        return tokens, bands
+
+
+class BandFeedForward(nn.Module):
+    """Two dense layers over a band in three neighbour frames, the same for all bands."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.up = nn.Linear(3 * channels, hidden)
+        self.down = nn.Linear(hidden, channels, bias=False)
+        nn.init.normal_(self.down.weight, std=0.3 / math.sqrt(hidden))
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """Bands `[batch, frames, bands, channels]`, same shape."""
+        padded = F.pad(self.norm(bands), (0, 0, 0, 0, 1, 1))
+        around = torch.cat((padded[:, :-2], padded[:, 1:-1], padded[:, 2:]), -1)
+        fed: Tensor = self.down(F.gelu(self.up(around), approximate="tanh"))
+        return fed
 
 
 class Attention(nn.Module):
@@ -212,6 +341,24 @@ class FeedForward(nn.Module):
         shifted = torch.cat((before, after, own), -1)
         fed: Tensor = self.down(F.gelu(self.up(shifted), approximate="tanh"))
         return fed
+
+
+def compressed(spectrum: Tensor, exponent: float) -> Tensor:
+    """Real and imaginary parts `[batch, frames, bins, 2]` of a spectrum, magnitudes to a power."""
+    parts = torch.view_as_real(spectrum)
+    power = parts.square().sum(-1, keepdim=True) + 1e-8
+    return parts * power.pow((exponent - 1) / 2)
+
+
+def neighbours(parts: Tensor) -> Tensor:
+    """Each frame between its neighbours, `[batch, frames, 3, bins, 2]`; zeros beyond the ends."""
+    padded = F.pad(parts, (0, 0, 0, 0, 1, 1))
+    return torch.stack((padded[:, :-2], padded[:, 1:-1], padded[:, 2:]), 2)
+
+
+def runs(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Number and width of the bands of each run of equal widths."""
+    return [(len(list(run)), width) for width, run in itertools.groupby(widths)]
 
 
 def rotary_table(tokens: Tensor, size: int) -> tuple[Tensor, Tensor]:

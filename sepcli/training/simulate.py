@@ -111,7 +111,8 @@ def take_turns(
     kind = rng.random()
     count, num_samples = references.shape
     if kind < recipe.alone_share:
-        return references * (np.arange(count) == rng.integers(count))[:, None]
+        alone: Waveform = references * (np.arange(count) == rng.integers(count))[:, None]
+        return alone
     if kind >= recipe.alone_share + recipe.partial_share:
         return references
     overlap = rng.uniform(*recipe.partial_overlap)

@@ -17,5 +17,16 @@ CASE = Case(
             num_blocks=1,
             compression=1.0,
         ),
+        "bands": Config(
+            window=32,
+            stride=16,
+            dim=16,
+            heads=2,
+            hidden=24,
+            num_blocks=2,
+            bands=(2, 2, 3, 10),
+            band_channels=4,
+            band_hidden=8,
+        ),
     },
 )
