@@ -189,9 +189,9 @@ class BandEncoder(nn.Module):
         """Bands from frames `[batch, frames, 3, bins, 2]`."""
         parts = torch.split(frames, [count * width for count, width in self.runs], 3)
         bands = []
-        for (count, _), linear, part in zip(self.runs, self.linears, parts, strict=True):
-            own = part.unflatten(3, (count, -1)).transpose(2, 3).flatten(3)  # [B, L, k, 6 w]
-            bands.append(linear(own))
+        for (count, width), linear, part in zip(self.runs, self.linears, parts, strict=True):
+            own = part.reshape(*part.shape[:3], count, width, 2).transpose(2, 3)
+            bands.append(linear(own.flatten(3)))  # [B, L, k, C]
         normed: Tensor = self.norm(torch.cat(bands, 2))
         return normed
 
