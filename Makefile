@@ -45,12 +45,15 @@ coverage:  ## by branch: the path of a separation at 95 %, the whole package at 
 	$(PYTHON) -m coverage json --quiet -o - --omit='$(OTHER_WORK)' | $(PYTHON) -c '$(BRANCHES)' 95
 
 SPEECH ?= ../shared/speech
-DEV_MIX = $(PYTHON) -m sepcli mix $(SPEECH)/dev --min-seconds 4 --max-seconds 8 --level-db 5 --seed 1
+DEV_MIX = $(PYTHON) -m sepcli mix $(SPEECH)/dev --sample-rate 16000 --level-db 5 --seed 1
+DEV_PAIRS = $(DEV_MIX) --min-seconds 4 --max-seconds 8
 
-scores:  ## of the networks inside the package on speakers they never heard: clean, noisy, in a room
+scores:  ## of the networks inside the package on speakers they never heard; NAMES for some of them
 	rm -rf scores
-	$(DEV_MIX) -n 200 -o scores/clean
-	$(DEV_MIX) -n 100 -o scores/noisy --noise $(SPEECH)/robust/noise --snr-db 0 20
-	$(DEV_MIX) -n 100 -o scores/room --rooms $(SPEECH)/robust/rir
-	$(PYTHON) benchmarks/shipped.py scores scores $(NAMES)
+	$(DEV_PAIRS) -n 200 -o scores/clean
+	$(DEV_PAIRS) -n 100 -o scores/noisy --noise $(SPEECH)/robust/noise --snr-db 0 20
+	$(DEV_PAIRS) -n 100 -o scores/room --rooms $(SPEECH)/robust/rir
+	$(DEV_MIX) -n 30 -o scores/conversation --style conversation --overlap-ratio 0.25 --max-seconds 60
+	$(DEV_PAIRS) -n 50 -o scores/alone --speakers 1
+	$(PYTHON) benchmarks/shipped.py scores scores $(SPEECH) $(NAMES)
 	$(PYTHON) benchmarks/readme_tables.py
