@@ -18,7 +18,9 @@ INSTALL_HINT = "install it with: pip install 'sepcli[train]'"
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="Recipe: what to train, on what, how long.")],
+    recipe: Annotated[
+        str, typer.Argument(help="What to train, how long: a name such as galr, or a TOML file.")
+    ],
     output_dir: Annotated[
         Path | None,
         typer.Option("--output-dir", "-o", help="Model folder; a run in it is resumed."),
@@ -30,6 +32,13 @@ def train(
     dev_speech: Annotated[
         Path | None,
         typer.Option("--dev", help="Speech to measure on, in place of the recipe's."),
+    ] = None,
+    noise: Annotated[
+        Path | None, typer.Option("--noise", help="Noise, in place of the recipe's.")
+    ] = None,
+    rooms: Annotated[
+        Path | None,
+        typer.Option("--rooms", help="Responses of rooms, NAME_1.wav, NAME_2.wav, … of each."),
     ] = None,
     source: Annotated[
         str, typer.Option("--from", help="Model whose weights to go on from: NAME, FOLDER, hf:….")
@@ -51,11 +60,14 @@ def train(
         import lightning.fabric  # noqa: F401
     except ImportError as problem:
         raise SepcliError("training needs the extra `train`", INSTALL_HINT) from problem
-    from sepcli.training.recipe import read_recipe
-    from sepcli.training.setup import with_places
+    from sepcli.training.recipe import find_recipe, read_recipe
+    from sepcli.training.setup import missing, with_places
 
-    settings = with_places(read_recipe(recipe), train_speech, dev_speech)
-    folder = output_dir or Path("trained") / (settings.model.name or recipe.stem)
+    settings = read_recipe(find_recipe(recipe))
+    settings = with_places(settings, train=train_speech, dev=dev_speech, noise=noise, rooms=rooms)
+    for line in missing(settings):
+        console.warn(line)
+    folder = output_dir or Path("trained") / (settings.model.name or settings.path.stem)
     folder.mkdir(parents=True, exist_ok=True)
     outcome = _train(settings, folder, source, time_limit, device)
     if outcome is not None:

@@ -89,6 +89,7 @@ def write_model_folder(
         "speakers": config["num_speakers"],
         "sample_rate": model.sample_rate,
         "chunk_seconds": model.chunk_seconds,
+        "level": model.level,
         "license": model.license,
         "paper": model.paper,
         "trained_on": model.trained_on,

@@ -1,5 +1,6 @@
 """From a recipe to a model folder: processes, material, loop, results."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,7 @@ def _ignore(measurement: Measurement) -> None:
 
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
     """Processes started, precision set."""
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)  # what matters is said by us
     launched_outside = "LT_CLI_USED" in os.environ
     try:
         device = Fabric(accelerator=accelerator, devices=1).device

@@ -18,6 +18,8 @@ from sepcli.models.entry import did_you_mean
 
 T = TypeVar("T")
 
+RECIPES = Path(__file__).parent / "recipes"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecipe:
@@ -29,6 +31,8 @@ class ModelRecipe:
         sample_rate: Rate of the network [Hz].
         config: Passed to the architecture's `Config`.
         chunk_seconds: Chunk at inference [s].
+        level: `"as-is"` where estimates have the level of their speaker, as the loss teaches; or
+            `"fit"`.
         license: SPDX identifier of the weights' licence.
         paper: Address of the architecture's paper.
         trained_on: Name of the training data.
@@ -40,6 +44,7 @@ class ModelRecipe:
     sample_rate: int = 8000
     config: Mapping[str, Any] = field(default_factory=dict)
     chunk_seconds: float = 8.0
+    level: Literal["as-is", "fit"] = "as-is"
     license: str = ""
     paper: str = ""
     trained_on: str = ""
@@ -51,7 +56,8 @@ class DataRecipe:
     """What is mixed, and how.
 
     Attributes:
-        train: Folder, pack or manifest of single-speaker speech; relative to the recipe.
+        train: Folder, pack or manifest of single-speaker speech; relative to the recipe, as all
+            places are. Recipes inside the package name none.
         dev: The same for the mixtures that measure progress; other speakers.
         noise: Folder of noise recordings; empty for none.
         rooms: Folder of room impulse responses; empty for none.
@@ -74,7 +80,7 @@ class DataRecipe:
         dev_seed: Seed of the development mixtures.
     """
 
-    train: str
+    train: str = ""
     dev: str = ""
     noise: str = ""
     rooms: str = ""
@@ -159,6 +165,20 @@ class Recipe:
     run: RunRecipe = field(default_factory=RunRecipe)
 
 
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe: one inside the package by its name, or a path.
+
+    Raises:
+        UsageError: there is no such name, and no such file.
+    """
+    inside = {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+    if name in inside:
+        return inside[name]
+    if Path(name).is_file():
+        return Path(name)
+    raise UsageError(f"no such recipe: {name}", did_you_mean(name, inside))
+
+
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe in a TOML file.
 
@@ -168,9 +188,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise UsageError(
-            f"cannot read the recipe: {path}", "give a TOML file like those in recipes/"
-        ) from problem
+        hint = f"give a TOML file like those in {RECIPES}"
+        raise UsageError(f"cannot read the recipe: {path}", hint) from problem
     kinds = {
         "model": ModelRecipe,
         "data": DataRecipe,

@@ -171,17 +171,41 @@ def _freeze_unused(network: nn.Module, sample_rate: int) -> nn.Module:
     return network
 
 
-def with_places(recipe: Recipe, train: Path | None, dev: Path | None) -> Recipe:
-    """Return the recipe with other speech than its own where it is given."""
-    data = dataclasses.replace(
-        recipe.data,
-        train=recipe.data.train if train is None else str(train.absolute()),
-        dev=recipe.data.dev if dev is None else str(dev.absolute()),
-    )
-    changed = dataclasses.replace(recipe, data=data)
-    if not changed.data.train:
-        raise UsageError(f"no speech to train on: {recipe.path}", "give it with --train FOLDER")
+def with_places(recipe: Recipe, **places: Path | None) -> Recipe:
+    """Return the recipe with other places than its own where they are given.
+
+    Args:
+        recipe: Whose places are relative to its file.
+        places: `train`, `dev`, `noise` and `rooms`; None to keep the recipe's.
+
+    Raises:
+        UsageError: there is no speech to train on, or one of the places is not there.
+    """
+    given = {kind: str(place.absolute()) for kind, place in places.items() if place is not None}
+    changed = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
+    data, folder = changed.data, recipe.path.parent
+    if not data.train:
+        raise UsageError(
+            f"no speech to train on: {recipe.path.name}", "give it with --train FOLDER"
+        )
+    for kind in ("train", "dev", "noise", "rooms"):
+        place = getattr(data, kind)
+        if place and not (folder / place).exists():
+            raise UsageError(f"no such place of {kind}: {folder / place}", f"give --{kind} FOLDER")
     return changed
+
+
+def missing(recipe: Recipe) -> list[str]:
+    """Return what the recipe asks for but has no recordings of, a line each."""
+    data = recipe.data
+    lines = []
+    if not data.dev:
+        lines.append("nothing is measured without other speakers: give --dev FOLDER")
+    if data.noise_share > 0 and not data.noise:
+        lines.append("mixtures stay without noise: give --noise FOLDER")
+    if data.room_share > 0 and not data.rooms:
+        lines.append("mixtures stay without rooms: give --rooms FOLDER")
+    return lines
 
 
 def _read_surroundings(recipe: Recipe, warn: Note) -> Surroundings:

@@ -78,9 +78,9 @@ def test_a_pack_is_trained_on_like_a_folder(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("none.toml",), 2, "cannot read the recipe: none.toml"),
+        (("none.toml",), 2, "no such recipe: none.toml"),
         (("small.toml", "--train", "empty"), 1, "no recordings"),
-        (("small.toml", "--train", "none"), 1, "no such folder, manifest or pack"),
+        (("small.toml", "--train", "none"), 2, "no such place of train"),
         (("small.toml", "--from", "no-such-model"), 1, "no-such-model"),
     ],
 )

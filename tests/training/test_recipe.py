@@ -7,11 +7,11 @@ import pytest
 
 from sepcli.errors import UsageError
 from sepcli.models.architectures import make_config
-from sepcli.training.recipe import Recipe, read_recipe
+from sepcli.training.recipe import RECIPES, Recipe, find_recipe, read_recipe
 
 from .conftest import RECIPE
 
-SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+SHIPPED = sorted(RECIPES.glob("*.toml"))
 
 
 def test_values_and_defaults_are_read(write_recipe: Callable[..., Recipe]) -> None:
@@ -30,7 +30,7 @@ def test_values_and_defaults_are_read(write_recipe: Callable[..., Recipe]) -> No
         ("rate = 0.01", 'rate = "1"', "wrong value of rate in .*: '1'"),
         ("rate = 0.01", "rate = true", "wrong value of rate in .*: True"),
         ("rate = 0.01", "rate = -1", "makes no sense: optimiser.rate = -1.0"),
-        ('train = "speech"', "", r"missing key in \[data\] of recipe.toml: train"),
+        ('architecture = "stftformer"', "", r"missing key in \[model\] of recipe.toml: arch"),
         ("steps = 8", "steps = 0", "makes no sense: run.steps = 0"),
         ("steps = 8", 'precision = "fp8"', "wrong value of precision in .*: 'fp8'"),
         ("speeds = [0.9, 1.0]", "speeds = [9.0]", "makes no sense: data.speeds"),
@@ -47,6 +47,16 @@ def test_wrong_recipes_give_one_clear_line(
     with pytest.raises(UsageError, match=message) as caught:
         read_recipe(path)
     assert "\n" not in caught.value.message
+
+
+def test_a_recipe_is_found_by_name_or_path(tmp_path: Path) -> None:
+    assert find_recipe("galr") == RECIPES / "galr.toml"
+    file = tmp_path / "mine.toml"
+    file.write_text(RECIPE)
+    assert find_recipe(str(file)) == file
+    with pytest.raises(UsageError, match="no such recipe: gallr") as caught:
+        find_recipe("gallr")
+    assert "galr" in caught.value.hint
 
 
 def test_a_missing_recipe_is_said(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from sepcli.errors import UsageError
 from sepcli.training.recipe import ModelRecipe, Recipe
-from sepcli.training.setup import make_network
+from sepcli.training.setup import make_network, missing, with_places
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,30 @@ def test_what_can_be_trained_is_what_the_estimates_depend_on(
         is_used = not (unused and name.startswith(unused))
         assert parameter.requires_grad == is_used, name
         assert (parameter.grad is not None) == is_used, name
+
+
+def test_places_given_replace_those_of_the_recipe(
+    write_recipe: Callable[..., Recipe], speech_folder: Path, tmp_path: Path
+) -> None:
+    recipe = with_places(write_recipe(), train=tmp_path, noise=speech_folder, dev=None, rooms=None)
+    assert recipe.data.train == str(tmp_path) and recipe.data.noise == str(speech_folder)
+    assert recipe.data.dev == "speech" and recipe.data.rooms == ""
+
+
+def test_what_is_not_there_is_said_before_any_speech_is_read(
+    write_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe = write_recipe()
+    with pytest.raises(UsageError, match=r"no such place of rooms: .*nowhere") as caught:
+        with_places(recipe, rooms=tmp_path / "nowhere")
+    assert "--rooms" in caught.value.hint
+    empty = write_recipe(train='""')
+    with pytest.raises(UsageError, match=r"no speech to train on: recipe\.toml"):
+        with_places(empty)
+
+
+def test_what_a_recipe_asks_for_in_vain_is_listed(write_recipe: Callable[..., Recipe]) -> None:
+    assert missing(write_recipe()) == []
+    wanting = write_recipe(dev='""\nnoise_share = 0.5\nroom_share = 0.1')
+    hints = [line.rpartition("give ")[2] for line in missing(wanting)]
+    assert hints == ["--dev FOLDER", "--noise FOLDER", "--rooms FOLDER"]
