@@ -1,8 +1,9 @@
 """Single-speaker speech from a folder, a manifest or a pack, decoded and resampled once.
 
 A folder holds one folder a speaker at any depth; a manifest is a CSV file with the columns `path`
-and `speaker` (and perhaps `split`); a pack is what `sepcli pack` writes: a zip archive of such a
-folder. What cannot be used is skipped and counted, with the reason.
+and `speaker` (and perhaps `split`, and `snr_est_db`: noisy recordings are drawn less often); a
+pack is what `sepcli pack` writes: a zip archive of such a folder. What cannot be used is skipped
+and counted, with the reason.
 """
 
 import csv
@@ -29,6 +30,10 @@ MIN_SECONDS = 0.2
 # Quieter than this, nobody speaks: two steps of a 16-bit recording.
 SILENCE_PEAK = 2.0 / 32768
 EXAMPLES_SHOWN = 3
+# Estimated level of speech over noise from which a recording counts in full, and below which
+# it counts least.
+CLEAN_DB, NOISY_DB = 40.0, 22.0
+LEAST_WEIGHT = 0.1
 LAYOUT_HINT = "lay it out as FOLDER/SPEAKER/*.wav, or give a manifest with columns path,speaker"
 
 
@@ -41,12 +46,14 @@ class Utterance:
         path: The file, or the pack.
         member: Its name in the pack.
         pack: The same pack, open: to read its table of contents takes longer than to decode.
+        weight: How likely it is drawn among its speaker's recordings.
     """
 
     speaker: str
     path: Path
     member: str = ""
     pack: zipfile.ZipFile | None = field(default=None, compare=False)
+    weight: float = 1.0
 
     @property
     def name(self) -> str:
@@ -85,12 +92,14 @@ class Speech:
         speakers: Their names, sorted.
         signals: Speed variant → speaker → recordings, 16-bit `[samples]` each.
         skipped: What could not be used.
+        weights: Speaker → how likely each recording is drawn.
     """
 
     sample_rate: int
     speakers: tuple[str, ...]
     signals: tuple[tuple[tuple[Pcm, ...], ...], ...]
     skipped: Skipped
+    weights: tuple[tuple[float, ...], ...]
 
     @property
     def seconds(self) -> float:
@@ -147,6 +156,7 @@ def read_speech(
     """
     skipped = Skipped()
     voices: dict[str, list[list[Pcm]]] = {}
+    weights: dict[str, list[float]] = {}
     with ThreadPoolExecutor() as pool:
         decoded = pool.map(lambda item: decode(item, sample_rate, speeds), utterances)
         for item, result in zip(utterances, decoded, strict=True):
@@ -154,6 +164,7 @@ def read_speech(
                 skipped.add(result, item.name)
             else:
                 voices.setdefault(item.speaker, []).append(result)
+                weights.setdefault(item.speaker, []).append(item.weight)
     names = tuple(sorted(voices))
     if len(names) < min_speakers:
         reasons = "; ".join(skipped.lines())
@@ -166,7 +177,8 @@ def read_speech(
         tuple(tuple(variants[index] for variants in voices[name]) for name in names)
         for index in range(len(speeds))
     )
-    return Speech(sample_rate, names, signals, skipped)
+    shares = tuple(tuple(weights[name]) for name in names)
+    return Speech(sample_rate, names, signals, skipped, shares)
 
 
 def read_recordings(folder: Path, sample_rate: int) -> tuple[dict[str, Waveform], Skipped]:
@@ -201,7 +213,16 @@ def _manifest(path: Path, split: str) -> Iterator[Utterance]:
         if split and row.get("split", split) != split:
             continue
         speaker = "/".join(filter(None, (row.get("corpus"), row["speaker"])))
-        yield Utterance(speaker, path.parent / row["path"])
+        yield Utterance(speaker, path.parent / row["path"], weight=_weight(row))
+
+
+def _weight(row: dict[str, str]) -> float:
+    """How likely a recording of a manifest is drawn: noise in it would be learned as speech."""
+    try:
+        snr_db = float(row.get("snr_est_db") or CLEAN_DB)
+    except ValueError:
+        return 1.0
+    return min(1.0, max(LEAST_WEIGHT, (snr_db - NOISY_DB) / (CLEAN_DB - NOISY_DB)))
 
 
 def decode(

@@ -23,6 +23,7 @@ from sepcli.training.recipe import Recipe
 from sepcli.training.setup import batch_maker, dev_mixtures, make_network, read_material
 
 Note = Callable[[str], None]
+DECODED = "decoded"  # in the model folder
 
 
 def launch(
@@ -60,7 +61,8 @@ def launch(
         on_measurement = _ignore
     network = make_network(recipe, source)
     num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
-    material = read_material(recipe, num_speakers, note=note, warn=warn)
+    with fabric.rank_zero_first():  # the others read what the first has decoded
+        material = read_material(recipe, num_speakers, folder / DECODED, note=note, warn=warn)
     board = _tensorboard(folder) if fabric.is_global_zero else None
 
     def measured(row: Measurement) -> None:
@@ -97,7 +99,8 @@ def _ignore(measurement: Measurement) -> None:
 
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
     """Processes started, precision set."""
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)  # what matters is said by us
+    for part in ("fabric", "pytorch"):  # either may speak; what matters is said by us
+        logging.getLogger(f"lightning.{part}").setLevel(logging.ERROR)
     launched_outside = "LT_CLI_USED" in os.environ
     try:
         device = Fabric(accelerator=accelerator, devices=1).device

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from sepcli.errors import ModelError, UsageError
 from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.load import load_network, resolve_model
-from sepcli.training.dataset import Speech, Waveform, find_speech, read_recordings, read_speech
+from sepcli.training.dataset import Speech, Waveform, find_speech, read_recordings
+from sepcli.training.decoded import read_decoded
 from sepcli.training.loader import make_batch
 from sepcli.training.recipe import DataRecipe, Recipe
 from sepcli.training.simulate import (
@@ -42,12 +44,15 @@ class Material:
     surroundings: Surroundings
 
 
-def read_material(recipe: Recipe, num_speakers: int, *, note: Note, warn: Note) -> Material:
+def read_material(
+    recipe: Recipe, num_speakers: int, folder: Path, *, note: Note, warn: Note
+) -> Material:
     """Return the recipe's speech, noises and rooms, decoded at the network's rate.
 
     Args:
         recipe: Where they are, relative to its file.
         num_speakers: How many different speakers a mixture needs.
+        folder: Where decoded speech is kept for the next start.
         note: Told what was read.
         warn: Told what was skipped.
 
@@ -58,7 +63,7 @@ def read_material(recipe: Recipe, num_speakers: int, *, note: Note, warn: Note) 
 
     def read(place: str, kind: str, speeds: tuple[float, ...]) -> Speech:
         found = find_speech(recipe.path.parent / place, split=kind)
-        speech = read_speech(found, rate, speeds=speeds, min_speakers=num_speakers)
+        speech = read_decoded(found, rate, folder, speeds=speeds, min_speakers=num_speakers)
         note(f"{kind}: {len(speech.speakers)} speakers, {speech.seconds / 3600:.2f} h at {rate} Hz")
         if speech.single_recordings:
             note(f"{kind}: {speech.single_recordings} speakers have one recording only")
@@ -181,7 +186,9 @@ def with_places(recipe: Recipe, **places: Path | None) -> Recipe:
     Raises:
         UsageError: there is no speech to train on, or one of the places is not there.
     """
-    given = {kind: str(place.absolute()) for kind, place in places.items() if place is not None}
+    given: dict[str, Any] = {
+        kind: str(place.absolute()) for kind, place in places.items() if place is not None
+    }
     changed = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **given))
     data, folder = changed.data, recipe.path.parent
     if not data.train:

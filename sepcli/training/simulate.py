@@ -5,7 +5,7 @@ they are long enough. In some mixtures speakers overlap only in part, or one spe
 get a room, whose reverberant sources are then the references, some noise, some an effect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,8 +165,8 @@ def _draw_source(speech: Speech, voice: int, num_samples: int, rng: Generator) -
     recordings = speech.signals[int(rng.integers(len(speech.signals)))][voice]
     parts: list[Waveform] = []
     length = 0
-    for number in rng.permutation(_needed(recordings, num_samples)):
-        recording = recordings[number % len(recordings)]
+    for number in _drawing_order(speech.weights[voice], _rounds(recordings, num_samples), rng):
+        recording = recordings[number]
         if parts:
             pause = int(rng.integers(int(LONGEST_PAUSE_SECONDS * speech.sample_rate) + 1))
             parts.append(np.zeros(pause, np.float32))
@@ -182,10 +182,16 @@ def _draw_source(speech: Speech, voice: int, num_samples: int, rng: Generator) -
     return joined[start : start + num_samples]
 
 
-def _needed(recordings: Sequence[npt.NDArray[np.int16]], num_samples: int) -> int:
-    """How many recordings, repeated in turn, are surely long enough."""
-    rounds = -(-num_samples // sum(len(recording) for recording in recordings))
-    return len(recordings) * rounds
+def _rounds(recordings: Sequence[npt.NDArray[np.int16]], num_samples: int) -> int:
+    """How often all recordings of a speaker, one after the other, are surely long enough."""
+    return -(-num_samples // sum(len(recording) for recording in recordings))
+
+
+def _drawing_order(weights: Sequence[float], rounds: int, rng: Generator) -> Iterator[int]:
+    """Recordings drawn by weight, each once a round."""
+    for _ in range(rounds):
+        # The first of competing exponential clocks rings with the chance of its rate.
+        yield from np.argsort(rng.exponential(size=len(weights)) / np.asarray(weights)).tolist()
 
 
 def _in_room(

@@ -177,3 +177,15 @@ def test_recordings_of_noise_are_read_by_name(tmp_path: Path) -> None:
     found, skipped = read_recordings(tmp_path, RATE)
     assert list(found) == ["rain.wav"] and len(found["rain.wav"]) == 400
     assert skipped.counts == {"not readable": 1}
+
+
+def test_noisy_recordings_of_a_manifest_weigh_less(speech_folder: Path) -> None:
+    manifest = speech_folder / "list.csv"
+    levels = {"clean": "60", "noisy": "10", "between": "31", "unknown": "", "odd": "?"}
+    file = next(speech_folder.rglob("*.wav")).relative_to(speech_folder)
+    rows = [f"{file},{name},{level}" for name, level in levels.items()]
+    manifest.write_text("\n".join(["path,speaker,snr_est_db", *rows]) + "\n")
+    weights = {item.speaker: item.weight for item in find_speech(manifest)}
+    expected = {"clean": 1.0, "noisy": 0.1, "between": 0.5, "unknown": 1.0, "odd": 1.0}
+    assert weights == expected
+    assert read_speech(find_speech(manifest), RATE).weights[1] == (1.0,)

@@ -12,6 +12,7 @@ from sepcli.training.simulate import (
     Surroundings,
     Weights,
     _draw_speakers,
+    _drawing_order,
     draw_mixture,
     group_rooms,
     speaker_weights,
@@ -59,7 +60,9 @@ def level_db(signal: Waveform) -> float:
 
 def test_a_recording_that_is_long_enough_is_heard_without_pauses(speech: Speech) -> None:
     signals = tuple((np.full(5000, 9000, np.int16),) for _ in speech.speakers)
-    steady = dataclasses.replace(speech, signals=(signals,))
+    steady = dataclasses.replace(
+        speech, signals=(signals,), weights=((1.0,),) * len(speech.speakers)
+    )
     for seed in range(20):
         _, references = draw(steady, seed=seed, num_samples=4000)
         assert np.ptp(np.abs(references), axis=-1).max() < 1e-6
@@ -161,3 +164,11 @@ def test_turns_overlap_as_long_as_asked_for() -> None:
         both = int((heard.min(0) > 0).sum())
         assert abs(both - 800) <= 2  # rounding of both ends
         assert (heard.max(0) == 1).mean() > 0.95  # somebody speaks, but for the fades
+
+
+def test_recordings_are_drawn_by_weight_each_once_a_round() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [list(_drawing_order((0.9, 0.1), 2, rng)) for _ in range(400)]
+    assert all(sorted(order[:2]) == sorted(order[2:]) == [0, 1] for order in drawn)
+    first = sum(order[0] == 0 for order in drawn) / 400
+    assert 0.85 < first < 0.95  # 0.9 with a standard error of 0.015

@@ -1,0 +1,48 @@
+"""Decoded speech that is kept is the speech that was read, until a recording changes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sepcli.training import decoded
+from sepcli.training.dataset import Speech, find_speech, read_speech
+from sepcli.training.decoded import read_decoded
+
+from .conftest import RATE, voice
+
+SPEEDS = (1.0, 0.9)
+
+
+def read(speech_folder: Path, kept: Path) -> Speech:
+    return read_decoded(find_speech(speech_folder), RATE, kept, speeds=SPEEDS)
+
+
+def test_it_is_the_speech_that_was_read(
+    speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(speech_folder / "corpus0" / "speaker0" / "bad.wav", voice(0, 0.05), RATE)
+    direct = read_speech(find_speech(speech_folder), RATE, speeds=SPEEDS)
+    read(speech_folder, tmp_path / "kept")
+    monkeypatch.setattr(decoded, "read_speech", None)  # from here on nothing is decoded
+    again = read(speech_folder, tmp_path / "kept")
+    assert again.speakers == direct.speakers and again.weights == direct.weights
+    assert again.skipped.lines() == direct.skipped.lines() != []
+    for one, other in zip(again.signals, direct.signals, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            for a, b in zip(mine, theirs, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_changed_recording_is_read_again(speech_folder: Path, tmp_path: Path) -> None:
+    before = read(speech_folder, tmp_path / "kept").seconds
+    soundfile.write(speech_folder / "corpus0" / "speaker0" / "0.wav", voice(0, 0.9), RATE)
+    assert read(speech_folder, tmp_path / "kept").seconds == pytest.approx(before + 0.4)
+
+
+def test_half_a_cache_is_none(speech_folder: Path, tmp_path: Path) -> None:
+    whole = read(speech_folder, tmp_path / "kept")
+    (index,) = (tmp_path / "kept").glob("*.json")
+    index.unlink()  # as if the first run had been killed before it was done
+    assert read(speech_folder, tmp_path / "kept").seconds == whole.seconds
