@@ -42,7 +42,7 @@ MODULES = {
     "audio/formats": ("audio/test_formats.py",),
     "files/temporary": ("files/test_temporary.py",),
     "files/space": ("files/test_space.py",),
-    "audio/wav_header": ("audio/test_wav_header.py",),
+    "audio/lengths": ("audio/test_lengths.py", "audio/test_whole.py"),
     "audio/find": ("audio/test_find.py",),
     "files/pending": ("files/test_pending.py",),
     "audio/writer": ("audio/test_writer.py",),

@@ -60,6 +60,7 @@ class FfmpegDecoder:
         num_silenced: 0: ffmpeg conceals damage in its own way.
         format: `FFMPEG`.
         subtype: `FLOAT`.
+        remarks: What the user should know, a line each; complete after reading.
         problem: What ffmpeg complained about when it failed at the end; else empty.
     """
 
@@ -82,6 +83,7 @@ class FfmpegDecoder:
             )
         self._name = name
         self.problem = ""
+        self.remarks: list[str] = []
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         source.seek(0)
         try:

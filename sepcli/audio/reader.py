@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sepcli.audio.ffmpeg import FfmpegDecoder
-from sepcli.audio.sndfile import NOT_RECOGNISED, SndfileDecoder
+from sepcli.audio.sndfile import NOT_RECOGNISED
 from sepcli.audio.sources import Source, open_source, source_name
-from sepcli.audio.wav import WavDecoder, wav_decoder
+from sepcli.audio.whole import WholeDecoder, open_whole
 from sepcli.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
@@ -29,8 +29,9 @@ BLOCK_SAMPLES = 65_536
 MAX_BLOCK_VALUES = 1 << 22  # samples x channels of a block: 16 MiB
 MIN_SAMPLE_RATE = 1
 MAX_SAMPLE_RATE = 768_000
+MAX_EMPTY_BYTES = 4096  # a recording without a sample, and with notes
 MAX_MAGNITUDE = float(1 << 31)
-Decoder = WavDecoder | SndfileDecoder | FfmpegDecoder
+Decoder = WholeDecoder | FfmpegDecoder
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class AudioReader:
             raise ValueError(f"not a range of samples: {start} to {stop}")
         self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
         self._problem = ""
+        self._remarks: tuple[str, ...] = ()
         self._name = source_name(source)
         self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
         self._decoder: Decoder | None = None
@@ -188,8 +190,11 @@ class AudioReader:
             self.num_missing += max(0, self.num_expected - self.num_read)
         if self._stop is None:
             self.num_missing += decoder.num_absent
-        self._problem = decoder.problem
-        if self.num_read == decoder.num_silenced and (self.num_missing or self._problem):
+        self._problem, self._remarks = decoder.problem, tuple(decoder.remarks)
+        is_whole = self._start == 0 and self._stop is None
+        is_empty = is_whole and self._file.seek(0, os.SEEK_END) <= MAX_EMPTY_BYTES
+        has_trouble = self.num_missing or self._problem or (is_whole and not is_empty)
+        if self.num_read == decoder.num_silenced and has_trouble:
             raise AudioError(
                 f"no sample can be read: {self._name}",
                 self._problem or "the file is cut off or damaged; copy or export it again",
@@ -198,7 +203,8 @@ class AudioReader:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the samples, a line each; complete after reading."""
-        name, found = self._name, []
+        name = self._name
+        found = [f"{remark}: {name}" for remark in self._remarks]
         if self.num_missing:
             why = f" ({self._problem})" if self._problem else ""
             found.append(f"{self.num_missing} samples could not be read{why}: {name}")
@@ -232,15 +238,13 @@ class AudioReader:
 
 
 def _decoder(file: IO[bytes], name: str) -> Decoder:
-    """Return ours for a plain WAV, else libsndfile's, or else ffmpeg's.
+    """Return libsndfile's, or else ffmpeg's.
 
     Raises:
         AudioError: None of them reads the file.
     """
-    if (wav := wav_decoder(file)) is not None:
-        return wav
     try:
-        return SndfileDecoder(file)
+        return open_whole(file)
     except NOT_RECOGNISED as error:
         if file.seek(0, os.SEEK_END) == 0:
             raise AudioError(f"empty file: {name}", "record or copy it again") from error

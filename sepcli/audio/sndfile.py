@@ -1,14 +1,14 @@
 """What libsndfile does: recordings that it reads, also damaged ones, and compressed outputs."""
 
 import contextlib
-import os
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from sepcli.audio.wav_header import sound_bytes
+from sepcli.audio.library_noise import without_mpg123
+from sepcli.audio.view import View
 from sepcli.files.pending import PendingFile
 
 Samples = npt.NDArray[np.float32]
@@ -51,55 +51,53 @@ class InOrder(soundfile.SoundFile):  # type: ignore[misc]
 
 
 class SndfileDecoder:
-    """A recording open in libsndfile, read in order.
+    """What libsndfile sees of a recording, read in order.
 
     Attributes:
         sample_rate: In Hz.
         num_channels: Channels per sample.
         num_samples: Samples per channel by the header; None when it does not say.
-        num_absent: Samples that the header promises beyond the end of a file that was cut off.
         num_silenced: Samples that could not be decoded and became 0, to keep the rest in place.
+        position: Samples given out or passed over so far.
         format: libsndfile's name of the container.
         subtype: libsndfile's name of the encoding.
+        endian: `LITTLE` or `BIG` where it is not what the container usually has, else `FILE`.
         problem: The first complaint; empty when there was none.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, source: IO[bytes] | View, **raw: Any) -> None:
         """Read the header.
+
+        Args:
+            source: An open file, or a view of one.
+            raw: For values without a header: what soundfile wants to know of them.
 
         Raises:
             NOT_RECOGNISED: libsndfile does not read it.
         """
-        self._file = file
+        self._source = source
+        self._raw = raw
         self._sound = self._opened()
         self.sample_rate = int(self._sound.samplerate)
         self.num_channels = int(self._sound.channels)
         self.format = str(self._sound.format)
         self.subtype = str(self._sound.subtype)
+        self.endian = str(self._sound.endian)
         frames = int(self._sound.frames)
         self.num_samples = frames if 0 <= frames < UNKNOWN_NUM_SAMPLES else None
-        self.num_absent = self._count_absent()
         self.num_silenced = 0
         self.problem = ""
-        self._position = 0
+        self.position = 0
         self._zeros = 0
         self._ended = False
 
     def _opened(self) -> soundfile.SoundFile:
         """Return libsndfile's view of the file, at its beginning."""
-        self._file.seek(0)
-        return InOrder(self._file.fileno(), closefd=False)
-
-    def _count_absent(self) -> int:
-        """Return how many samples the header promises beyond the end of the file."""
-        position = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)  # where libsndfile is
-        present, promised = sound_bytes(self._file)
-        self._file.seek(position)
-        if present >= promised or self.num_samples is None:
-            return 0
-        if self.subtype in VALUE_BYTES:
-            return promised // (VALUE_BYTES[self.subtype] * self.num_channels) - self.num_samples
-        return round(self.num_samples * (promised / max(1, present) - 1))
+        self._source.seek(0)
+        with without_mpg123():
+            if isinstance(self._source, View):
+                return InOrder(self._source, **self._raw)
+            return InOrder(self._source.fileno(), closefd=False)
 
     def read(self, num_samples: int) -> Samples:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
@@ -110,7 +108,7 @@ class SndfileDecoder:
         step = missing if is_plain else STEP_SAMPLES
         while missing > 0 and not self._ended:
             piece = self._read_step(min(step, missing))
-            self._position += len(piece)
+            self.position += len(piece)
             missing -= len(piece)
             pieces.append(piece)
         if len(pieces) == 1:
@@ -121,7 +119,7 @@ class SndfileDecoder:
         """Return at least one sample, or none and `_ended`."""
         if self._zeros == 0:
             try:
-                piece: Samples = self._sound.read(num_samples, dtype="float32", always_2d=True)
+                piece = self._decoded(num_samples)
             except soundfile.LibsndfileError as error:
                 self.problem = self.problem or " ".join(error.error_string.split())
                 self._zeros = self._skip_damage()
@@ -134,6 +132,11 @@ class SndfileDecoder:
         self._ended = num_zeros == 0
         return np.zeros((num_zeros, self.num_channels), np.float32)
 
+    def _decoded(self, num_samples: int) -> Samples:
+        with without_mpg123() if self.format == "MP3" else contextlib.nullcontext():
+            piece: Samples = self._sound.read(num_samples, dtype="float32", always_2d=True)
+        return piece
+
     def _skip_damage(self) -> int:
         """Return after how many samples decoding goes on, 0 for not at all.
 
@@ -142,31 +145,41 @@ class SndfileDecoder:
         if self.format != "FLAC" or self.num_samples is None:
             return 0
         gap = STEP_SAMPLES
-        while gap <= MAX_GAP_SAMPLES and self._position + gap < self.num_samples:
-            try:
-                self._sound.close()
-                self._sound = self._opened()  # after an error libsndfile has lost its place
-                self._sound.seek(self._position + gap)
-                if len(self._sound.read(1)):
-                    self._sound.seek(self._position + gap)
-                    return gap
-            except soundfile.LibsndfileError:
-                pass
+        while gap <= MAX_GAP_SAMPLES and self.position + gap < self.num_samples:
+            self._sound.close()
+            self._sound = self._opened()  # after an error libsndfile has lost its place
+            if self._finds(self.position + gap):
+                return gap
             gap *= 2
         return 0
+
+    def _finds(self, position: int) -> bool:
+        """Return whether there is a sample at `position`, which is then the next one."""
+        try:
+            self._sound.seek(position)
+            is_there = len(self._sound.read(1)) == 1
+            self._sound.seek(position)
+        except soundfile.LibsndfileError:
+            return False
+        return is_there
+
+    def go_to(self, position: int) -> bool:
+        """Return whether there is a sample at `position`; reading goes on from there."""
+        self.position = position
+        return self._finds(position)
 
     def skip(self, num_samples: int) -> int:
         """Return how many samples were passed over; fewer than asked only at the end."""
         is_fast = self.subtype in VALUE_BYTES and self.num_samples is not None
-        if is_fast and self._position + num_samples <= (self.num_samples or 0):
+        if is_fast and self.position + num_samples <= (self.num_samples or 0):
             try:
-                self._sound.seek(self._position + num_samples)
+                self._sound.seek(self.position + num_samples)
             except soundfile.LibsndfileError:
                 self._sound.close()
                 self._sound = self._opened()
-                self._sound.seek(self._position)
+                self._sound.seek(self.position)
             else:
-                self._position += num_samples
+                self.position += num_samples
                 return num_samples
         skipped = 0
         while skipped < num_samples and not self._ended:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from sepcli.audio.wav_header import HEAD_BYTES, rf64_header, unknown_length_wav, was_cut_short
 from sepcli.errors import AudioError, OutputError
 from sepcli.files.temporary import printable
 
@@ -91,7 +90,7 @@ def open_source(source: Source) -> IO[bytes]:
 
 
 def _open_regular(path: Path) -> IO[bytes]:
-    """Return the open file, or a repaired copy of a WAV whose lengths were never filled in."""
+    """Return the open file, once something could be read of it."""
     try:
         # O_NONBLOCK: should the file have become a pipe since, opening it must not wait
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -99,44 +98,27 @@ def _open_regular(path: Path) -> IO[bytes]:
     except OSError as error:
         raise _not_opened(path, error) from error
     try:
-        head = file.read(HEAD_BYTES)
-        size = file.seek(0, os.SEEK_END)
+        file.read(1)
         file.seek(0)
-        if not was_cut_short(head, size):
-            return file
-        with file:
-            return _spool(file, printable(path))
     except OSError as error:
         file.close()
         raise _not_opened(path, error) from error
-    except BaseException:
-        file.close()
-        raise
+    return file
 
 
 def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
-    """Return a nameless temporary file with everything that `stream` still holds.
-
-    A WAV of unknown length gets a header with the length that it turns out to have.
-    """
-    head = b"".join(_pieces(stream, name, HEAD_BYTES))
-    if not head:
-        raise AudioError(f"nothing to read: {name} is empty", "is there a sound in what feeds it?")
-    wav = unknown_length_wav(head)
+    """Return a nameless temporary file with everything that `stream` still holds."""
     try:
         spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the caller closes it)
     except OSError as error:
         raise _no_spool(name, error) from error
     try:
-        header = rf64_header(wav[0], 0) if wav else b""
-        _write(spool, header, name)
-        _write(spool, head[wav[1] :] if wav else head, name)
         for piece in _pieces(stream, name):
             _write(spool, piece, name)
-        if wav:
-            num_bytes = spool.tell() - len(header)
-            spool.seek(0)
-            _write(spool, rf64_header(wav[0], num_bytes), name)
+        if spool.tell() == 0:
+            raise AudioError(
+                f"nothing to read: {name} is empty", "is there a sound in what feeds it?"
+            )
         spool.seek(0)
     except BaseException:
         spool.close()
@@ -144,11 +126,11 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
     return spool
 
 
-def _pieces(stream: IO[bytes], name: str, num_bytes: int | None = None) -> Iterator[bytes]:
-    """Yield what comes from a stream: all of it, or `num_bytes`."""
-    while num_bytes is None or num_bytes > 0:
+def _pieces(stream: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yield what comes from a stream."""
+    while True:
         try:
-            piece = stream.read(COPY_BYTES if num_bytes is None else num_bytes)
+            piece = stream.read(COPY_BYTES)
         except OSError as error:
             why = (error.strerror or "failed").lower()
             raise AudioError(
@@ -156,8 +138,6 @@ def _pieces(stream: IO[bytes], name: str, num_bytes: int | None = None) -> Itera
             ) from error
         if not piece:
             return
-        if num_bytes is not None:
-            num_bytes -= len(piece)
         yield piece
 
 
