@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conversations import Conversation, make_conversation, recipes
+from simulated import Conversation, make_conversation, recipes
 from speaker_order import si_sdr
 
 from sepcli import SeparationOptions, Separator

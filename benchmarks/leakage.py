@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from conversations import Conversation, make_conversation, recipes
 from scipy.signal import fftconvolve
+from simulated import Conversation, make_conversation, recipes
 from speaker_order import Separate, real, si_sdr
 
 from sepcli.separation.chunking import plan_chunks, seconds_to_samples

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
-from conversations import make_conversation, recipes
+from simulated import make_conversation, recipes
 
 from sepcli import Separator
 from sepcli.evaluation import benchmark

@@ -18,7 +18,7 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-from conversations import Conversation, Recipe, make_conversation, recipes, simulate_separator
+from simulated import Conversation, Recipe, make_conversation, recipes, simulate_separator
 
 from sepcli.models.registry import find_entry
 from sepcli.separation.chunking import (

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CACHED_RECORDINGS = 512
 MANIFEST = "manifest.csv"
+TURNS = "turns.rttm"
 
 
 class Style(StrEnum):
@@ -70,6 +71,9 @@ def mix(
     overlap_ratio: Annotated[
         float, typer.Option(help="Share of a conversation in which two talk at once.")
     ] = 0.2,
+    pause_seconds: Annotated[
+        float, typer.Option(help="Longest pause between the turns of a conversation.")
+    ] = 1.5,
     noise: Annotated[
         Path | None, typer.Option(help="Folder of noise; adds mix_both and noise.")
     ] = None,
@@ -86,8 +90,8 @@ def mix(
 ) -> None:
     """Make mixtures with their references, laid out like LibriMix.
 
-    Writes DIR/mix_clean, s1, s2, … (with noise also mix_both and noise) and DIR/manifest.csv.
-    References in rooms are reverberant.
+    Writes DIR/mix_clean, s1, s2, … (with noise also mix_both and noise), DIR/turns.rttm with who
+    speaks when, and DIR/manifest.csv. References in rooms are reverberant.
     """
     console.configure(quiet=quiet)
     from sepcli.training.mixtures import MixOptions, make_mixture
@@ -101,12 +105,13 @@ def mix(
         max_seconds=max_seconds,
         level_db=level_db,
         overlap_ratio=overlap_ratio,
+        pause_seconds=pause_seconds,
         snr_db=snr_db,
     )
     if (output_dir / MANIFEST).exists() and not overwrite:
         raise OutputError(f"a set is there already: {output_dir}", "give --overwrite or another -o")
     material, skipped = _material(speech, split, sample_rate, noise, rooms)
-    rows = []
+    rows, turns = [], []
     try:
         with console.progress("mixing", total=count, unit="items") as bar:
             for number in range(count):
@@ -114,11 +119,13 @@ def mix(
                 name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
                 _write(mixture, output_dir, name, sample_rate)
                 rows.append(_row(mixture, name, sample_rate))
+                turns.append(_turns(mixture, name, sample_rate))
                 bar.advance()
     finally:  # an error may be about what was skipped
         for line in skipped.lines():
             console.warn(line)
-    _write_manifest(output_dir / MANIFEST, rows)
+    _write_text(output_dir / TURNS, "".join(turns))
+    _write_text(output_dir / MANIFEST, _table(rows))  # last: where there is one, the set is whole
     console.result(str(output_dir / MANIFEST))
 
 
@@ -209,19 +216,32 @@ def _row(mixture: "Mixture", name: str, sample_rate: int) -> dict[str, str]:
     }
 
 
-def _write_manifest(path: Path, rows: list[dict[str, str]]) -> None:
-    """Write the manifest last: where there is one, the set is whole."""
-    from sepcli.files import create_temporary
-    from sepcli.files.temporary import forget_temporary
+def _turns(mixture: "Mixture", name: str, sample_rate: int) -> str:
+    """Return who speaks when in a mixture; speakers are named after the folders of references."""
+    from sepcli.separation.labels import Labels, rttm
 
+    names = [f"s{number}" for number in range(1, len(mixture.references) + 1)]
+    seconds = mixture.references.shape[1] / sample_rate
+    return rttm(Labels(Path(name).stem, seconds, names, mixture.turns))
+
+
+def _table(rows: list[dict[str, str]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    from sepcli.files import create_temporary
+    from sepcli.files.temporary import forget_temporary
+
     descriptor, temporary = create_temporary(path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
+            file.write(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from scipy.signal import fftconvolve
 
 from sepcli.audio.loudness import gain_to
 from sepcli.errors import AudioError, UsageError
+from sepcli.separation.speakers.turns import Turn, turns_of
 
 Waveform = npt.NDArray[np.float32]
 Generator = np.random.Generator
@@ -24,7 +25,7 @@ Generator = np.random.Generator
 MAX_PEAK = 0.9  # louder mixtures are turned down as a whole, as in LibriMix
 LOUDNESS_LUFS = -29.0  # middle of LibriMix's range
 PAUSE_SECONDS = (0.05, 0.3)  # between joined utterances of one speaker
-LONGEST_TURN_PAUSE_SECONDS = 1.5
+MEAN_TO_LONGEST_PAUSE = 5  # pauses between turns are drawn exponentially, then cut
 MAX_OVERLAP_RATIO = 0.6
 PART_OF_TURN = 0.95  # the most of a turn that another may cover: who speaks next is then clear
 MAX_DRAWS = 200  # of recordings that turn out to be unusable, before a mixture is given up
@@ -43,6 +44,7 @@ class MixOptions:
         max_seconds: Longest mixture; a conversation is as long [s].
         level_db: Width of the range that each source's loudness is drawn from [dB].
         overlap_ratio: Share of a conversation's speech in which two talk at once.
+        pause_seconds: Longest pause between the turns of a conversation [s].
         snr_db: Range of the level of speech over noise [dB].
     """
 
@@ -54,6 +56,7 @@ class MixOptions:
     max_seconds: float = 30.0
     level_db: float = 8.0
     overlap_ratio: float = 0.2
+    pause_seconds: float = 1.5
     snr_db: tuple[float, float] = (5.0, 20.0)
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class MixOptions:
                 f"shortest length beyond the longest: {self.min_seconds:g} s",
                 f"give at most {self.max_seconds:g}",
             )
+        if self.pause_seconds <= 0:
+            raise UsageError(f"no such pause: {self.pause_seconds:g} s", "give seconds above 0")
         if self.snr_db[0] > self.snr_db[1]:
             raise UsageError(
                 f"no such range: {self.snr_db[0]:g} {self.snr_db[1]:g}", "turn it round"
@@ -100,6 +105,7 @@ class Mixture:
         gains_db: Of each source over its recordings [dB].
         noise_name: Recording the noise comes from.
         overlap_ratio: Share of the time with speech in which two or more talk.
+        turns: Who speaks when; pauses inside an utterance are part of its turn.
     """
 
     references: Waveform
@@ -109,6 +115,7 @@ class Mixture:
     gains_db: tuple[float, ...]
     noise_name: str
     overlap_ratio: float
+    turns: tuple[Turn, ...]
 
     @property
     def clean(self) -> Waveform:
@@ -162,6 +169,7 @@ def make_mixture(material: Material, options: MixOptions, seed: int, number: int
         tuple(20 * np.log10(gains * scale)),
         noise_name,
         _overlap_ratio(active),
+        turns_of(active, rate),
     )
 
 
@@ -219,7 +227,8 @@ def _conversation(
         overlap = 0
         if missing > 0 and limit > 0 and rng.random() < 0.5 + options.overlap_ratio:
             overlap = min(limit, round(missing * rng.uniform(0.7, 1.3)))
-        pause = 0 if overlap else min(rng.exponential(0.3), LONGEST_TURN_PAUSE_SECONDS)
+        longest = options.pause_seconds
+        pause = 0 if overlap else min(rng.exponential(longest / MEAN_TO_LONGEST_PAUSE), longest)
         begin = end - overlap + (round(pause * rate) if end else 0)
         if begin >= num_samples:
             break

@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_bytes(sepcli: CommandLine, speech: Path) -
     assert first == same
     assert set(first) == set(other) and first != other
     assert {Path(name).parts[0] for name in first} == {
-        "manifest.csv", "mix_clean", "mix_both", "noise", "s1", "s2",
+        "manifest.csv", "turns.rttm", "mix_clean", "mix_both", "noise", "s1", "s2",
     }  # fmt: skip
 
 
@@ -69,6 +69,24 @@ def test_takes_a_manifest_and_conversations(sepcli: CommandLine, speech: Path) -
     assert done.code == 0, done.err
     assert {row["seconds"] for row in rows(Path("set"))} == {"4.000"}
     assert all(set(row["speakers"].split("|")) == {"ann", "bob"} for row in rows(Path("set")))
+
+
+def test_turns_say_who_speaks_when(sepcli: CommandLine, speech: Path) -> None:
+    arguments = ("--style", "conversation", "--speakers", 3, "--max-seconds", 12)
+    arguments += ("--pause-seconds", 3)
+    assert sepcli("mix", speech, "-o", "set", "-n", 1, *arguments).code == 0
+    turns = [line.split() for line in Path("set/turns.rttm").read_text().splitlines()]
+    assert {turn[1] for turn in turns} == {"00000"}
+    for number in (1, 2, 3):
+        samples, _ = soundfile.read(f"set/s{number}/00000.wav")
+        speaks = np.zeros(len(samples), bool)
+        for turn in turns:
+            if turn[7] == f"s{number}":
+                start = round(float(turn[3]) * RATE)
+                speaks[start : start + round(float(turn[4]) * RATE)] = True
+        assert speaks.any() and np.abs(samples[speaks]).mean() > 0.01
+        borders = np.convolve(speaks, np.ones(17), "same") > 0  # 1 ms: times have three digits
+        assert not samples[~borders].any()
 
 
 def test_takes_a_pack(sepcli: CommandLine, speech: Path) -> None:
@@ -106,6 +124,7 @@ def test_a_set_is_not_overwritten_unasked(sepcli: CommandLine, speech: Path) -> 
     [
         (("--speakers", 4), 1, "too few speakers for mixtures of 4: 3"),
         (("--overlap-ratio", "0.9"), 2, "no such overlap ratio: 0.9"),
+        (("--pause-seconds", "0"), 2, "no such pause: 0 s"),
         (("--rooms", "{speech}/more"), 2, "no room with responses from two places"),
         (("--noise", "{speech}/nowhere"), 1, "nowhere"),
     ],

@@ -1,13 +1,10 @@
 """Conversations with known sources, and a separator that is right inside each chunk; all seeded.
 
-    python benchmarks/conversations.py --speech ../shared/speech --output runs/conversations
-
 Every recipe gives the same conversation on every machine. The simulated separator isolates the
 ordering of speakers from the quality of networks: its estimates are the sources with leakage of
 the others and noise, at random levels and in random order, anew in each chunk.
 """
 
-import argparse
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -212,27 +209,3 @@ def simulate_separator(
     estimates = leakage[whose] @ sources + noise * rng.standard_normal(sources.shape)
     levels = 10.0 ** (rng.uniform(-6.0, 6.0, (num_speakers, 1)) / 20.0)
     return (levels * estimates).astype(np.float32), whose
-
-
-def main() -> None:
-    """Write conversations as FLAC: `NAME_mixture.flac` and `NAME_source1.flac`, …."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
-    parser.add_argument("--output", type=Path, default=Path("runs/conversations"))
-    parser.add_argument("--count", type=int, default=6, help="conversations per number of speakers")
-    parser.add_argument("--sample-rate", type=int, default=8_000)
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    for num_speakers in (2, 3):
-        for recipe in recipes(arguments.count, num_speakers, arguments.sample_rate):
-            conversation = make_conversation(recipe, arguments.speech)
-            signals = {"mixture": conversation.mixture}
-            signals |= {f"source{k + 1}": s for k, s in enumerate(conversation.sources)}
-            for name, signal in signals.items():
-                file = arguments.output / f"{recipe.seed}_{recipe.style}_{name}.flac"
-                soundfile.write(file, signal, recipe.sample_rate)
-            print(recipe, *conversation.names)
-
-
-if __name__ == "__main__":
-    main()
