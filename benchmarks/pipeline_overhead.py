@@ -110,7 +110,7 @@ def write_recordings(
 def separate(separator: Separator, paths: list[Path], out: Path) -> None:
     """Separate all of `paths` as the command does."""
     jobs = [Job(p, (out / f"{p.stem}_spk1.wav", out / f"{p.stem}_spk2.wav")) for p in paths]
-    for outcome in batch.separate_jobs(separator, jobs, OutputOptions()):
+    for outcome in batch.separate_jobs(separator.pipeline, jobs, OutputOptions()):
         if outcome.error is not None:
             raise outcome.error
 
@@ -129,23 +129,23 @@ def run_in_processor_time(
 def run_on_the_wall(separator: Separator, paths: list[Path], out: Path) -> Times:
     """Return the time on the clock of the whole, and of the network alone in two ways [s]."""
     given: list[Any] = []
-    forward = separator.runner._forward
+    forward = separator.pipeline.runner._forward
 
     def listening(chunks: Any) -> Any:
         given.append(chunks)
         return forward(chunks)
 
-    separator.runner._forward = listening  # type: ignore[method-assign]
+    separator.pipeline.runner._forward = listening  # type: ignore[method-assign]
     began = time.perf_counter()
     separate(separator, paths, out)
     times = {"whole": time.perf_counter() - began}
-    del separator.runner._forward
+    del separator.pipeline.runner._forward
     began = time.perf_counter()
     for chunks in given:
         forward(chunks)
     times["one by one"] = time.perf_counter() - began
     began = time.perf_counter()
-    with Lanes(separator._network, separator._num_lanes) as lanes:
+    with Lanes(separator.pipeline._network, separator.pipeline._num_lanes) as lanes:
         for running in [lanes.start(forward, chunks) for chunks in given]:
             running.result()
     times["side by side"] = time.perf_counter() - began

@@ -82,7 +82,7 @@ def real(model: str) -> Separate:
 
     from sepcli import Separator
 
-    network = Separator.from_pretrained(model).runner
+    network = Separator.from_pretrained(model).pipeline.runner
 
     def separate(mixture: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():

@@ -14,6 +14,7 @@ from sepcli.audio.reader import (
     read_info,
 )
 from sepcli.audio.resample import Resampler, resample_blocks, resampled_length
+from sepcli.audio.waveform import WaveformReader
 from sepcli.audio.writer import AudioWriter, commit_all
 from sepcli.files.pending import output_error
 from sepcli.files.space import remove_stale_temporaries, require_free_space
@@ -26,6 +27,7 @@ __all__ = [
     "AudioWriter",
     "OutputFormat",
     "Resampler",
+    "WaveformReader",
     "check_output_format",
     "commit_all",
     "create_temporary",

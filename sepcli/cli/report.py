@@ -86,7 +86,7 @@ class Report:
                 begin = last.start + last.length if last else 0
                 bar.advance((end - begin) / rate)
 
-            for outcome in separate_jobs(separator, jobs, options, on_read, on_chunk):
+            for outcome in separate_jobs(separator.pipeline, jobs, options, on_read, on_chunk):
                 self.tell(outcome, separator)
 
     def tell(self, outcome: Outcome, separator: Separator) -> None:

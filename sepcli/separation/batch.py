@@ -14,9 +14,9 @@ from sepcli.audio import AudioReader
 from sepcli.errors import SepcliError
 from sepcli.files import remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
+from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import MemorySpool, Spool, default_spool_folder, spool_key
-from sepcli.separation.separator import Separator
 from sepcli.separation.writing import (
     Delivery,
     OutputOptions,
@@ -28,7 +28,7 @@ from sepcli.separation.writing import (
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
 SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
-WRITE_BEHIND = 16  # recordings that wait to be written; they come as TOGETHER_CHUNKS at once
+WRITE_BEHIND = 16  # recordings that wait to be written
 TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
 IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
@@ -74,7 +74,7 @@ class _Work:
 
 
 def separate_jobs(
-    separator: Separator,
+    pipeline: Pipeline,
     jobs: Sequence[Job],
     options: OutputOptions,
     on_read: Callable[[Recording], None] = lambda recording: None,
@@ -86,7 +86,7 @@ def separate_jobs(
     the spool of a long recording stays for `resume`.
 
     Args:
-        separator: Does the work.
+        pipeline: Does the work.
         jobs: What to do.
         options: How outputs are written.
         on_read: Called, in another thread, when a recording was read.
@@ -102,7 +102,7 @@ def separate_jobs(
             writing: deque[Future[Outcome]] = deque()
 
             def recordings() -> Iterator[Recording]:
-                for prepared in _read_ahead(reader, separator, jobs, options, cancelled):
+                for prepared in _read_ahead(reader, pipeline, jobs, options, cancelled):
                     if isinstance(prepared, Outcome):
                         outcomes.append(prepared)
                         continue
@@ -110,7 +110,7 @@ def separate_jobs(
                     under_way[id(prepared.recording)] = prepared
                     yield prepared.recording
 
-            for recording, failure in separator.process(recordings(), on_chunk):
+            for recording, failure in pipeline.process(recordings(), on_chunk):
                 work = under_way[id(recording)]
                 if failure is None:
                     writing.append(writer.submit(_finish, work, options, under_way))
@@ -133,7 +133,7 @@ def separate_jobs(
 
 def _read_ahead(
     reader: ThreadPoolExecutor,
-    separator: Separator,
+    pipeline: Pipeline,
     jobs: Sequence[Job],
     options: OutputOptions,
     cancelled: threading.Event,
@@ -146,7 +146,7 @@ def _read_ahead(
         while True:
             if len(coming) < READ_AHEAD:
                 for job in islice(rest, ahead - len(coming)):
-                    coming.append(reader.submit(_prepare, separator, job, options, cancelled))
+                    coming.append(reader.submit(_prepare, pipeline, job, options, cancelled))
             if not coming:
                 return
             prepared = coming.popleft().result()
@@ -170,7 +170,7 @@ def _discard(future: Future[_Work | Outcome]) -> None:
 
 
 def _prepare(
-    separator: Separator, job: Job, options: OutputOptions, cancelled: threading.Event
+    pipeline: Pipeline, job: Job, options: OutputOptions, cancelled: threading.Event
 ) -> _Work | Outcome:
     """Return the recording of `job`, spooled and planned, or why there is none to work on."""
     try:
@@ -182,11 +182,11 @@ def _prepare(
         prepare_folder(job.outputs[0].parent)
         reader = AudioReader(job.source if job.source is not None else STDIN)
         reader.select(options.start_seconds, options.end_seconds)
-        spool = _spool(separator, job, reader, options)
+        spool = _spool(pipeline, job, reader, options)
         try:
-            recording = Recording(reader, separator.plan, spool, cancelled)
+            recording = Recording(reader, pipeline.plan, spool, cancelled)
             if options.resume:
-                recording.resume(separator.chunks_at_once)
+                recording.resume(pipeline.chunks_at_once)
             require_output_space(recording, job.outputs, options)
         except BaseException:
             spool.close(keep=True)
@@ -197,25 +197,25 @@ def _prepare(
 
 
 def _spool(
-    separator: Separator, job: Job, reader: AudioReader, options: OutputOptions
+    pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions
 ) -> Spool | MemorySpool:
     """Return a spool: one that can be resumed for a long file, in memory for a very short one."""
     expected = reader.num_expected
     seconds = math.inf if expected is None else expected / reader.info.sample_rate
     if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
         kind = MemorySpool if seconds <= IN_MEMORY_SECONDS else Spool
-        return kind(separator.plan.num_speakers)
+        return kind(pipeline.plan.num_speakers)
     status = job.source.stat()
     description: dict[str, Any] = {
         "path": str(job.source.resolve()),
         "size": status.st_size,
         "modified": status.st_mtime_ns,
         "span": (options.start_seconds, options.end_seconds),
-        "model": repr(separator.entry),
-        "options": repr(separator.options),
+        "model": repr(pipeline.entry),
+        "options": repr(pipeline.options),
     }
     key = spool_key(description)
-    return Spool(separator.plan.num_speakers, default_spool_folder(), key, resume=options.resume)
+    return Spool(pipeline.plan.num_speakers, default_spool_folder(), key, resume=options.resume)
 
 
 def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) -> Outcome:

@@ -12,7 +12,8 @@ from sepcli.separation import scratch as spool_module
 from sepcli.separation.batch import RESUMABLE_SECONDS, SHORT_AHEAD, Outcome, separate_jobs
 from sepcli.separation.jobs import Job, Naming, plan_jobs
 from sepcli.separation.lanes import LANES
-from sepcli.separation.separator import MOST_WAITING, TOGETHER_CHUNKS, SeparationOptions, Separator
+from sepcli.separation.pipeline import MOST_WAITING
+from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
 
@@ -41,7 +42,7 @@ def run(
     separator = Separator(
         network, entry(level="as-is"), SeparationOptions(batch_size=batch, device="cpu")
     )
-    return list(separate_jobs(separator, jobs, options or OutputOptions()))
+    return list(separate_jobs(separator.pipeline, jobs, options or OutputOptions()))
 
 
 def names(folder: Path) -> list[str]:
@@ -254,7 +255,7 @@ def test_an_interrupted_run_leaves_nothing_but_its_spool(
 def test_a_resumed_run_gives_the_same_bytes(
     lanes: int, tmp_path: Path, spool_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sepcli.separation.separator.num_lanes", lambda device: lanes)
+    monkeypatch.setattr("sepcli.separation.pipeline.num_lanes", lambda device: lanes)
     write_stopping(tmp_path / "in/a.wav")
     whole, pieces = (jobs_of(tmp_path / "in", tmp_path / name) for name in ("whole", "pieces"))
     run(Seeded(), whole)
@@ -339,13 +340,13 @@ def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
     separator = Separator(Identity(), entry(), SeparationOptions(device="cpu"))
     read: list[int] = []
     outcomes: Iterator[Outcome] = separate_jobs(
-        separator,
+        separator.pipeline,
         jobs_of(tmp_path / "in", tmp_path / "out"),
         OutputOptions(),
         on_read=lambda recording: read.append(1),
     )
     next(outcomes)
-    assert len(read) <= TOGETHER_CHUNKS + SHORT_AHEAD + MOST_WAITING + LANES
+    assert len(read) <= SHORT_AHEAD + MOST_WAITING + LANES
     assert len(list(outcomes)) == 47
 
 

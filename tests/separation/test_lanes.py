@@ -134,7 +134,7 @@ def test_chunks_run_in_twos_and_the_last_one_on_all_cores(
 
 
 def test_chunks_that_need_much_memory_run_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sepcli.separation.separator.SIDE_BY_SIDE_SECONDS", 0.9)
+    monkeypatch.setattr("sepcli.separation.pipeline.SIDE_BY_SIDE_SECONDS", 0.9)
     network = Watched()
     separate(network, 5.0)
     assert set(network.threads) == {LANES}
@@ -142,5 +142,5 @@ def test_chunks_that_need_much_memory_run_one_by_one(monkeypatch: pytest.MonkeyP
 
 def test_lanes_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     together = separate(Identity(), 9.0)
-    monkeypatch.setattr("sepcli.separation.separator.num_lanes", lambda device: 1)
+    monkeypatch.setattr("sepcli.separation.pipeline.num_lanes", lambda device: 1)
     np.testing.assert_array_equal(together, separate(Identity(), 9.0))

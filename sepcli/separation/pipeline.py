@@ -1,0 +1,226 @@
+"""Chunks of many recordings → one network → complete recordings; owns network, device and lanes."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from sepcli.errors import SepcliError, UsageError
+from sepcli.memory import return_freed_memory
+from sepcli.models.registry import ModelEntry
+from sepcli.separation.chunking import seconds_to_samples
+from sepcli.separation.lanes import Lanes, num_lanes
+from sepcli.separation.recording import Leakage, Level, Recording, RecordingPlan
+from sepcli.separation.runner import Precision, Runner, choose_device
+from sepcli.separation.speakers import Embed
+from sepcli.separation.speakers.embedding import BUILTIN
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Say = Callable[[str], None]
+
+CHUNKS_TO_TIDY = 8  # each time costs as much as some milliseconds of the network
+MOST_WAITING = 4  # batches in the lanes, so that these have work while estimates are taken in
+SIDE_BY_SIDE_SECONDS = 30.0  # longer chunks take so much memory that there is one at a time
+
+_Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
+
+
+def silent(_message: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationOptions:
+    """How a separator runs; None leaves a choice to the model or the device.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `fp32`, `bf16` or `fp16`; the lower two are less exact, and
+            faster where the device has such arithmetic.
+        chunk_seconds: Length of a chunk [s].
+        overlap_seconds: Overlap of neighbouring chunks [s].
+        batch_size: Chunks run at once.
+        level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
+        leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
+            there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
+        voices: Which voice embedding tells speakers apart: `builtin` or `ecapa`.
+    """
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    chunk_seconds: float | None = None
+    overlap_seconds: float | None = None
+    batch_size: int | None = None
+    level: Level | None = None
+    leakage: Leakage = "keep"
+    voices: str = BUILTIN
+
+
+class _Done(NamedTuple):
+    """A chunk that went through the network, or a recording that has nothing to go through it."""
+
+    recording: Recording
+    mixture: Array | None = None
+    estimates: Array | None = None  # None where the mixture is silent
+    failure: SepcliError | None = None
+
+
+class Pipeline:
+    """One network that any number of recordings go through.
+
+    Args:
+        network: `[batch, time] → [batch, speakers, time]`; prepared for its device, so give a copy
+            of one that is to be trained or stored again.
+        entry: What is known about it.
+        options: How it runs.
+        embed: Tells voices apart.
+        say: Told what the user should know: batch size halved.
+
+    Attributes:
+        plan: How recordings are cut and joined.
+        runner: Runs chunks on the device.
+
+    Raises:
+        DeviceError: The device is not available.
+        UsageError: The overlap is not shorter than the chunk.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        entry: ModelEntry,
+        options: SeparationOptions,
+        embed: Embed,
+        say: Say = silent,
+    ) -> None:
+        self.entry = entry
+        self.options = options
+        self.plan = _plan(entry, options, embed)
+        device = choose_device(options.device)
+        self._network = network.eval()
+        self.runner = Runner(network, device, options.precision, options.batch_size, say)
+        is_short = self.plan.chunk <= SIDE_BY_SIDE_SECONDS * self.plan.sample_rate
+        self._num_lanes = num_lanes(device) if is_short else 1
+
+    @property
+    def chunks_at_once(self) -> int:
+        """Chunks that go together; taken up again at a multiple of it, a run gives the same."""
+        return self.runner.batch_size * self._num_lanes
+
+    def process(
+        self,
+        recordings: Iterable[Recording],
+        on_chunk: Callable[[Recording], None] = lambda recording: None,
+    ) -> Iterator[tuple[Recording, SepcliError | None]]:
+        """Run all chunks of the recordings; yield each recording when it is complete or failed.
+
+        Chunks of one length share batches, also those of different recordings.
+
+        Args:
+            recordings: Taken one by one, so that they can be read while others are worked on.
+            on_chunk: Called after each chunk with its recording.
+        """
+        batches = self._batches(recordings)
+        running: deque[Future[list[_Done]]] = deque()
+        with Lanes(self._network, self._num_lanes) as lanes:
+            while together := list(islice(batches, self._num_lanes)):
+                is_alone = len(together) == 1  # it runs here, where it has all cores
+                if not is_alone:
+                    running.extend(lanes.start(self._separated, items) for items in together)
+                while running and (is_alone or len(running) > MOST_WAITING or running[0].done()):
+                    yield from self._accept(running.popleft().result(), on_chunk)
+                if is_alone:
+                    yield from self._accept(self._separated(together[0]), on_chunk)
+            while running:
+                yield from self._accept(running.popleft().result(), on_chunk)
+
+    def _batches(self, recordings: Iterable[Recording]) -> Iterator[list[_Item]]:
+        """Yield chunks of one length, as many as run at once; complete recordings by themselves."""
+        waiting: dict[int, list[_Item]] = {}
+        for recording in recordings:
+            if recording.is_complete:
+                yield [(recording, None)]
+            for index in range(recording.num_accepted, len(recording.chunks)):
+                if recording.is_given_up:
+                    break
+                items = waiting.setdefault(recording.chunk_length, [])
+                items.append((recording, index))
+                if len(items) >= self.runner.batch_size:
+                    yield waiting.pop(recording.chunk_length)
+            if len(waiting) > self.runner.batch_size:  # many lengths: hold no more files open
+                yield waiting.pop(next(iter(waiting)))
+        yield from waiting.values()
+
+    def _separated(self, items: Sequence[_Item]) -> list[_Done]:
+        """Run chunks of one length; what fails together is tried alone, to blame the right one."""
+        items = [item for item in items if not item[0].is_given_up]
+        mixtures = [None if n is None else recording.mixture(n) for recording, n in items]
+        sounding = [mixture is not None and bool(mixture.any()) for mixture in mixtures]
+        given = [
+            mixture if recording.input_gain == 1.0 else mixture * np.float32(recording.input_gain)
+            for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
+            if sounds and mixture is not None
+        ]
+        try:
+            separated = iter(self.runner.run(given))
+        except SepcliError as error:
+            if len(items) > 1:
+                return [done for item in items for done in self._separated([item])]
+            recording = items[0][0]
+            return [_Done(recording, failure=error)] if recording.give_up() else []
+        return [
+            _Done(recording, mixture, next(separated) if sounds else None)
+            for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
+        ]
+
+    def _accept(
+        self, done: Iterable[_Done], on_chunk: Callable[[Recording], None]
+    ) -> Iterator[tuple[Recording, SepcliError | None]]:
+        """Give estimates to their recordings; yield those that are complete or failed."""
+        for recording, mixture, estimates, failure in done:
+            if failure is not None:
+                yield recording, failure
+                continue
+            if recording.is_given_up:
+                continue
+            if mixture is not None:
+                silent = (self.plan.num_speakers, len(mixture))
+                recording.accept(
+                    mixture, np.zeros(silent, np.float32) if estimates is None else estimates
+                )
+                on_chunk(recording)
+                if recording.num_accepted % CHUNKS_TO_TIDY == 0:
+                    return_freed_memory()
+            if recording.is_complete:
+                yield recording, None
+
+
+def _plan(entry: ModelEntry, options: SeparationOptions, embed: Embed) -> RecordingPlan:
+    chunk_seconds = options.chunk_seconds or entry.chunk_seconds
+    overlap_seconds = options.overlap_seconds
+    if overlap_seconds is None:
+        overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
+    if not math.isfinite(chunk_seconds):
+        raise UsageError(f"not a length of a chunk: {chunk_seconds} s", "give --chunk 8")
+    chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
+    overlap = seconds_to_samples(overlap_seconds, entry.sample_rate)
+    if overlap >= chunk:
+        raise UsageError(
+            f"overlap is not shorter than the chunk: {overlap_seconds:g} s",
+            f"give an --overlap below {chunk_seconds:g}",
+        )
+    return RecordingPlan(
+        sample_rate=entry.sample_rate,
+        num_speakers=entry.speakers,
+        chunk=chunk,
+        overlap=overlap,
+        level=options.level or entry.level,
+        leakage=options.leakage,
+        embed=embed,
+    )
