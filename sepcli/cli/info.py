@@ -1,12 +1,14 @@
 """`sepcli info`: the models there are, or everything about one."""
 
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sepcli.cli import console
 from sepcli.models import web
 from sepcli.models.cache import cached_files
+from sepcli.models.entry import Source
 from sepcli.models.registry import (
     DEFAULT_MODEL,
     HUB_PREFIX,
@@ -16,6 +18,9 @@ from sepcli.models.registry import (
     load_entries,
 )
 
+if TYPE_CHECKING:
+    from sepcli.separation.speakers.embedding.voices import VoiceModel
+
 EXPERIMENTAL_DB = 5.0  # a network inside the package whose score is below this is no help yet
 
 
@@ -24,7 +29,7 @@ def info(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A name, a model folder or hf:ORG/REPO; without it, all models.",
+            help="A name, a model folder or hf:ORG/REPO, or voices: ecapa; without it, all models.",
             autocompletion=complete_model,
             show_default=False,
         ),
@@ -127,7 +132,11 @@ def _tell_one(model: str, *, as_json: bool) -> None:
     from sepcli.evaluation.complexity import count_parameters, macs_per_second
     from sepcli.models.build import build_network
     from sepcli.models.load import resolve_model
+    from sepcli.separation.speakers.embedding import VOICES
 
+    if model in VOICES:
+        _tell_voices(VOICES[model], as_json=as_json)
+        return
     entry = resolve_model(model)
     known = record(entry)
     if entry.config or not entry.repo:
@@ -137,14 +146,49 @@ def _tell_one(model: str, *, as_json: bool) -> None:
         known["macs_per_second"] = macs_per_second(network, entry.sample_rate)
     if as_json:
         console.result_json(known)
+    else:
+        _show_lines(_lines(entry, known))
+
+
+def _tell_voices(voices: "VoiceModel", *, as_json: bool) -> None:
+    known = {
+        "name": voices.name,
+        "use": f"sepcli separate --voices {voices.name}",
+        "download_bytes": voices.download_bytes,
+        "cached": cached_files(voices) is not None,
+        "license": voices.license,
+        "trained_on": voices.trained_on,
+        "paper": voices.paper,
+        "repo": voices.repo,
+        "revision": voices.revision,
+        "note": voices.note,
+    }
+    if as_json:
+        console.result_json(known)
         return
+    lines = [
+        ("name", voices.name),
+        ("use", f"{known['use']}: tells speakers apart"),
+        ("download", _size(voices)),
+        ("cached", "yes" if known["cached"] else "no"),
+        ("licence", voices.license),
+        ("trained on", voices.trained_on),
+        ("paper", voices.paper),
+        ("from", f"{HUB_PREFIX}{voices.repo} at {voices.revision}"),
+        ("note", voices.note),
+    ]
+    _show_lines(lines)
+
+
+def _show_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Show labels and texts as a table of two columns."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for key, value in _lines(entry, known):
-        table.add_row(key, value)
+    for label, text in lines:
+        table.add_row(label, text)
     console.show(table, folds=True)
 
 
@@ -203,7 +247,7 @@ def _count(number: int) -> str:
     return str(number) if number else ""
 
 
-def _size(entry: ModelEntry) -> str:
+def _size(entry: Source) -> str:
     if not entry.download_bytes:
         return ""
     return f"{entry.download_bytes / 1e6:.3g} MB"

@@ -110,3 +110,13 @@ def test_the_table_needs_neither_torch_nor_the_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL)
     assert done.returncode == 0
+
+
+def test_tells_about_voices(hub: Hub, sepcli: CommandLine) -> None:
+    text = sepcli("info", "ecapa").out
+    for expected in ("sepcli separate --voices ecapa", "83.3 MB", "apache-2.0", "VoxCeleb", "no"):
+        assert expected in text
+    record = json.loads(sepcli("info", "ecapa", "--json").out)
+    assert (record["name"], record["cached"]) == ("ecapa", False)
+    assert record["repo"] == "speechbrain/spkrec-ecapa-voxceleb"
+    assert hub.requests == []

@@ -32,12 +32,14 @@ class VoiceModel(Source):
         license: SPDX identifier of the weights' licence.
         paper: Address of the paper.
         trained_on: Training data.
+        note: One line worth knowing, shown by `sepcli info NAME`.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
     license: str
     paper: str
     trained_on: str
+    note: str = ""
 
 
 ECAPA = VoiceModel(
@@ -57,6 +59,7 @@ ECAPA = VoiceModel(
     license="apache-2.0",
     paper="https://arxiv.org/abs/2005.07143",
     trained_on="VoxCeleb 1 and 2",
+    note="sizes unconfirmed: those that its numbers of parameters and tensors leave",
     config=MappingProxyType(
         {
             "num_mels": 80,
