@@ -213,7 +213,7 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> dict[str, Score]:
     moved = separate(conversation, recipe, times, separator(), move=True)
     fixed = separate(conversation, recipe, times, separator(), move=False)
     scores = {}
-    for name, embed in (("voices", load_embed()), ("overlaps", None)):
+    for name, embed in (("voices", arguments.embed), ("overlaps", None)):
         order, seconds = order_tracked(moved, mixture, recipe.sample_rate, embed)
         starts = {mark.start for mark in order.uncertain}
         marks = [n for n, chunk in enumerate(moved.chunks) if chunk.start in starts]
@@ -246,9 +246,11 @@ def main() -> None:
     parser.add_argument("--leakage", type=float, nargs=2, default=(-20.0, -10.0), help="dB")
     parser.add_argument("--sample-rate", type=int, default=8_000)
     parser.add_argument("--model", help="a network of sepcli instead of the simulation")
+    parser.add_argument("--voices", default="builtin", help="builtin or ecapa")
     parser.add_argument("--speakers", type=int, nargs="+", default=(2, 3))
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
+    arguments.embed = load_embed(arguments.voices)
     entry = find_entry(arguments.model) if arguments.model else None
     arguments.chunk = arguments.chunk or (entry.chunk_seconds if entry else 8.0)
     arguments.overlap = arguments.overlap or (entry.overlap_seconds if entry else 1.0)

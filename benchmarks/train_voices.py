@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from sepcli.separation.speakers.embedding import builtin
+from sepcli.separation.speakers.embedding import builtin, load_embed
 
 SPEEDS = (0.9, 1.0, 1.1)
 WIDTH, ATTENTION, DIMS = 176, 48, 128
@@ -233,14 +233,14 @@ def equal_error_rate(same: np.ndarray, different: np.ndarray) -> float:
     return float(((missed + taken) / 2)[np.argmin(np.abs(missed - taken))])
 
 
-def measure(speech: Path) -> None:
-    """Print a table of equal error rates on development speakers."""
+def measure(speech: Path, voices: str) -> None:
+    """Print a table of equal error rates of voices, by their name, on development speakers."""
     speakers = read_speakers(speech, "dev")
     signals = {
         name: np.concatenate([read_speech(speech, row) for row in rows])
         for name, rows in speakers.items()
     }
-    embed = builtin.load_embed()
+    embed = load_embed(voices)
     print("| piece | leakage | rate | all pairs | same sex |\n|---|---|---|---|---|")
     for seconds in (2.0, 3.0, 4.0):
         for leakage_db, sample_rate in (
@@ -285,11 +285,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=["train", "measure"])
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
+    parser.add_argument("--voices", default="builtin", help="to measure: builtin or ecapa")
     parser.add_argument("--seconds", type=float, default=1200.0, help="how long to train")
     parser.add_argument("--cache", type=Path, default=Path("runs/embedding.npz"))
     arguments = parser.parse_args()
     if arguments.command == "measure":
-        measure(arguments.speech)
+        measure(arguments.speech, arguments.voices)
     else:
         arguments.cache.parent.mkdir(parents=True, exist_ok=True)
         train(arguments.speech, arguments.seconds, arguments.cache)
