@@ -27,7 +27,7 @@ def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
             f"not enough space for {what} in {printable(folder)}: "
             f"{format_bytes(num_bytes)} needed, {format_bytes(free)} free",
             "free some space, or choose another disk with --output-dir (results) "
-            "or TMPDIR (temporary files)",
+            "or TMPDIR and SEPCLI_SPOOL (temporary files)",
         )
 
 

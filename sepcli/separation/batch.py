@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from sepcli.audio import AudioReader
+from sepcli.audio import AudioReader, resampled_length
 from sepcli.errors import SepcliError
 from sepcli.files import remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.recording import Recording
-from sepcli.separation.scratch import MemorySpool, Spool, default_spool_folder, spool_key
+from sepcli.separation.scratch import Spool, default_spool_folder, spool_key
 from sepcli.separation.writing import (
     Delivery,
     OutputOptions,
@@ -30,7 +30,6 @@ READ_AHEAD = 2  # recordings spooled before the network asks for them
 SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
 WRITE_BEHIND = 16  # recordings that wait to be written
 TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
-IN_MEMORY_SECONDS = 20.0  # 5 MB at 16 kHz, which costs less than two files
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
 
 
@@ -66,11 +65,6 @@ class _Work:
     job: Job
     recording: Recording
     started: float
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether it is so short that it needs no files."""
-        return isinstance(self.recording.spool, MemorySpool)
 
 
 def separate_jobs(
@@ -150,7 +144,7 @@ def _read_ahead(
             if not coming:
                 return
             prepared = coming.popleft().result()
-            is_short = isinstance(prepared, _Work) and prepared.is_in_memory
+            is_short = isinstance(prepared, _Work) and prepared.recording.spool.is_in_memory
             ahead = SHORT_AHEAD if is_short else READ_AHEAD
             yield prepared
     finally:
@@ -196,26 +190,34 @@ def _prepare(
         return Outcome(job, error)
 
 
-def _spool(
-    pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions
-) -> Spool | MemorySpool:
-    """Return a spool: one that can be resumed for a long file, in memory for a very short one."""
-    expected = reader.num_expected
-    seconds = math.inf if expected is None else expected / reader.info.sample_rate
+def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
+    """Return a spool that the mixture will fit into, one that can be resumed for a long file."""
+    expected, rate = reader.num_expected, reader.info.sample_rate
+    seconds = math.inf if expected is None else expected / rate
+    num_speakers = pipeline.plan.num_speakers
     if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
-        kind = MemorySpool if seconds <= IN_MEMORY_SECONDS else Spool
-        return kind(pipeline.plan.num_speakers)
-    status = job.source.stat()
-    description: dict[str, Any] = {
-        "path": str(job.source.resolve()),
-        "size": status.st_size,
-        "modified": status.st_mtime_ns,
-        "span": (options.start_seconds, options.end_seconds),
-        "model": repr(pipeline.entry),
-        "options": repr(pipeline.options),
-    }
-    key = spool_key(description)
-    return Spool(pipeline.plan.num_speakers, default_spool_folder(), key, resume=options.resume)
+        spool = Spool(num_speakers)
+    else:
+        status = job.source.stat()
+        description: dict[str, Any] = {
+            "path": str(job.source.resolve()),
+            "size": status.st_size,
+            "modified": status.st_mtime_ns,
+            "span": (options.start_seconds, options.end_seconds),
+            "model": repr(pipeline.entry),
+            "weights": pipeline.weights_digest,
+            "options": repr(pipeline.options),
+        }
+        key = spool_key(description)
+        spool = Spool(num_speakers, default_spool_folder(), key, resume=options.resume)
+    try:
+        spool.require_mixture_space(
+            resampled_length(expected or 0, rate, pipeline.plan.sample_rate)
+        )
+    except BaseException:
+        spool.close()
+        raise
+    return spool
 
 
 def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) -> Outcome:

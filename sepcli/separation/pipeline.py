@@ -1,5 +1,6 @@
 """Chunks of many recordings → one network → complete recordings; owns network, device and lanes."""
 
+import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import nn
 
 from sepcli.errors import SepcliError, UsageError
@@ -85,6 +87,7 @@ class Pipeline:
     Attributes:
         plan: How recordings are cut and joined.
         runner: Runs chunks on the device.
+        weights_digest: Of the weights as they were given, which a runner may change.
 
     Raises:
         DeviceError: The device is not available.
@@ -104,6 +107,7 @@ class Pipeline:
         self.plan = _plan(entry, options, embed)
         device = choose_device(options.device)
         self._network = network.eval()
+        self.weights_digest = _digest(network)
         self.runner = Runner(network, device, options.precision, options.batch_size, say)
         is_short = self.plan.chunk <= SIDE_BY_SIDE_SECONDS * self.plan.sample_rate
         self._num_lanes = num_lanes(device) if is_short else 1
@@ -190,15 +194,28 @@ class Pipeline:
             if recording.is_given_up:
                 continue
             if mixture is not None:
-                silent = (self.plan.num_speakers, len(mixture))
-                recording.accept(
-                    mixture, np.zeros(silent, np.float32) if estimates is None else estimates
-                )
+                if estimates is None:
+                    estimates = np.zeros((self.plan.num_speakers, len(mixture)), np.float32)
+                try:
+                    recording.accept(mixture, estimates)
+                except SepcliError as error:  # its spool is full; others may go on
+                    recording.give_up()
+                    yield recording, error
+                    continue
                 on_chunk(recording)
                 if recording.num_accepted % CHUNKS_TO_TIDY == 0:
                     return_freed_memory()
             if recording.is_complete:
                 yield recording, None
+
+
+def _digest(network: nn.Module) -> str:
+    """Return a SHA-256 that tells networks of one kind apart by their weights."""
+    digest = hashlib.sha256()
+    for name, values in network.state_dict().items():
+        digest.update(f"{name} {tuple(values.shape)}".encode())
+        digest.update(values.detach().contiguous().flatten().view(torch.uint8).cpu().numpy().data)
+    return digest.hexdigest()
 
 
 def _plan(entry: ModelEntry, options: SeparationOptions, embed: Embed) -> RecordingPlan:

@@ -10,7 +10,7 @@ import numpy as np
 from sepcli.audio import AudioInfo, downmix, resample_blocks
 from sepcli.errors import SepcliError
 from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
-from sepcli.separation.scratch import MemorySpool, Spool
+from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
     Embed,
     SpeakerOrder,
@@ -87,7 +87,7 @@ class Recording:
         self,
         reader: Reader,
         plan: RecordingPlan,
-        spool: Spool | MemorySpool,
+        spool: Spool,
         cancelled: threading.Event | None = None,
     ) -> None:
         self.info: AudioInfo = reader.info

@@ -1,16 +1,17 @@
-"""Where a recording waits on disk while it is worked on, so that memory does not grow with it.
+"""Where a recording waits while it is worked on, so that memory does not grow with it.
 
 A spool holds the mixture at the network's rate and the estimates of every chunk, both as raw
-float32. Short ones use unnamed temporary files, which vanish with the process. Long ones use a
-named folder, so that an interrupted run can be resumed. Recordings of seconds stay in memory.
+float32: in memory as long as that is little, then in unnamed temporary files, which vanish with
+the process. The estimates of a long recording have a name instead, in a folder of this user's own,
+so that an interrupted run can be resumed.
 """
 
 import hashlib
 import json
 import os
-import shutil
+import re
 import tempfile
-import time
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,14 +22,14 @@ import platformdirs
 
 from sepcli.errors import OutputError
 from sepcli.files import require_free_space
-
-try:
-    import fcntl
-except ImportError:  # Windows: no advisory locks, so a resumable spool is not shared there either
-    fcntl = None  # type: ignore[assignment]
+from sepcli.files.private import open_private, private_folder, remove_old
 
 FLOAT_BYTES = 4
+MEMORY_BYTES = 1 << 21  # of a mixture or of estimates; 20 s at 16 kHz cost less than two files
+STEP_SAMPLES = 1 << 26  # 256 MB of a mixture, after which the disk is asked again
 STALE_SECONDS = 7 * 24 * 3600  # an interrupted run nobody resumed for a week is forgotten
+KEPT_NAME = re.compile(r"[0-9a-f]{32}\.estimates")
+MARKER = b"sepcli estimates 1\n"
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -39,153 +40,105 @@ def spool_bytes(num_samples: int, num_chunks: int, chunk: int, num_speakers: int
 
 
 def default_spool_folder() -> Path:
-    """Return the folder for named spools: `$SEPCLI_SPOOL`, else the user's cache folder."""
+    """Return where kept estimates lie: `$SEPCLI_SPOOL`, else the user's cache folder."""
     named = os.environ.get("SEPCLI_SPOOL")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("sepcli")) / "spool"
+    return Path(named) if named else Path(platformdirs.user_cache_dir("sepcli"))
 
 
 def spool_key(description: Mapping[str, Any]) -> str:
-    """Return a file name that is the same for the same recording, model and options."""
+    """Return a name that is the same for the same recording, weights and options only."""
     text = json.dumps(description, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Spool:
-    """The mixture and the chunk estimates of one recording, on disk.
+    """The mixture and the chunk estimates of one recording.
 
     Args:
         num_speakers: Estimates per chunk.
-        folder: Where a resumable spool lives; None for unnamed temporary files.
-        key: Name of the resumable spool inside `folder`.
-        resume: Keep the estimates that an interrupted run left under this key.
+        parent: Where the folder of kept estimates lies; None to keep nothing.
+        key: Name of these estimates, see `spool_key`.
+        resume: Go on from the estimates that an interrupted run left under this key.
 
     Raises:
-        OutputError: The folder cannot be written.
+        OutputError: The folder cannot be written, is not this user's alone, or, for `resume`,
+            another run holds the estimates.
     """
 
     def __init__(
-        self,
-        num_speakers: int,
-        folder: Path | None = None,
-        key: str = "",
-        resume: bool = False,
+        self, num_speakers: int, parent: Path | None = None, key: str = "", resume: bool = False
     ) -> None:
         self.num_speakers = num_speakers
-        self.num_samples = 0
-        self._home: Path | None = None
-        self._lock: IO[bytes] | None = None
-        self._mixture: IO[bytes]
-        self._estimates: IO[bytes]
-        try:
-            if folder is None:
-                self._mixture = tempfile.TemporaryFile(prefix=".sepcli-")  # noqa: SIM115
-                self._estimates = tempfile.TemporaryFile(prefix=".sepcli-")  # noqa: SIM115
-            else:
-                self._home, self._lock = _claim(folder, key)
-                self._mixture = (self._home / "mixture.f32").open("w+b")
-                mode = "r+b" if resume and (self._home / "estimates.f32").exists() else "w+b"
-                self._estimates = (self._home / "estimates.f32").open(mode)
-        except OSError as cause:
-            raise _spool_failure(folder, cause) from cause
+        self._kept: Path | None = None
+        self._folder: Path | None = None
+        file: IO[bytes] | None = None
+        if parent is not None:
+            try:
+                self._folder = private_folder(parent, "sepcli-spool")
+                remove_old(self._folder, KEPT_NAME, MARKER, STALE_SECONDS)
+                path = self._folder / f"{key}.estimates"
+                file = open_private(path, MARKER)
+            except OSError as cause:
+                raise _spool_failure(parent, cause) from cause
+            if file is not None:
+                self._kept = path
+            elif resume:
+                raise OutputError(
+                    f"spool is in use, or its disk has no locks: {path}",
+                    "wait for the other run to end, or leave out --resume",
+                )
+        self._mixture = _Values(_scratch_file(self._folder), self._folder)
+        self._estimates = _Values(file or _scratch_file(self._folder), self._folder)
+        if not resume:
+            self.keep_chunks(0, 1)
 
     @property
-    def folder(self) -> Path | None:
-        """The folder that outlives an interrupted run; None when the spool is unnamed."""
-        return self._home
+    def num_samples(self) -> int:
+        """Length of the mixture."""
+        return self._mixture.count
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the mixture is so short that it needs no file."""
+        return self.num_samples * FLOAT_BYTES <= MEMORY_BYTES
+
+    def require_mixture_space(self, num_samples: int) -> None:
+        """Raise `OutputError` unless so much more mixture will fit, and the estimates of all."""
+        in_all = self.num_samples + num_samples
+        self._require(spool_bytes(num_samples, 1, in_all, self.num_speakers))
 
     def require_space(self, num_chunks: int, chunk: int) -> None:
         """Raise `OutputError` unless the estimates will fit on the disk that holds the spool."""
-        where = self._home or Path(tempfile.gettempdir())
         done = self.finished_chunks(chunk)
-        needed = spool_bytes(0, num_chunks - done, chunk, self.num_speakers)
-        require_free_space(where, needed, "the spool")
+        self._require(spool_bytes(0, num_chunks - done, chunk, self.num_speakers))
+
+    def _require(self, num_bytes: int) -> None:
+        if num_bytes > MEMORY_BYTES:
+            where = self._folder or Path(tempfile.gettempdir())
+            require_free_space(where, num_bytes, "the spool")
 
     def append_mixture(self, block: Array) -> None:
-        """Add the next samples of the mixture, `[samples]`."""
-        self._append(self._mixture, block)
-        self.num_samples += len(block)
+        """Add the next samples of the mixture, `[samples]`.
+
+        Raises:
+            OutputError: The disk is full, or would be by the estimates of what is here already.
+        """
+        steps = self.num_samples // STEP_SAMPLES
+        self._mixture.append(block)
+        if self.num_samples // STEP_SAMPLES > steps:  # how long it becomes is not always known
+            self.require_mixture_space(0)
 
     def read_mixture(self, start: int, length: int) -> Array:
         """Return `length` samples of the mixture from sample `start`, `[samples]`."""
-        return _read(self._mixture, start, length)
+        return self._mixture.read(start, length)
 
     def finished_chunks(self, chunk: int) -> int:
         """Return how many chunks of `chunk` samples already have their estimates here."""
-        return _size(self._estimates) // (FLOAT_BYTES * chunk * self.num_speakers)
+        return self._estimates.count // (chunk * self.num_speakers)
 
     def keep_chunks(self, count: int, chunk: int) -> None:
         """Forget the estimates of all chunks from number `count` on."""
-        self._estimates.truncate(FLOAT_BYTES * count * chunk * self.num_speakers)
-        self._estimates.seek(0, os.SEEK_END)
-
-    def append_estimates(self, estimates: Array) -> None:
-        """Add the estimates of the next chunk, `[speakers, samples]`."""
-        self._append(self._estimates, estimates)
-
-    def read_estimates(self, index: int, chunk: int) -> Array:
-        """Return the estimates of chunk `index`, `[speakers, samples]`."""
-        size = self.num_speakers * chunk
-        return _read(self._estimates, index * size, size).reshape(self.num_speakers, chunk)
-
-    def close(self, *, keep: bool = False) -> None:
-        """Close the files and, unless `keep` is set, remove what has a name."""
-        keep = keep and self._home is not None and _size(self._estimates) > 0
-        for stream in (self._mixture, self._estimates):
-            with suppress(OSError):  # what a full disk refused is told already
-                stream.close()
-        if self._home is None:
-            return
-        if keep:
-            (self._home / "mixture.f32").unlink(missing_ok=True)  # read again on resume
-        else:
-            shutil.rmtree(self._home, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
-
-    def _append(self, stream: IO[bytes], values: Array) -> None:
-        try:
-            stream.write(np.ascontiguousarray(values, dtype=np.float32).data)
-            stream.flush()
-        except OSError as cause:
-            raise _spool_failure(self._home, cause) from cause
-
-
-class MemorySpool:
-    """What `Spool` does for a recording of seconds: its arrays are kept as they are, uncopied.
-
-    Args:
-        num_speakers: Estimates per chunk.
-    """
-
-    folder = None
-
-    def __init__(self, num_speakers: int) -> None:
-        self.num_speakers = num_speakers
-        self.num_samples = 0
-        self._blocks: list[Array] = []
-        self._estimates: list[Array] = []
-
-    def require_space(self, num_chunks: int, chunk: int) -> None:
-        """Return: there is room."""
-
-    def append_mixture(self, block: Array) -> None:
-        """Add the next samples of the mixture, `[samples]`; the block must not change later."""
-        self._blocks.append(block)
-        self.num_samples += len(block)
-
-    def read_mixture(self, start: int, length: int) -> Array:
-        """Return `length` samples of the mixture from sample `start`, `[samples]`."""
-        if len(self._blocks) > 1:
-            self._blocks = [np.concatenate(self._blocks)]
-        return self._blocks[0][start : start + length]
-
-    def finished_chunks(self, chunk: int) -> int:
-        """Return how many chunks have their estimates here."""
-        return len(self._estimates)
-
-    def keep_chunks(self, count: int, chunk: int) -> None:
-        """Forget the estimates of all chunks from number `count` on."""
-        del self._estimates[count:]
+        self._estimates.truncate(count * chunk * self.num_speakers)
 
     def append_estimates(self, estimates: Array) -> None:
         """Add the estimates of the next chunk, `[speakers, samples]`."""
@@ -193,50 +146,70 @@ class MemorySpool:
 
     def read_estimates(self, index: int, chunk: int) -> Array:
         """Return the estimates of chunk `index`, `[speakers, samples]`."""
-        return self._estimates[index]
+        size = self.num_speakers * chunk
+        return self._estimates.read(index * size, size).reshape(self.num_speakers, chunk)
 
     def close(self, *, keep: bool = False) -> None:
-        """Let go of everything."""
-        self._blocks.clear()
-        self._estimates.clear()
+        """Close the files; of those with a name, only estimates that `keep` is set for stay."""
+        if self._kept is not None and not (keep and self._estimates.count):
+            with suppress(OSError):  # before it is closed: until then its lock is ours
+                self._kept.unlink(missing_ok=True)
+        self._kept = None
+        self._mixture.close()
+        self._estimates.close()
 
 
-def _claim(folder: Path, key: str) -> tuple[Path, IO[bytes]]:
-    """Return the folder of this key, or a private one if it is taken, and the lock on it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _forget_stale(folder)
-    for name in (key, f"{key}-{os.getpid()}"):
-        home = folder / name
-        home.mkdir(mode=0o700, exist_ok=True)
-        lock = (home / "lock").open("wb")
-        try:
-            if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return home, lock
-        except OSError:
-            lock.close()
-    raise OutputError(f"spool is in use: {folder / key}", "wait for the other run to end")
+class _Values:
+    """Float32 values in a file, added at its end and read from anywhere, by several threads.
+
+    Attributes:
+        count: How many there are.
+    """
+
+    def __init__(self, file: IO[bytes], folder: Path | None) -> None:
+        self._file = file
+        self._folder = folder
+        self._offset = file.tell()  # behind the marker of a kept file
+        self._lock = threading.Lock()
+        self.count = (file.seek(0, os.SEEK_END) - self._offset) // FLOAT_BYTES
+
+    def append(self, values: Array) -> None:
+        """Add values, in the order of their memory."""
+        with self._lock:
+            try:
+                self._seek(self.count)
+                self._file.write(np.ascontiguousarray(values, dtype=np.float32).data)
+                self._file.flush()
+            except OSError as cause:
+                raise _spool_failure(self._folder, cause) from cause
+            self.count += values.size
+
+    def read(self, start: int, length: int) -> Array:
+        """Return `length` values from value `start`, fewer at the end."""
+        with self._lock:
+            self._seek(start)
+            data = self._file.read(length * FLOAT_BYTES)
+        return np.frombuffer(data, np.float32)
+
+    def truncate(self, count: int) -> None:
+        """Forget all values from number `count` on."""
+        with self._lock:
+            self._file.truncate(self._offset + count * FLOAT_BYTES)
+            self.count = min(self.count, count)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with suppress(OSError):  # what a full disk refused is told already
+            self._file.close()
+
+    def _seek(self, index: int) -> None:
+        self._file.seek(self._offset + index * FLOAT_BYTES)
 
 
-def _forget_stale(folder: Path) -> None:
-    """Remove spools that nobody has touched for `STALE_SECONDS`."""
-    for home in folder.iterdir():
-        try:
-            if time.time() - home.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(home, ignore_errors=True)
-        except FileNotFoundError:  # another run was faster
-            continue
-
-
-def _read(stream: IO[bytes], start: int, length: int) -> Array:
-    """Return `length` values from value `start`; positioned, so that threads do not race."""
-    data = os.pread(stream.fileno(), length * FLOAT_BYTES, start * FLOAT_BYTES)
-    return np.frombuffer(data, np.float32)
-
-
-def _size(stream: IO[bytes]) -> int:
-    """Return how many bytes are in a spool's file."""
-    return os.fstat(stream.fileno()).st_size
+def _scratch_file(folder: Path | None) -> IO[bytes]:
+    """Return a file without a name, in memory as long as it is small."""
+    where = None if folder is None else str(folder)
+    return tempfile.SpooledTemporaryFile(MEMORY_BYTES, prefix=".sepcli-", dir=where)
 
 
 def _spool_failure(folder: Path | None, cause: OSError) -> OutputError:

@@ -38,7 +38,7 @@ def test_too_little_room_names_both_sizes(tmp_path, monkeypatch):
     )
     assert caught.value.hint == (
         "free some space, or choose another disk with --output-dir (results) "
-        "or TMPDIR (temporary files)"
+        "or TMPDIR and SEPCLI_SPOOL (temporary files)"
     )
 
 

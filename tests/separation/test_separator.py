@@ -149,3 +149,15 @@ def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:
     for path in outputs:
         waveform, rate = soundfile.read(path)
         assert (len(waveform), rate) == (references.shape[1], 16000)
+
+
+def test_the_digest_tells_weights_apart_whatever_becomes_of_them() -> None:
+    class Scaled(Identity):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = torch.nn.Parameter(torch.tensor([[factor]], dtype=torch.bfloat16))
+
+    one, same, other = (
+        separator(Scaled(factor)).pipeline.weights_digest for factor in (1.0, 1.0, 2.0)
+    )
+    assert one == same != other
