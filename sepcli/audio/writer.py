@@ -20,7 +20,7 @@ from sepcli.audio.formats import OutputFormat, check_output_format
 from sepcli.audio.sndfile import SndfileEncoder
 from sepcli.audio.wav import WavEncoder
 from sepcli.errors import OutputError
-from sepcli.files.pending import PendingFile
+from sepcli.files.pending import PendingFile, publish_all
 from sepcli.files.temporary import printable
 
 Samples = npt.NDArray[np.float32]
@@ -31,6 +31,7 @@ class AudioWriter:
 
     Attributes:
         path: The final name.
+        file: What is written, under its hidden name.
         output_format: Format and subtype.
         num_written: Samples per channel so far.
         num_clipped: Values beyond full scale that were limited; always 0 for FLOAT.
@@ -69,11 +70,11 @@ class AudioWriter:
             format or path.suffix, subtype, sample_rate, num_channels
         )
         self._num_channels = num_channels
-        self._file = PendingFile(path, overwrite)
+        self.file = PendingFile(path, overwrite)
         self._encoder: WavEncoder | SndfileEncoder | None = None
         try:
             self._encoder = self._new_encoder(sample_rate, num_samples or 0)
-            self._file.check()
+            self.file.check()
         except soundfile.LibsndfileError as error:
             self.discard()
             raise self._failure(error) from error
@@ -84,13 +85,13 @@ class AudioWriter:
     def _new_encoder(self, sample_rate: int, num_samples: int) -> WavEncoder | SndfileEncoder:
         format, subtype = self.output_format.format, self.output_format.subtype
         if format != "wav":
-            return SndfileEncoder(self._file, sample_rate, self._num_channels, format, subtype)
-        return WavEncoder(self._file, sample_rate, self._num_channels, subtype, num_samples)
+            return SndfileEncoder(self.file, sample_rate, self._num_channels, format, subtype)
+        return WavEncoder(self.file, sample_rate, self._num_channels, subtype, num_samples)
 
     def _failure(self, error: Exception) -> OutputError:
         """Return the error for something that libsndfile refused: the disk's, if it has one."""
         try:
-            self._file.check()
+            self.file.check()
         except OutputError as cause:
             return cause
         return OutputError(
@@ -123,7 +124,7 @@ class AudioWriter:
             self.num_clipped += int(np.count_nonzero(np.abs(block) > 1))
         try:
             self._encoder.write(self._encoded(block))
-            self._file.check()
+            self.file.check()
         except (soundfile.LibsndfileError, AssertionError) as error:
             raise self._failure(error) from error
         self.num_written += len(block)
@@ -160,8 +161,8 @@ class AudioWriter:
         except soundfile.LibsndfileError as error:
             raise self._failure(error) from error
         finally:
-            self._file.close()
-        self._file.check()
+            self.file.close()
+        self.file.check()
 
     def commit(self) -> None:
         """Give the file its final name, in one step that nobody sees half of.
@@ -171,20 +172,12 @@ class AudioWriter:
         """
         commit_all([self])
 
-    def publish(self) -> None:
-        """Give the finished file its final name; `commit` without the finishing.
-
-        Raises:
-            OutputError: The name is taken, or the folder does not let it be given.
-        """
-        self._file.publish()
-
     def discard(self) -> None:
         """Remove the temporary, unless it was committed; may be called twice."""
         if isinstance(self._encoder, SndfileEncoder):
             self._encoder.abandon()
         self._encoder = None
-        self._file.discard()
+        self.file.discard()
 
     def __enter__(self) -> Self:
         """Return the writer itself."""
@@ -215,23 +208,17 @@ def quantized(block: Samples, bits: int) -> Samples:
 def commit_all(writers: Sequence[AudioWriter]) -> None:
     """Give all files of one recording their final names, or none.
 
-    All are complete on the disk before the first is renamed. Should a rename fail after others
-    succeeded, those are taken away again, so that a run with `--skip-existing` does the whole
-    recording anew.
+    All are complete on the disk before the first is renamed; should a rename fail after others
+    succeeded, what was there before is put back.
 
     Raises:
         OutputError: One of them cannot be written or renamed.
     """
-    published: list[AudioWriter] = []
     try:
         for writer in writers:
             writer.finish()
-        for writer in writers:
-            writer.publish()
-            published.append(writer)
+        publish_all([writer.file for writer in writers])
     except BaseException:
-        for writer in published:
-            writer.path.unlink(missing_ok=True)
         for writer in writers:
             writer.discard()
         raise

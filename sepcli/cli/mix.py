@@ -13,6 +13,7 @@ import typer
 
 from sepcli.cli import console
 from sepcli.errors import OutputError, UsageError
+from sepcli.files import output_error, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,8 +125,9 @@ def mix(
     finally:  # an error may be about what was skipped
         for line in skipped.lines():
             console.warn(line)
-    _write_text(output_dir / TURNS, "".join(turns))
-    _write_text(output_dir / MANIFEST, _table(rows))  # last: where there is one, the set is whole
+    write_whole(output_dir / TURNS, "".join(turns).encode())
+    # last: where there is one, the set is whole
+    write_whole(output_dir / MANIFEST, _table(rows).encode())
     console.result(str(output_dir / MANIFEST))
 
 
@@ -189,7 +191,6 @@ def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, Waveform]]":
 
 def _write(mixture: "Mixture", folder: Path, name: str, sample_rate: int) -> None:
     from sepcli.audio import AudioWriter
-    from sepcli.files import output_error
 
     for track, waveform in _tracks(mixture):
         path = folder / track / name
@@ -231,18 +232,3 @@ def _table(rows: list[dict[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    from sepcli.files import create_temporary
-    from sepcli.files.temporary import forget_temporary
-
-    descriptor, temporary = create_temporary(path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        forget_temporary(temporary)

@@ -1,23 +1,18 @@
 """How files come to be: hidden temporaries, room on the disk, names given when a file is whole."""
 
-from sepcli.files.pending import PendingFile, output_error
+from sepcli.files.pending import PendingFile, check_name, output_error, publish_all
 from sepcli.files.space import remove_stale_temporaries, require_free_space
-from sepcli.files.temporary import (
-    TEMPORARY_PREFIX,
-    create_temporary,
-    forget_temporary,
-    is_stale,
-    printable,
-)
+from sepcli.files.temporary import printable
+from sepcli.files.whole import whole_file, write_whole
 
 __all__ = [
-    "TEMPORARY_PREFIX",
     "PendingFile",
-    "create_temporary",
-    "forget_temporary",
-    "is_stale",
+    "check_name",
     "output_error",
     "printable",
+    "publish_all",
     "remove_stale_temporaries",
     "require_free_space",
+    "whole_file",
+    "write_whole",
 ]

@@ -2,10 +2,17 @@
 
 import errno
 import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sepcli.errors import OutputError
-from sepcli.files.temporary import create_temporary, forget_temporary, printable
+from sepcli.files.temporary import create_temporary, forget_temporary, printable, temporary_name
+
+NAME_BYTES, PATH_BYTES = 255, 4095  # what names and paths have at most, where it is not told
+TEMPORARY_BYTES = 64  # more than the name of a temporary has
+ASIDE_SUFFIX = ".old"  # the only copy of a user's file: never taken for a leftover
 
 HINTS = {
     errno.ENOSPC: "free some space, or choose another disk with --output-dir",
@@ -52,6 +59,8 @@ class PendingFile:
         self.error: OSError | None = None
         self._overwrite = overwrite
         self._temporary: Path | None = None
+        self._identity: os.stat_result | None = None  # of what was given the final name
+        self._aside: Path | None = None  # what had it before
         try:
             self._descriptor, self._temporary = create_temporary(path.parent)
         except OSError as error:
@@ -104,10 +113,24 @@ class PendingFile:
         Raises:
             OutputError: The name is taken, or the folder does not let it be given.
         """
+        publish_all([self])
+
+    def discard(self) -> None:
+        """Remove the temporary, unless it was published; may be called twice."""
+        self.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+            forget_temporary(self._temporary)
+            self._temporary = None
+
+    def _take_name(self) -> None:
+        """Take the final name; what had it stays aside until `_settle` or `_withdraw`."""
         if self._temporary is None:
             raise ValueError(f"published or discarded before: {self.path}")
+        self._identity = self._temporary.lstat()
         try:
             if self._overwrite:
+                self._set_aside()
                 self._temporary.replace(self.path)
             else:
                 _rename_to_new(self._temporary, self.path)
@@ -121,13 +144,85 @@ class PendingFile:
         forget_temporary(self._temporary)
         self._temporary = None
 
-    def discard(self) -> None:
-        """Remove the temporary, unless it was published; may be called twice."""
-        self.close()
-        if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
-            forget_temporary(self._temporary)
-            self._temporary = None
+    def _set_aside(self) -> None:
+        """Give what has the final name a second, hidden one, or that one only where links fail."""
+        try:
+            if stat.S_ISDIR(self.path.lstat().st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        except FileNotFoundError:
+            return
+        self._aside = self.path.parent / temporary_name()
+        try:
+            os.link(self.path, self._aside, follow_symlinks=False)
+        except (OSError, NotImplementedError):
+            forget_temporary(self._aside)
+            self._aside = self._aside.with_suffix(ASIDE_SUFFIX)
+            self.path.replace(self._aside)
+
+    def _settle(self) -> None:
+        """Forget what had the name."""
+        if self._aside is not None:
+            with suppress(OSError):
+                self._aside.unlink(missing_ok=True)
+            forget_temporary(self._aside)
+            self._aside = None
+
+    def _withdraw(self) -> None:
+        """Give the name back to what had it, unless somebody else has taken it meanwhile."""
+        if self._identity is None:
+            return
+        with suppress(OSError):  # what cannot be put back stays aside
+            is_free = not os.path.lexists(self.path)
+            if self._aside is not None and (is_free or self._has_name()):
+                self._aside.replace(self.path)
+            elif self._has_name():
+                self.path.unlink()
+            if self._aside is not None and self._aside.suffix != ASIDE_SUFFIX:
+                self._settle()
+
+    def _has_name(self) -> bool:
+        """Return whether the final name is this file's."""
+        try:
+            status = self.path.lstat()
+        except FileNotFoundError:
+            return False
+        return self._identity is not None and os.path.samestat(self._identity, status)
+
+
+def publish_all(files: Sequence[PendingFile]) -> None:
+    """Give closed files their final names, or none of them: what had these is there again then.
+
+    Raises:
+        OutputError: A name is taken, or a folder does not let it be given.
+    """
+    try:
+        for file in files:
+            file._take_name()
+    except BaseException:
+        for file in files:
+            file._withdraw()
+        raise
+    for file in files:
+        file._settle()
+
+
+def check_name(path: Path) -> None:
+    """Raise `OutputError` if no file can have this name: its folder need not be there yet."""
+    name, folder = len(os.fsencode(path.name)), len(os.fsencode(path.parent)) + 1
+    if name > _name_limit(path.parent) or folder + max(name, TEMPORARY_BYTES) > PATH_BYTES:
+        raise output_error(path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
+
+
+def _name_limit(folder: Path) -> int:
+    """Return how many bytes a name in `folder`, or its nearest existing parent, may have."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            return os.pathconf(place, "PC_NAME_MAX")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, AttributeError, ValueError):  # a system that does not tell
+            break
+    return NAME_BYTES
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:

@@ -58,11 +58,7 @@ def create_temporary(folder: Path) -> tuple[int, Path]:
     binary = getattr(os, "O_BINARY", 0)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | binary
     while True:
-        token = secrets.token_hex(8)
-        name = f"{TEMPORARY_PREFIX}{_own_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
-        path = folder / name
-        with _own_lock:
-            _own.add(name)
+        path = folder / temporary_name()
         try:
             return os.open(path, flags, 0o666), path
         except FileExistsError:
@@ -70,6 +66,15 @@ def create_temporary(folder: Path) -> tuple[int, Path]:
         except OSError:
             forget_temporary(path)
             raise
+
+
+def temporary_name() -> str:
+    """Return a new name, which counts as in use until `forget_temporary` is told of it."""
+    token = secrets.token_hex(8)
+    name = f"{TEMPORARY_PREFIX}{_own_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
+    with _own_lock:
+        _own.add(name)
+    return name
 
 
 def forget_temporary(path: Path) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sepcli.errors import WeightsError
-from sepcli.training.export import Measurement, write_whole
+from sepcli.files import write_whole
+from sepcli.training.export import Measurement
 
 
 @dataclass

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sepcli.files import write_whole
 from sepcli.training.dataset import Skipped, Speech, Utterance, read_speech
-from sepcli.training.export import write_whole
 
 DIGITS = 16  # of the digest in a name
 

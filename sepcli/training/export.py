@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sepcli.evaluation.complexity import count_parameters, macs_per_second
-from sepcli.files.temporary import create_temporary, forget_temporary
+from sepcli.files import write_whole
 from sepcli.models.build import build_network
 from sepcli.models.registry import MODEL_FILE
 from sepcli.training.recipe import Recipe
@@ -41,20 +40,6 @@ class Measurement:
     train_snr_db: float
     dev_si_sdri_db: float
     rate: float
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there completely or not at all, also after a power cut."""
-    descriptor, temporary = create_temporary(path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        forget_temporary(temporary)
 
 
 def write_model_folder(

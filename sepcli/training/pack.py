@@ -7,7 +7,6 @@ of mixtures alike, so the coding loss does not bias what is learned.
 
 import io
 import itertools
-import os
 import zipfile
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,7 @@ from typing import Literal
 import soundfile
 
 from sepcli.errors import AudioError, OutputError
-from sepcli.files import create_temporary
-from sepcli.files.pending import output_error
-from sepcli.files.temporary import forget_temporary
+from sepcli.files import whole_file
 from sepcli.training.dataset import Pcm, Skipped, Utterance, decode
 
 Coding = Literal["opus", "flac"]
@@ -55,37 +52,25 @@ def write_pack(
     if coding == "opus" and sample_rate not in OPUS_RATES:
         raise OutputError(f"Opus has no such sample rate: {sample_rate}", "use --coding flac")
     skipped = Skipped()
-    try:
-        descriptor, temporary = create_temporary(path.parent)
-    except OSError as problem:
-        raise output_error(path, problem) from problem
-    try:
-        with (
-            os.fdopen(descriptor, "w+b") as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
-            ThreadPoolExecutor() as pool,
-        ):
-            for start in range(0, len(utterances), BATCH):
-                batch = utterances[start : start + BATCH]
-                decoded = pool.map(lambda item: decode(item, sample_rate, (1.0,)), batch)
-                pairs = zip(batch, decoded, strict=True)
-                for number, (item, result) in enumerate(pairs, start + 1):
-                    on_progress(number)
-                    if isinstance(result, str):
-                        skipped.add(result, item.name)
-                        continue
-                    stem = f"{item.speaker}/{Path(item.member or item.path).stem}"
-                    name = _free_name(archive.NameToInfo, stem, ENDINGS[coding])
-                    archive.writestr(name, _encode(result[0], sample_rate, coding))
-            num_packed = len(archive.NameToInfo)
-        if not num_packed:
+    with (
+        whole_file(path) as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+        ThreadPoolExecutor() as pool,
+    ):
+        for start in range(0, len(utterances), BATCH):
+            batch = utterances[start : start + BATCH]
+            decoded = pool.map(lambda item: decode(item, sample_rate, (1.0,)), batch)
+            pairs = zip(batch, decoded, strict=True)
+            for number, (item, result) in enumerate(pairs, start + 1):
+                on_progress(number)
+                if isinstance(result, str):
+                    skipped.add(result, item.name)
+                    continue
+                stem = f"{item.speaker}/{Path(item.member or item.path).stem}"
+                name = _free_name(archive.NameToInfo, stem, ENDINGS[coding])
+                archive.writestr(name, _encode(result[0], sample_rate, coding))
+        if not archive.NameToInfo:
             raise AudioError("no usable recording to pack", "; ".join(skipped.lines()))
-        temporary.replace(path)
-    except OSError as problem:
-        raise output_error(path, problem) from problem
-    finally:
-        temporary.unlink(missing_ok=True)
-        forget_temporary(temporary)
     return skipped
 
 

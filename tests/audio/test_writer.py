@@ -315,7 +315,7 @@ def test_all_are_committed(tmp_path):
 
 def test_one_that_cannot_be_finished_stops_all(tmp_path):
     group = writers(tmp_path)
-    group[1]._file.error = OSError(errno.ENOSPC, "full")
+    group[1].file.error = OSError(errno.ENOSPC, "full")
     with pytest.raises(OutputError, match="full"):
         commit_all(group)
     assert list(tmp_path.iterdir()) == []

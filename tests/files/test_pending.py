@@ -1,12 +1,14 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from sepcli.errors import OutputError
 from sepcli.files import pending
-from sepcli.files.pending import HINTS, PendingFile, output_error
+from sepcli.files.pending import HINTS, PendingFile, check_name, output_error, publish_all
+from sepcli.files.temporary import is_stale
 
 
 def write(path, data=b"new", overwrite=False):
@@ -184,3 +186,132 @@ def test_reading_back(tmp_path):
     assert file.read(2) == b"cd"
     assert file.seek(1) == 1
     file.discard()
+
+
+@pytest.fixture(params=["links", "no links"])
+def links(request, monkeypatch):
+    """Yield whether the disk knows links; FAT and some network disks do not."""
+
+    def refuse(*args, **options):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refuse)
+    return request.param == "links"
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_all_get_their_names_or_none(tmp_path, links, overwrite):
+    paths = [tmp_path / name for name in ("1.wav", "2.wav", "3.wav", "4.wav")]
+    if overwrite:
+        paths[0].write_bytes(b"old 1")
+        paths[2].write_bytes(b"old 3")
+    paths[3].mkdir()
+    before = contents(tmp_path)
+    files = [write(path, overwrite=overwrite) for path in paths]
+    with pytest.raises(OutputError) as caught:
+        publish_all(files)
+    assert "4.wav" in caught.value.message
+    for file in files:
+        file.discard()
+    assert contents(tmp_path) == before
+    paths[3].rmdir()
+    publish_all([write(path, overwrite=overwrite) for path in paths])
+    assert contents(tmp_path) == {path.name: b"new" for path in paths}
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_an_interruption_at_any_moment_leaves_all_old_or_all_new(
+    tmp_path, links, monkeypatch, number
+):
+    """Every call that gives or takes a name is once the one that Ctrl-C comes after."""
+    paths = [tmp_path / name for name in ("1.wav", "2.wav", "3.wav")]
+    paths[0].write_bytes(b"old 1")
+    paths[1].symlink_to("nowhere")
+    calls = []
+
+    def interrupted(real):
+        def call(*args, **options):
+            result = real(*args, **options)
+            calls.append(real)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return result
+
+        return call
+
+    files = [write(path, overwrite=True) for path in paths]
+    with monkeypatch.context() as patch:
+        for name in ("link", "replace", "rename", "unlink"):
+            patch.setattr(os, name, interrupted(getattr(os, name)))
+        try:
+            publish_all(files)
+            is_new = True
+        except KeyboardInterrupt:
+            is_new = calls[number - 1].__name__ == "unlink"  # all had their names
+        for file in files:
+            file.discard()
+    hidden = [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    if is_new:
+        assert {p.name: p.read_bytes() for p in paths} == {p.name: b"new" for p in paths}
+    else:
+        assert paths[0].read_bytes() == b"old 1"
+        assert paths[1].readlink() == Path("nowhere")
+        assert not paths[2].exists()
+        assert hidden == []
+
+
+def test_what_another_run_put_there_meanwhile_is_not_taken_away(tmp_path, links):
+    paths = [tmp_path / "1.wav", tmp_path / "2.wav"]
+    paths[1].mkdir()
+    files = [write(path, overwrite=True) for path in paths]
+    real = PendingFile._take_name
+
+    def replaced(file):
+        real(file)
+        other = tmp_path / "other"
+        other.write_bytes(b"another run's")
+        other.replace(file.path)
+
+    files[0]._take_name = lambda: replaced(files[0])
+    with pytest.raises(OutputError):
+        publish_all(files)
+    assert paths[0].read_bytes() == b"another run's"
+
+
+def test_without_links_the_only_copy_is_no_leftover(tmp_path, monkeypatch):
+    """Killed while an old file had given up its name, it is there under another one for good."""
+    monkeypatch.setattr(os, "link", lambda *args, **options: (_ for _ in ()).throw(OSError()))
+    path = tmp_path / "1.wav"
+    path.write_bytes(b"old")
+    file = write(path, overwrite=True)
+    file._set_aside()
+    (aside,) = [p for p in tmp_path.iterdir() if p.suffix == ".old"]
+    assert aside.read_bytes() == b"old"
+    assert not path.exists()
+    assert not is_stale(aside.name)
+    file.discard()
+
+
+@pytest.mark.parametrize("unit", ["x", "é"])
+def test_names_that_no_file_can_have(tmp_path, unit):
+    size = len(unit.encode())
+    longest = tmp_path / "not there" / (unit * (255 // size))
+    check_name(longest)
+    with pytest.raises(OutputError, match="file name too long") as caught:
+        check_name(longest.with_name(longest.name + unit))
+    assert "rename" in caught.value.hint
+    deep = tmp_path.joinpath(*["d" * 200] * 20)
+    with pytest.raises(OutputError, match="file name too long"):
+        check_name(deep / "1.wav")
+
+
+def test_a_system_that_tells_no_limits(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "pathconf")
+    check_name(tmp_path / ("x" * 255))
+    with pytest.raises(OutputError):
+        check_name(tmp_path / ("x" * 256))

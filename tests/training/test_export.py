@@ -16,7 +16,6 @@ from sepcli.training.export import (
     to_toml,
     write_log,
     write_model_folder,
-    write_whole,
 )
 from sepcli.training.loop import config_values
 from sepcli.training.recipe import Recipe
@@ -70,17 +69,3 @@ def test_logs_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_curve_is_a_picture(tmp_path: Path) -> None:
     plot_curve(ROWS, tmp_path / "curve.png", "name")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_files_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_whole(path, b"first")
-
-    def fail(descriptor: int) -> None:
-        raise OSError("no space")
-
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="no space"):
-        write_whole(path, b"second")
-    assert path.read_bytes() == b"first"
-    assert list(tmp_path.iterdir()) == [path]

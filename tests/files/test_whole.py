@@ -1,0 +1,41 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sepcli.errors import OutputError
+from sepcli.files.whole import whole_file, write_whole
+
+
+def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with whole_file(path) as file:
+        file.write(b"half")
+        assert not path.exists()
+        file.seek(0)
+        assert file.read() == b"half"
+    assert path.read_bytes() == b"half"
+    write_whole(path, b"new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"new"]
+
+
+def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.csv"
+    write_whole(path, b"old")
+    with pytest.raises(KeyError), whole_file(path) as file:
+        file.write(b"half")
+        raise KeyError
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OutputError, match="no space left on device"):
+        write_whole(path, b"new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        write_whole(tmp_path / "no" / "table.csv", b"")
