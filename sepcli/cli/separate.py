@@ -9,14 +9,8 @@ import typer
 from sepcli.cli import console, options
 from sepcli.errors import UsageError
 from sepcli.models.registry import DEFAULT_MODEL
-from sepcli.separation.jobs import (
-    DEFAULT_NAME,
-    Naming,
-    check_template,
-    parse_shard,
-    plan_jobs,
-    take_shard,
-)
+from sepcli.separation.jobs import parse_shard, plan_jobs, take_shard
+from sepcli.separation.naming import DEFAULT_NAME, Naming, check_template
 
 
 def separate(
@@ -94,7 +88,9 @@ def separate(
         model=_file_name(entry.name),
         num_speakers=entry.speakers,
     )
-    jobs, failures = plan_jobs(inputs, naming, recursive=recursive, on_skip=_tell_skipped)
+    jobs, failures = plan_jobs(
+        inputs, naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
+    )
     jobs, failures = take_shard(jobs, *part), take_shard(failures, *part)
     report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures))
     for failure in failures:

@@ -168,11 +168,9 @@ def _prepare(
 ) -> _Work | Outcome:
     """Return the recording of `job`, spooled and planned, or why there is none to work on."""
     try:
-        if options.skip_existing and all(output.is_file() for output in job.outputs):
+        if _is_done(job, options):
             return Outcome(job, skipped=True)
-        refuse_unwritable(
-            job.source, job.outputs, overwrite=options.overwrite or options.skip_existing
-        )
+        refuse_unwritable(job.source, job.outputs, options)
         prepare_folder(job.outputs[0].parent)
         reader = AudioReader(job.source if job.source is not None else STDIN)
         reader.select(options.start_seconds, options.end_seconds)
@@ -188,6 +186,11 @@ def _prepare(
         return _Work(job, recording, time.monotonic())
     except SepcliError as error:
         return Outcome(job, error)
+
+
+def _is_done(job: Job, options: OutputOptions) -> bool:
+    """Return whether all outputs are there and are to be kept."""
+    return options.skip_existing and all(output.is_file() for output in job.outputs)
 
 
 def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
@@ -229,6 +232,8 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
         if error.exit_code == 130:  # given up, not failed: the spool stays
             return Outcome(work.job, error)
         _release(work, under_way)
+        if _is_done(work.job, options):  # by another run, while this one worked on it
+            return Outcome(work.job, skipped=True)
         return Outcome(work.job, error)
     _release(work, under_way)
     elapsed = time.monotonic() - work.started

@@ -1,19 +1,20 @@
 """Which files a run will write: inputs → jobs, decided before anything is computed."""
 
 import difflib
-import string
-from collections.abc import Callable, Iterable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sepcli.errors import AudioError, SepcliError, UsageError
+from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
+from sepcli.separation.naming import Naming
 
 T = TypeVar("T")
+OnSkip = Callable[[Path, str], None]
 
 STDIN = "-"
-DEFAULT_NAME = "{stem}_spk{speaker}"
-_FIELDS = {"stem", "ext", "speaker", "model"}
 
 
 @dataclass(frozen=True)
@@ -47,91 +48,53 @@ class Failure:
     error: SepcliError
 
 
-@dataclass(frozen=True, kw_only=True)
-class Naming:
-    """How outputs are named.
-
-    Attributes:
-        folder: Where outputs go.
-        extension: Their ending, without the dot.
-        template: File name without ending; may use `{stem}`, `{ext}`, `{speaker}`, `{model}`.
-        model: Name of the model, for the template.
-        num_speakers: Files per recording.
-    """
-
-    folder: Path
-    extension: str
-    template: str = DEFAULT_NAME
-    model: str = ""
-    num_speakers: int = 2
-
-    def paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
-        """Return the outputs of `source`, in the sub-folder `inside` of the output folder."""
-        stem = "stdin" if source is None else source.stem
-        ext = "wav" if source is None else source.suffix.lstrip(".")
-        return tuple(
-            self.folder
-            / inside
-            / (
-                self.template.format(stem=stem, ext=ext, speaker=number, model=self.model)
-                + f".{self.extension}"
-            )
-            for number in range(1, self.num_speakers + 1)
-        )
-
-
-def check_template(template: str) -> None:
-    """Raise `UsageError` unless `template` names files of its own for every speaker."""
-    try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError as cause:
-        raise UsageError(f"name template is malformed: {template}", _template_hint()) from cause
-    if unknown := fields - _FIELDS:
-        raise UsageError(f"unknown field in the name template: {min(unknown)}", _template_hint())
-    if "speaker" not in fields:
-        raise UsageError(f"name template has no {{speaker}}: {template}", _template_hint())
-    try:
-        template.format(stem="", ext="", speaker=1, model="")
-    except (ValueError, TypeError) as cause:
-        raise UsageError(f"name template is malformed: {template}", _template_hint()) from cause
-    if "/" in template or "\\" in template:
-        raise UsageError(f"name template has a folder in it: {template}", "use --output-dir")
-
-
 def plan_jobs(
     inputs: Sequence[str],
     naming: Naming,
     *,
     recursive: bool,
-    on_skip: Callable[[Path, str], None] = lambda path, reason: None,
+    overwrite: bool = False,
+    also_read: Sequence[Path] = (),
+    on_skip: OnSkip = lambda path, reason: None,
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs for files, folders and `-`, sorted within a folder, and what has none.
 
-    What a folder holds is left out where it is an output or lies in an output folder inside it, so
-    that a second run does not separate what the first one wrote. A file named twice is done once.
+    What a folder holds is left out where it is an output of this run, lies in its output folder, or
+    is named like an output of another recording that is found, so that a second run does not
+    separate what the first one wrote. A file named twice is done once. Recordings that would
+    write the same file are failures, each of them.
 
     Args:
         inputs: Files, folders, or `-` for standard input.
         naming: How outputs are named.
         recursive: Whether folders are searched to any depth.
-        on_skip: Told what in a folder looks like a recording but cannot be one, and why.
-
-    Raises:
-        UsageError: Two inputs would write the same file.
+        overwrite: Whether outputs replace what is there; an input of the run they never replace.
+        also_read: What else the run reads and must not replace.
+        on_skip: Told what in a folder looks like a recording and is left out, and why.
     """
     jobs: dict[str, Job] = {}
+    is_named: set[str] = set()
     failures: list[Failure] = []
-    for named in dict.fromkeys(inputs):
+    for name in dict.fromkeys(inputs):
         try:
-            for source, inside in _expand(named, naming.folder, recursive, on_skip):
+            for source, inside in _expand(name, naming.folder, recursive, on_skip):
                 key = STDIN if source is None else str(source.absolute())
-                jobs.setdefault(key, Job(source, naming.paths(source, inside)))
+                jobs.setdefault(key, Job(source, naming.paths(source, inside or Path())))
+                if inside is None:
+                    is_named.add(key)
         except SepcliError as error:
-            failures.append(Failure(named, error))
-    written = {path.resolve() for job in jobs.values() for path in job.outputs}
-    asked_for = {STDIN, *(str(Path(named).absolute()) for named in inputs)}
-    kept = [j for key, j in jobs.items() if key in asked_for or Path(key).resolve() not in written]
-    _refuse_collisions(kept)
+            failures.append(Failure(name, error))
+    left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, on_skip)
+    once = _without_doubles(job for key, job in jobs.items() if key not in left_out)
+    read = _identities([*(job.source for job in once), *also_read]) if overwrite else {}
+    collisions = _collisions(once)
+    kept = []
+    for job in once:
+        refusal = collisions.get(job) or _replaces(job, read)
+        if refusal is None:
+            kept.append(job)
+        else:
+            failures.append(Failure(job.label, refusal))
     return kept, failures
 
 
@@ -155,11 +118,11 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def _expand(
-    named: str, output_folder: Path, recursive: bool, on_skip: Callable[[Path, str], None]
-) -> Iterable[tuple[Path | None, Path]]:
-    """Yield each recording behind one argument, with its folder relative to the argument."""
+    named: str, output_folder: Path, recursive: bool, on_skip: OnSkip
+) -> Iterator[tuple[Path | None, Path | None]]:
+    """Yield each recording behind one argument, with its folder relative to a searched one."""
     if named == STDIN:
-        yield None, Path()
+        yield None, None
         return
     from sepcli.audio import find_audio_files  # here: `--help` need not wait for numpy
 
@@ -172,7 +135,7 @@ def _expand(
     elif not named:
         raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
     elif path.exists() or path.is_symlink():
-        yield path, Path()
+        yield path, None
     else:
         raise AudioError(f"no such file or folder: {named}", _nearest(path))
 
@@ -189,17 +152,77 @@ def _nearest(path: Path) -> str:
     return f"did you mean {path.parent / close[0]}" if close else f"look into: ls {path.parent}"
 
 
-def _refuse_collisions(jobs: Iterable[Job]) -> None:
-    owner: dict[Path, Job] = {}
+def _outputs_among(
+    jobs: Mapping[str, Job], searched: Set[str], naming: Naming, on_skip: OnSkip
+) -> set[str]:
+    """Return which of the files that a search found this run writes or an earlier one wrote."""
+    written = {path.resolve() for job in jobs.values() for path in job.outputs}
+    stems = {job.source.stem for job in jobs.values() if job.source is not None}
+    own, earlier = set(), []
+    for name in [name for name in jobs if name in searched]:
+        path = Path(name)
+        if path.resolve() in written:
+            own.add(name)
+        elif naming.stems_behind(path.stem) & stems:
+            earlier.append(name)
+    if earlier:
+        others = f" and {len(earlier) - 1} more" if len(earlier) > 1 else ""
+        label = jobs[earlier[0]].label
+        on_skip(Path(label), f"named like an output of an earlier run{others}")
+    return own.union(earlier)
+
+
+def _without_doubles(jobs: Iterable[Job]) -> list[Job]:
+    """Return jobs without those that would do a file again, reached by another way."""
+    once: dict[tuple[Path | None, Path], Job] = {}
+    for job in jobs:
+        once.setdefault((job.source and job.source.resolve(), _place(job.outputs[0])), job)
+    return list(once.values())
+
+
+def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
+    """Return the error of every job that shares an output with another one."""
+    owners: dict[Path, list[Job]] = {}
     for job in jobs:
         for output in job.outputs:
-            other = owner.setdefault(output, job)
-            if other is not job:
-                raise UsageError(
-                    f"two inputs would write the same file: {other.label} and {job.label}",
-                    "tell them apart, as in --name '{stem}_{ext}_spk{speaker}', or run them apart",
+            owners.setdefault(_place(output), []).append(job)
+    return {
+        job: OutputError(
+            f"two inputs would write the same file: {sharing[0].label} and {sharing[1].label}",
+            "tell them apart, as in --name '{stem}_{ext}_spk{speaker}', or run them apart",
+        )
+        for sharing in owners.values()
+        if len(sharing) > 1
+        for job in sharing
+    }
+
+
+def _place(output: Path) -> Path:
+    """Return where an output will lie; a link that has its name is replaced, not followed."""
+    return output.parent.resolve() / output.name
+
+
+def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
+    for output in job.outputs:
+        for identity in _identities([output]):
+            if identity in read:
+                return OutputError(
+                    f"output would replace an input: {output} is {read[identity]}",
+                    "choose another --output-dir or --name",
                 )
+    return None
 
 
-def _template_hint() -> str:
-    return "use {stem}, {ext}, {model} and {speaker}, as in --name '{stem}_spk{speaker}'"
+def _identities(paths: Iterable[Path | None]) -> dict[tuple[int, int], str]:
+    """Return device and number of each file that is there, whatever link leads to it → its name.
+
+    None is standard input, which may come from a file.
+    """
+    found = {}
+    for path in paths:
+        try:
+            status = os.fstat(sys.stdin.fileno()) if path is None else path.stat()
+        except (OSError, ValueError, AttributeError):  # not there, or no file behind it
+            continue
+        found[status.st_dev, status.st_ino] = "standard input" if path is None else str(path)
+    return found

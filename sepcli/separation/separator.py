@@ -13,7 +13,8 @@ from sepcli.audio import WaveformReader
 from sepcli.models.load import load_model, resolve_model
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
 from sepcli.separation.batch import separate_jobs
-from sepcli.separation.jobs import Job, Naming
+from sepcli.separation.jobs import Job
+from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import Pipeline, SeparationOptions, silent
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import choose_device

@@ -1,5 +1,6 @@
 """A separated recording → files: order, common gain, resampling, writing, all names at once."""
 
+import errno
 import math
 import os
 from collections.abc import Sequence
@@ -10,8 +11,7 @@ from typing import Literal
 
 from sepcli.audio import AudioWriter, check_output_format, commit_all, resampled_length
 from sepcli.errors import OutputError
-from sepcli.files import require_free_space
-from sepcli.files.pending import output_error
+from sepcli.files import check_name, output_error, require_free_space
 from sepcli.separation.recording import Recording
 from sepcli.separation.speakers import SpeakerOrder
 
@@ -27,7 +27,7 @@ class OutputOptions:
         start_seconds: Where the wanted part of the recording begins [s].
         end_seconds: Where it ends [s].
         overwrite: Replace outputs that are there.
-        skip_existing: Leave out recordings whose outputs are all there.
+        skip_existing: Leave out recordings whose outputs are all there; replace nothing.
         resume: Go on from the spool of an interrupted run.
     """
 
@@ -61,31 +61,42 @@ class Delivery:
         return 20 * math.log10(self.gain)
 
 
-def refuse_unwritable(source: Path | None, outputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise `OutputError` if an output is there already or is the recording itself."""
+def refuse_unwritable(source: Path | None, outputs: Sequence[Path], options: OutputOptions) -> None:
+    """Raise `OutputError` if an output cannot be written, as far as its name and folder tell."""
     for output in outputs:
-        if not os.path.lexists(output):
-            continue
+        check_name(output)
+    present = [output for output in outputs if os.path.lexists(output)]
+    for output in present:
         if source is not None and output.exists() and output.samefile(source):
             raise OutputError(
-                f"output would replace its input: {output}", "choose another --output-dir"
+                f"output would replace an input: {output} is {source}",
+                "choose another --output-dir or --name",
             )
-        if not overwrite:
-            raise OutputError(
-                f"output is already there: {output}",
-                "use --overwrite to replace it, or --skip-existing to keep it",
-            )
+        if output.is_dir() and not output.is_symlink():
+            raise output_error(output, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    if present and options.skip_existing:
+        raise OutputError(
+            f"only some of the outputs are there: {present[0]}",
+            "remove them or move them away; or use --overwrite instead, which replaces them all",
+        )
+    if present and not options.overwrite:
+        raise OutputError(
+            f"output is already there: {present[0]}",
+            "use --overwrite to replace it, or --skip-existing to keep it",
+        )
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make `folder`.
+    """Make `folder`, where it is not there.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: It cannot be made, or takes no files.
     """
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise output_error(folder, error) from error
 
@@ -130,7 +141,7 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
                     format=options.format,
                     subtype=options.subtype,
                     num_samples=num_samples,
-                    overwrite=options.overwrite or options.skip_existing,
+                    overwrite=options.overwrite,
                 )
             )
             for output in outputs

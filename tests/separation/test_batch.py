@@ -10,8 +10,9 @@ import torch
 from sepcli.errors import AudioError, OutputError
 from sepcli.separation import scratch as spool_module
 from sepcli.separation.batch import RESUMABLE_SECONDS, SHORT_AHEAD, Outcome, separate_jobs
-from sepcli.separation.jobs import Job, Naming, plan_jobs
+from sepcli.separation.jobs import Job, plan_jobs
 from sepcli.separation.lanes import LANES
+from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import MOST_WAITING
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
@@ -90,15 +91,88 @@ def test_existing_outputs_are_kept_skipped_or_replaced(tmp_path: Path) -> None:
     assert jobs[0].outputs[0].read_bytes() != old
 
 
-def test_skip_existing_finishes_half_a_recording(tmp_path: Path) -> None:
+def test_skip_existing_never_replaces(tmp_path: Path) -> None:
     write_mixture(tmp_path / "in/a.wav")
     jobs = jobs_of(tmp_path / "in", tmp_path / "out")
-    run(Identity(), jobs)
-    expected = [path.read_bytes() for path in jobs[0].outputs]
-    jobs[0].outputs[1].unlink()
+    first, second = jobs[0].outputs
+    first.parent.mkdir()
+    first.write_bytes(b"precious")
     (outcome,) = run(Identity(), jobs, OutputOptions(skip_existing=True))
     assert not outcome.skipped
-    assert [path.read_bytes() for path in jobs[0].outputs] == expected
+    assert isinstance(outcome.error, OutputError)
+    assert outcome.error.message == f"only some of the outputs are there: {first}"
+    assert "--overwrite" in outcome.error.hint
+    assert names(tmp_path / "out") == ["a_spk1.wav"]
+    assert first.read_bytes() == b"precious"
+    first.rename(second)
+    (outcome,) = run(Identity(), jobs, OutputOptions(skip_existing=True))
+    assert outcome.error is not None
+    assert names(tmp_path / "out") == ["a_spk2.wav"]
+
+
+class Meanwhile(Identity):
+    """Another run writes the same outputs while this one computes them."""
+
+    def __init__(self, outputs: tuple[Path, ...]) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        for output in self.outputs:
+            output.write_bytes(b"the other run's")
+        return super().forward(mixture)
+
+
+def test_skip_existing_keeps_what_another_run_wrote_meanwhile(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Meanwhile(jobs[0].outputs), jobs, OutputOptions(skip_existing=True))
+    assert outcome.skipped
+    assert outcome.error is None
+    assert {path.read_bytes() for path in jobs[0].outputs} == {b"the other run's"}
+    jobs[0].outputs[0].unlink()
+    jobs[0].outputs[1].unlink()
+    (outcome,) = run(Meanwhile(jobs[0].outputs[1:]), jobs, OutputOptions(skip_existing=True))
+    assert isinstance(outcome.error, OutputError)
+    assert names(tmp_path / "out") == ["a_spk2.wav"]
+    assert jobs[0].outputs[1].read_bytes() == b"the other run's"
+
+
+def test_outputs_are_replaced_all_or_none_and_that_is_known_before_the_work(
+    tmp_path: Path,
+) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    jobs[0].outputs[1].mkdir(parents=True)
+    jobs[0].outputs[0].write_bytes(b"old")
+    network = BandSplit()
+    (outcome,) = run(network, jobs, OutputOptions(overwrite=True))
+    assert isinstance(outcome.error, OutputError)
+    assert "folder has that name" in outcome.error.hint
+    assert network.num_calls == 0
+    assert jobs[0].outputs[0].read_bytes() == b"old"
+
+
+def test_names_that_are_too_long_are_told_before_the_work(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in" / ("x" * 250 + ".wav"))
+    network = BandSplit()
+    (outcome,) = run(network, jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert isinstance(outcome.error, OutputError)
+    assert "file name too long" in outcome.error.message
+    assert network.num_calls == 0
+
+
+def test_a_mixture_that_fills_the_disk_is_refused_before_it_is_spooled(tmp_path: Path) -> None:
+    """A second at 1 Hz is 8,000 samples for the network: 4 MB of silence are a month."""
+    path = tmp_path / "in/a.wav"
+    path.parent.mkdir()
+    soundfile.write(path, np.zeros(1 << 21), 1)
+    free = type("Usage", (), {"free": 10**9})()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: free)
+        (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert isinstance(outcome.error, OutputError)
+    assert "not enough space for the spool" in outcome.error.message
 
 
 @pytest.mark.parametrize("through_link", [False, True])
@@ -112,7 +186,7 @@ def test_an_output_never_replaces_its_input(tmp_path: Path, through_link: bool) 
     job = Job(source, (output, tmp_path / "other.wav"))
     (outcome,) = run(Identity(), [job], OutputOptions(overwrite=True))
     assert isinstance(outcome.error, OutputError)
-    assert "replace its input" in outcome.error.message
+    assert "replace an input" in outcome.error.message
     assert source.read_bytes() == before
 
 

@@ -1,0 +1,94 @@
+"""What outputs are called: the template of `--name`, filled in and recognised again."""
+
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+from sepcli.errors import UsageError
+
+DEFAULT_NAME = "{stem}_spk{speaker}"
+_FIELDS = {"stem": ".+", "ext": "[^.]*", "speaker": "[0-9]+", "model": ".*"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How outputs are named.
+
+    Attributes:
+        folder: Where outputs go.
+        extension: Their ending, without the dot.
+        template: File name without ending; may use `{stem}`, `{ext}`, `{speaker}`, `{model}`.
+        model: Name of the model, for the template.
+        num_speakers: Files per recording.
+    """
+
+    folder: Path
+    extension: str
+    template: str = DEFAULT_NAME
+    model: str = ""
+    num_speakers: int = 2
+
+    def paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
+        """Return the outputs of `source`, in the sub-folder `inside` of the output folder."""
+        stem = "stdin" if source is None else source.stem
+        ext = "wav" if source is None else source.suffix.lstrip(".")
+        return tuple(
+            self.folder
+            / inside
+            / (
+                self.template.format(stem=stem, ext=ext, speaker=number, model=self.model)
+                + f".{self.extension}"
+            )
+            for number in range(1, self.num_speakers + 1)
+        )
+
+    def stems_behind(self, name: str) -> set[str]:
+        """Return the stems of recordings whose output, of any speaker and model, `name` may be.
+
+        Templates without a letter of their own tell too little: `a_1` need not be one of `a`.
+
+        Args:
+            name: Of a file, without its ending.
+        """
+        telling = [t for t in (self.template, DEFAULT_NAME) if re.search("[^\\W\\d_]", _literal(t))]
+        matches = (re.fullmatch(_pattern(template), name) for template in telling)
+        return {match["stem"] for match in matches if match and "stem" in match.groupdict()}
+
+
+def check_template(template: str) -> None:
+    """Raise `UsageError` unless `template` names a file of its own for every speaker.
+
+    Fields stand alone: with formats or conversions, which `str.format` knows, two speakers could
+    get one name.
+    """
+    hint = "use {stem}, {ext}, {model} and {speaker}, as in --name '{stem}_spk{speaker}'"
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as cause:
+        raise UsageError(f"name template is malformed: {template}", hint) from cause
+    fields = [field for _, field, _, _ in parts if field is not None]
+    if unknown := set(fields) - set(_FIELDS):
+        raise UsageError(f"unknown field in the name template: {min(unknown)}", hint)
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        raise UsageError(f"name template is malformed: {template}", hint)
+    if "speaker" not in fields:
+        raise UsageError(f"name template has no {{speaker}}: {template}", hint)
+    if "/" in template or "\\" in template or "\0" in template:
+        raise UsageError(f"name template has a folder in it: {template}", "use --output-dir")
+
+
+def _literal(template: str) -> str:
+    """Return what all names that a template gives have in common."""
+    return "".join(text for text, _, _, _ in string.Formatter().parse(template))
+
+
+def _pattern(template: str) -> str:
+    """Return a regular expression of the names that a template gives."""
+    pattern, seen = "", set()
+    for text, field, _, _ in string.Formatter().parse(template):
+        pattern += re.escape(text)
+        if field is not None:
+            pattern += f"(?P={field})" if field in seen else f"(?P<{field}>{_FIELDS[field]})"
+            seen.add(field)
+    return pattern
