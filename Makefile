@@ -27,7 +27,7 @@ slow:
 	$(PYTHON) -m pytest -m slow
 
 mutants:  ## change the code in small ways, see docs/testing.md; MODULES='chunking speakers' for some
-	$(PYTHON) benchmarks/mutants.py $(MODULES)
+	$(PYTHON) tools/mutants.py $(MODULES)
 
 # what a separation does not pass through
 OTHER_WORK = sepcli/training/*,sepcli/evaluation/*,sepcli/cli/bench.py,sepcli/cli/download.py,sepcli/cli/evaluate.py,sepcli/cli/info.py,sepcli/cli/mix.py,sepcli/cli/train.py
@@ -56,4 +56,4 @@ scores:  ## of the networks inside the package on speakers they never heard; NAM
 	$(DEV_MIX) -n 30 -o scores/conversation --style conversation --overlap-ratio 0.25 --max-seconds 60
 	$(DEV_PAIRS) -n 50 -o scores/alone --speakers 1
 	$(PYTHON) benchmarks/shipped.py scores scores $(SPEECH) $(NAMES)
-	$(PYTHON) benchmarks/readme_tables.py
+	$(PYTHON) tools/readme_tables.py

@@ -9,7 +9,7 @@ from hypothesis import Phase, settings
 
 from tests.hub import Hub, running_hub
 
-# for benchmarks/mutants.py: the same examples every time, and none made smaller when one fails
+# for tools/mutants.py: the same examples every time, and none made smaller when one fails
 settings.register_profile(
     "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None
 )

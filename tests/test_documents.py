@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-FOLDERS = "sepcli|tests|benchmarks|docs|examples"
+FOLDERS = "sepcli|tests|benchmarks|tools|docs|examples"
 NAMED = re.compile(rf"(?<![\w/.:-])((?:{FOLDERS})/[\w./-]*\w/?)(?:::(\w+))?")
 LINKED = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
 PLACEHOLDERS = {"sepcli/networks/NAME.py"}

@@ -1,9 +1,9 @@
 """Change sepcli in thousands of small ways and count which changes the tests notice.
 
-    python benchmarks/mutants.py                      every module of the table, most of an hour
-    python benchmarks/mutants.py chunking speakers    only those whose name begins so
-    python benchmarks/mutants.py chunking --show      and the changes nobody noticed, as diffs
-    python benchmarks/mutants.py audio --sample 50    50 of each module, drawn by a fixed seed
+    python tools/mutants.py                      every module of the table, most of an hour
+    python tools/mutants.py chunking speakers    only those whose name begins so
+    python tools/mutants.py chunking --show      and the changes nobody noticed, as diffs
+    python tools/mutants.py audio --sample 50    50 of each module, drawn by a fixed seed
 
 Needs mutmut (`pip install 'sepcli[mutants]'`). Each module is mutated in a copy below
 `runs/mutants/`, never in the working tree, and is tried by its own tests alone. What an earlier
@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("sepcli", "tests", "benchmarks", "docs", "examples", "recipes")
+COPIED = ("sepcli", "tests", "benchmarks", "tools", "docs", "examples", "recipes")
 FILES = ("pyproject.toml", "models.toml", "README.md", "SECURITY.md", "Makefile")
 
 # module below sepcli/ -> its tests below tests/; the smallest and purest first
