@@ -5,7 +5,6 @@ A configuration is checked against the types of `Config` before anything is buil
 
 import dataclasses
 import importlib
-import math
 import pkgutil
 import types
 import typing
@@ -15,11 +14,9 @@ from typing import Any, TypeVar
 from sepcli import networks
 from sepcli.errors import ModelError
 from sepcli.models.entry import did_you_mean
+from sepcli.models.settings import converted
 
 C = TypeVar("C")
-
-# No published network comes near it; a product of two such sizes still fits 64 bits.
-LARGEST_INTEGER = 2**20
 
 
 def architectures() -> list[str]:
@@ -80,7 +77,7 @@ def checked_config(config_class: type[C], values: Mapping[str, Any], *, where: s
                 f"unknown configuration key of {where}: {key}", did_you_mean(key, hints)
             )
         try:
-            checked[key] = _converted(value, hints[key])
+            checked[key] = converted(value, hints[key])
         except ValueError as problem:
             raise ModelError(f"wrong configuration of {where}: {key} {problem}") from None
     for item in dataclasses.fields(config_class):  # type: ignore[arg-type]
@@ -91,56 +88,3 @@ def checked_config(config_class: type[C], values: Mapping[str, Any], *, where: s
         return config_class(**checked)
     except (ValueError, TypeError, ArithmeticError) as problem:
         raise ModelError(f"wrong configuration of {where}: {problem}") from problem
-
-
-def _converted(value: Any, hint: Any) -> Any:
-    """Return `value` as the type of a field: lists become tuples, whole numbers floats."""
-    origin, choices = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        for choice in choices:
-            try:
-                return _converted(value, choice)
-            except ValueError as problem:
-                last = problem
-        raise last
-    if origin is typing.Literal:
-        if value not in choices or isinstance(value, bool) != isinstance(choices[0], bool):
-            raise ValueError(f"must be one of {', '.join(map(str, choices))}, is {_shown(value)}")
-        return value
-    if origin is tuple:
-        return _converted_tuple(value, choices)
-    if hint is types.NoneType:
-        if value is not None:
-            raise ValueError(f"must be absent, is {_shown(value)}")
-        return None
-    return _converted_scalar(value, hint)
-
-
-def _converted_tuple(value: Any, choices: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"must be a list, is {_shown(value)}")
-    if len(choices) == 2 and choices[1] is Ellipsis:
-        choices = (choices[0],) * len(value)
-    if len(value) != len(choices) or len(value) > 4096:
-        raise ValueError(f"must have {min(len(choices), 4096)} items, has {len(value)}")
-    return tuple(_converted(item, choice) for item, choice in zip(value, choices, strict=True))
-
-
-def _converted_scalar(value: Any, hint: Any) -> Any:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
-    accepted = (int, float) if hint is float else hint
-    if not isinstance(value, accepted) or isinstance(value, bool) != (hint is bool):
-        raise ValueError(f"must be {names.get(hint, hint)}, is {_shown(value)}")
-    if hint is int and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
-        raise ValueError(f"must be at most {LARGEST_INTEGER}, is {_shown(value)}")
-    if hint is float and not (abs(value) < 1e30 and math.isfinite(value)):
-        raise ValueError(f"must be finite, is {_shown(value)}")
-    return float(value) if hint is float else value
-
-
-def _shown(value: Any) -> str:
-    """Return a value for a message, one short line however large or nested it is."""
-    if isinstance(value, list | tuple | Mapping):
-        return f"a {type(value).__name__} of {len(value)}"
-    text = ascii(value) if not isinstance(value, int) or abs(value) < 10**18 else "beyond 10^18"
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -6,7 +6,6 @@ how), `optimiser` and `run` (lengths, logs, limits). Each table's keys are the f
 
 import dataclasses
 import tomllib
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from sepcli.errors import UsageError
 from sepcli.models.entry import did_you_mean
+from sepcli.models.settings import converted
 
 T = TypeVar("T")
 
@@ -221,34 +221,16 @@ def _make(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     for key, value in values.items():
         if key not in hints:
             raise UsageError(f"unknown key in {where}: {key}", did_you_mean(key, hints))
-        checked[key] = _converted(value, hints[key], f"{key} in {where}")
+        try:
+            checked[key] = converted(value, hints[key])
+        except ValueError as problem:
+            raise UsageError(f"wrong value in {where}: {key} {problem}") from None
     fields = dataclasses.fields(typing.cast(Any, kind))
     for item in fields:
         absent = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if absent and item.name not in checked:
             raise UsageError(f"missing key in {where}: {item.name}", f"add `{item.name} = ...`")
     return kind(**checked)
-
-
-def _converted(value: Any, hint: Any, where: str) -> Any:
-    """A TOML value as the type of its field: lists as tuples, whole numbers as floats."""
-    origin, choices = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in choices:
-            raise UsageError(f"wrong value of {where}: {value!r}", f"use {' or '.join(choices)}")
-        return value
-    if origin is tuple and isinstance(value, list):
-        if choices[-1] is not Ellipsis and len(value) != len(choices):
-            raise UsageError(f"wrong value of {where}: {value!r}", f"give {len(choices)} values")
-        return tuple(_converted(item, choices[0], where) for item in value)
-    plain = dict if isinstance(origin, type) and issubclass(origin, Mapping) else hint
-    accepted: Any = (int, float) if plain is float else plain
-    is_type = isinstance(accepted, type | tuple)
-    if origin is tuple or not is_type or not isinstance(value, accepted) or isinstance(value, bool):
-        raise UsageError(f"wrong value of {where}: {value!r}")
-    if plain is dict:
-        return types.MappingProxyType(value)
-    return float(value) if plain is float else value
 
 
 def _check(recipe: Recipe) -> None:
