@@ -48,7 +48,7 @@ class Case:
         full_rms: Name of a full recording → allowed relative RMS error, where the largest error
             is no fair measure.
         deviation: What our network does otherwise on purpose: makes what it must answer out of a
-            narrow configuration and the published answer.
+            narrow configuration, the mixture and the published answer.
     """
 
     goldens: tuple[str, ...] = ()
@@ -56,18 +56,22 @@ class Case:
     config: Callable[[Mapping[str, Any]], Any] | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     full_rms: Mapping[str, float] = field(default_factory=dict)
-    deviation: Callable[[Any, Tensor], Tensor] | None = None
+    deviation: Callable[[Any, Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True)
 class Golden:
-    """One narrow recording: `inputs[n]` [batch, time] → `outputs[n]` [batch, speakers, time]."""
+    """One narrow recording: `inputs[n]` [batch, time] → `outputs[n]` [batch, speakers, time].
+
+    A network that counts speakers is told the number in the inputs of `num_speakers`.
+    """
 
     config: Mapping[str, Any]
     shapes: Mapping[str, list[int]]
     state: Mapping[str, Tensor]
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
+    num_speakers: Mapping[str, int]
 
 
 def network_names() -> list[str]:
@@ -120,7 +124,14 @@ def load_golden(name: str) -> Golden:
         outputs = {n: out.transpose(1, 2) for n, out in outputs.items()}
     state = {k.removeprefix("state/"): v for k, v in tensors.items() if k.startswith("state/")}
     inputs = {n: tensors[f"in/{n}"] for n in about["inputs"]}
-    return Golden(about["config"], about["state"], state, inputs, outputs)
+    told = about.get("num_speakers", {})
+    return Golden(about["config"], about["state"], state, inputs, outputs, told)
+
+
+def answer(network: nn.Module, mixture: Tensor, num_speakers: int | None) -> Tensor:
+    """Return the network's estimates; the number of speakers is told where there is one."""
+    estimates: Tensor = network(*((mixture,) if num_speakers is None else (mixture, num_speakers)))
+    return estimates
 
 
 def load_state(network: nn.Module, golden: Golden) -> None:
@@ -132,7 +143,7 @@ def load_state(network: nn.Module, golden: Golden) -> None:
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
     """Return the largest difference over the largest value of `theirs`."""
-    return float((ours - theirs).abs().max() / theirs.abs().max())
+    return float((ours - theirs).abs().max()) / (float(theirs.abs().max()) or 1.0)
 
 
 def load_full(name: str) -> dict[str, Any]:

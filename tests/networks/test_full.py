@@ -39,8 +39,9 @@ def test_gives_the_published_answer(network: str, name: str) -> None:
     mixture = golden.recipe_mixture(about["sample_rate"])
     assert torch.equal(mixture[0, :1000], theirs["in/first1000"])
     with torch.inference_mode():
-        estimates = built(mixture)[0]
+        estimates = golden.answer(built, mixture, about.get("num_speakers"))[0]
     every = theirs["out/every16"]
+    estimates = estimates[: len(every)]
     ours = estimates[:, ::16][:, : every.shape[-1]]
     if name in golden.cases()[network].full_rms:
         error = float((ours - every).square().mean().sqrt() / every.square().mean().sqrt())

@@ -4,6 +4,7 @@ Everything here keeps features last, `[batch, ..., time, features]`: linear laye
 attention then read memory in order, and no transpose is needed between them.
 """
 
+from sepcli.networks.layers.attention import CrossAttention, Rotary, RotaryAttention
 from sepcli.networks.layers.convolution import depthwise
 from sepcli.networks.layers.dualpath import DualPathMasker
 from sepcli.networks.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
@@ -18,7 +19,6 @@ from sepcli.networks.layers.norms import (
 )
 from sepcli.networks.layers.prepared import Prepared, prepare
 from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur, run
-from sepcli.networks.layers.rotary import Rotary, RotaryAttention
 from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.networks.layers.transformer import (
     LayerNorm,
@@ -39,6 +39,7 @@ from sepcli.networks.layers.waveform import (
 )
 
 __all__ = [
+    "CrossAttention",
     "DualPathMasker",
     "Encoder",
     "Filterbank",

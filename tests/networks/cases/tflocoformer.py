@@ -29,7 +29,7 @@ def config(recorded: Mapping[str, Any]) -> Config:
     )
 
 
-def faded(sizes: Config, estimates: Tensor) -> Tensor:
+def faded(sizes: Config, _: Tensor, estimates: Tensor) -> Tensor:
     rows = estimates.flatten(0, 1)
     return fade_out(rows, torch.hann_window(sizes.window), sizes.stride).view(estimates.shape)
 

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from sepcli.networks.layers import Rotary, RotaryAttention
+from sepcli.networks.layers import CrossAttention, Rotary, RotaryAttention
 
 
 def test_products_depend_on_distance_only() -> None:
@@ -40,3 +40,13 @@ def test_causal_attention_does_not_see_what_comes() -> None:
     changed[:, :5] = features[:, :5]
     torch.testing.assert_close(ours(features)[:, :5], ours(changed)[:, :5])
     assert not torch.allclose(ours(features)[:, 5:], ours(changed)[:, 5:])
+
+
+@torch.inference_mode()
+def test_cross_attention_is_torchs() -> None:
+    ours = CrossAttention(12, 3)
+    theirs = nn.MultiheadAttention(12, 3, bias=False, batch_first=True)
+    theirs.in_proj_weight.copy_(torch.cat((ours.q.weight, ours.kv.weight)))
+    theirs.out_proj.weight.copy_(ours.aggregate_heads[0].weight)
+    queries, memory = torch.randn(2, 4, 12), torch.randn(2, 9, 12)
+    torch.testing.assert_close(ours(queries, memory), theirs(queries, memory, memory)[0])

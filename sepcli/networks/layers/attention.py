@@ -1,4 +1,4 @@
-"""Self-attention with rotary positions, with the parameter names of the published checkpoints."""
+"""Attention with the parameter names of published time-frequency networks."""
 
 import torch
 from torch import Tensor, nn
@@ -62,5 +62,30 @@ class RotaryAttention(nn.Module):
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [rows, heads, time, w]
         query, key = self.rope(query), self.rope(key)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        attended: Tensor = self.aggregate_heads(mixed.transpose(1, 2).flatten(2))
+        return attended
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of some tokens to others; keys `q`, `kv`, `aggregate_heads.0`.
+
+    Args:
+        dim: Channels that come in and go out.
+        heads: Attention heads.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(dim, dim, bias=False)
+        self.kv = nn.Linear(dim, 2 * dim, bias=False)
+        self.aggregate_heads = nn.Sequential(nn.Linear(dim, dim, bias=False))
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """Return `[rows, queries, dim]`, attended to `memory` `[rows, tokens, dim]`."""
+        query = self.q(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        pairs = self.kv(memory).unflatten(-1, (2, self.heads, -1))  # [rows, tokens, 2, heads, w]
+        key, value = pairs.permute(2, 0, 3, 1, 4)  # each [rows, heads, tokens, w]
+        mixed = F.scaled_dot_product_attention(query, key, value)
         attended: Tensor = self.aggregate_heads(mixed.transpose(1, 2).flatten(2))
         return attended
