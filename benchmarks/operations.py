@@ -231,6 +231,25 @@ ROWS = (
         source="arXiv 2312.11825",
         code="mossformer2-ss-16k",
     ),
+    *(
+        Row(
+            title=f"SR-CorrNet, {title}",
+            entry=f"sr-corrnet-{entry}",
+            code=f"srcorrnet-{code}",
+            why=why,
+        )
+        for title, entry, code, why in (
+            ("2 speakers", "wsj0-2mix", "wsj-fix-2spk", ""),
+            ("2 speakers, large", "large-wsj0-2mix", "wsj-fix-2spk-l-dm", ""),
+            ("WHAMR!", "whamr", "whamr", ""),
+            (
+                "5 speakers at most",
+                "wsj0-2-5mix",
+                "wsj-var-2-5spk",
+                "ours is counted for five speakers, the published code for four",
+            ),
+        )
+    ),
     Row(
         title="TIGER, small",
         architecture="tiger",

@@ -14,7 +14,7 @@ from sepcli.errors import ModelError
 from sepcli.models.entry import did_you_mean
 
 # The order in which a repository of unknown format is tried: what is surest to tell comes first.
-DETECTION_ORDER = ("speechbrain", "mixin", "clearvoice", "asteroid", "look2hear")
+DETECTION_ORDER = ("speechbrain", "mixin", "srcorrnet", "clearvoice", "asteroid", "look2hear")
 
 
 def load_format(name: str, *, where: str) -> types.ModuleType:

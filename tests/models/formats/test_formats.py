@@ -292,3 +292,81 @@ class TestClearvoice:
         content = {"model": weights, "optimizer": {"step": 3}} if wrapped else weights
         file = _saved(tmp_path / "last_best_checkpoint.pt", content)
         assert list(_read("clearvoice", tmp_path / "last_best_checkpoint", file)) == ["a"]
+
+
+class TestSrcorrnet:
+    FOLDER = HUB_DATA / "shinuh--sr-corrnet-ss-1ch-wsj-var-2-5spk"
+
+    def _changed(self, tmp_path: Path, old: str, new: str) -> Path:
+        text = (self.FOLDER / "config.yaml").read_text(encoding="utf-8")
+        assert old in text
+        (tmp_path / "config.yaml").write_text(text.replace(old, new), encoding="utf-8")
+        return tmp_path / "config.yaml"
+
+    def test_reads_the_configuration(self) -> None:
+        found = _describe("srcorrnet", self.FOLDER / "config.yaml")
+        assert (found.architecture, found.speakers, found.sample_rate) == ("srcorrnet", 5, 8000)
+        assert found.config == {
+            "num_speakers": 5,
+            "counts": True,
+            "window": 128,
+            "stride": 64,
+            "taps_freq": [1, 1],
+            "taps_frame": [1, 1],
+            "dim": 16,
+            "heads": 2,
+            "hidden": 16,
+            "cross_hidden": 24,
+            "kernel_size": 3,
+            "encoder_blocks": 1,
+            "decoder_blocks": 1,
+        }
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ("num_mics: &mics 1", "num_mics: &mics 2", "num_mics = 2, not 1"),
+            ("MIMO: &mimo false", "MIMO: true", "MIMO = True, not False"),
+            ("kernel_sizes: [3, 3]", "kernel_sizes: [3, 5]", "kernel_sizes = [3, 5], not [3, 3]"),
+            ("apply_pos_enc: true", "apply_pos_enc: false", "apply_pos_enc = False, not True"),
+            ("spectral_module: {d_model: *d, ", "spectral_module: {", "spectral_module = {'d_hid"),
+        ],
+    )
+    def test_refuses_a_variant_that_is_not_built(
+        self, tmp_path: Path, old: str, new: str, said: str
+    ) -> None:
+        with pytest.raises(WeightsError) as caught:
+            _describe("srcorrnet", self._changed(tmp_path, old, new))
+        assert caught.value.message.startswith(
+            f"config.yaml asks for a variant that is not built here: {said}"
+        )
+
+    def test_another_network_is_not_taken_for_it(self, tmp_path: Path) -> None:
+        file = self._changed(tmp_path, "spectral_module:", "other_module:")
+        assert _describe("srcorrnet", file) is None
+        (tmp_path / "config.yaml").write_text("encoder_conf: {n_fft: 128}")
+        assert _describe("srcorrnet", tmp_path / "config.yaml") is None
+        (tmp_path / "config.yaml").write_text("config: 3")
+        assert _describe("srcorrnet", tmp_path / "config.yaml") is None
+
+    def test_what_is_no_number_is_no_number(self, tmp_path: Path) -> None:
+        file = self._changed(tmp_path, "max_n_spks: &n_spks 5", "max_n_spks: &n_spks many")
+        assert _describe("srcorrnet", file).speakers == 0
+        file = self._changed(tmp_path, "sampling_rate: 8000", "sampling_rate: fast")
+        assert _describe("srcorrnet", file).sample_rate == 0
+
+    def test_keys_of_older_code_are_those_of_the_newest(self, tmp_path: Path) -> None:
+        published = {
+            "_orig_mod.input_layer.embed.0.weight": "encoder.embed.0.weight",
+            "mask_estim_aux.0.mask.net.bias": "filter_estim_aux.0.mask.net.bias",
+            "mask_estim.mask.net.bias": "filter_estim.mask.net.bias",
+            "enc_block.0.frame_wise_block.block.ega.a": "enc_block.0.freq_block.block.sa.a",
+            "enc_block.0._orig_mod.freq_wise_block.block.a": "enc_block.0.time_block.block.a",
+            "spk_split.dec.net1.cs.layernorm.weight": "spk_split.dec.net1.ca.layernorm.weight",
+            "layernorm.weight": "layernorm.weight",
+        }
+        weights = {key: torch.zeros(1) for key in published}
+        file = _saved(tmp_path / "model.pt", {"model_state_dict": weights, "epoch": 3})
+        assert list(_read("srcorrnet", file)) == list(published.values())
+        with pytest.raises(WeightsError, match=r"no weights by name in model\.pt"):
+            _read("srcorrnet", _saved(tmp_path / "model.pt", [1]))
