@@ -4,12 +4,12 @@ Nothing here holds a whole recording in memory. Waveforms are float32 `[samples,
 full scale at ±1.
 """
 
+from sepcli.audio.downmix import Downmixer, downmix
 from sepcli.audio.find import find_audio_files
-from sepcli.audio.formats import OutputFormat, check_output_format
+from sepcli.audio.formats import OutputFormat, check_output_format, kept_subtype
 from sepcli.audio.reader import (
     AudioInfo,
     AudioReader,
-    downmix,
     read_blocks,
     read_info,
 )
@@ -25,6 +25,7 @@ __all__ = [
     "AudioInfo",
     "AudioReader",
     "AudioWriter",
+    "Downmixer",
     "OutputFormat",
     "Resampler",
     "WaveformReader",
@@ -33,6 +34,7 @@ __all__ = [
     "create_temporary",
     "downmix",
     "find_audio_files",
+    "kept_subtype",
     "output_error",
     "printable",
     "read_blocks",

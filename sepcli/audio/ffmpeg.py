@@ -11,6 +11,7 @@ pipe cannot know.
 """
 
 import os
+import re
 import select
 import shutil
 import struct
@@ -21,6 +22,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from sepcli.audio.containers import CONTAINERS
 from sepcli.errors import AudioError
 
 AU_MAGIC = b".snd"
@@ -32,25 +34,26 @@ SKIP_SAMPLES = 4096
 
 SILENT_SECONDS = 120.0  # without a byte for so long, ffmpeg is taken to hang
 
+SAID_BYTES = 1 << 20  # of what ffmpeg says; more is repetition
+
 # fmt: off
-CONTAINERS = (
-    "aac", "ac3", "aiff", "amr", "amrnb", "amrwb", "ape", "asf", "au", "avi", "caf", "dsf", "dts",
-    "dtshd", "eac3", "flac", "flv", "gsm", "iff", "loas", "matroska", "mlp", "mov", "mp3", "mpc",
-    "mpc8", "mpeg", "mpegts", "mxf", "nut", "ogg", "oma", "qcp", "rm", "shn", "tak", "truehd",
-    "tta", "voc", "w64", "wav", "wsd", "wv", "xwma",
-)
 ARGUMENTS = (
-    "-nostdin", "-hide_banner", "-loglevel", "error",
+    "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info",
     "-protocol_whitelist", "file", "-format_whitelist", ",".join(CONTAINERS),
     "-i", "file:/dev/fd/0",
-    "-map", "0:a:0", "-vn", "-sn", "-dn",
-    "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
+    "-vn", "-sn", "-dn",
+    # gaps in time become silence, and a late start too: all stays where it was
+    "-af", "aresample=async=1:first_pts=0",
+    "-c:a", "pcm_f32be", "-f", "au",
 )
 # fmt: on
+TRACK = re.compile(r"(?m)^\[info\]\s{1,3}Stream #0:\d+.*?: Audio: (.*)$")
+LEVEL = re.compile(r"\[(quiet|panic|fatal|error|warning|info|verbose|debug)\] ")
+COMPLAINTS = ("panic", "fatal", "error", None)  # None: no level, so it is not ffmpeg's own
 
 
 class FfmpegDecoder:
-    """A running ffmpeg that decodes the first audio stream of one file.
+    """A running ffmpeg that decodes one audio track of one file.
 
     Attributes:
         sample_rate: In Hz.
@@ -59,20 +62,25 @@ class FfmpegDecoder:
         num_absent: 0: what is missing is not known.
         num_silenced: 0: ffmpeg conceals damage in its own way.
         format: `FFMPEG`.
-        subtype: `FLOAT`.
+        subtype: `FLOAT` or `PCM_24` where the track holds as much, else `LOSSY`.
         remarks: What the user should know, a line each; complete after reading.
         problem: What ffmpeg complained about when it failed at the end; else empty.
     """
 
     num_samples: int | None = None
     num_absent = num_silenced = 0
-    format, subtype = "FFMPEG", "FLOAT"
+    format = "FFMPEG"
 
-    def __init__(self, source: IO[bytes], name: str) -> None:
+    def __init__(self, source: IO[bytes], name: str, track: int | None = None) -> None:
         """Start ffmpeg on an open, seekable file and read the header of what it decodes.
 
+        Args:
+            source: The file.
+            name: What to call it in messages.
+            track: Which of its audio tracks, from 1; None is the first.
+
         Raises:
-            AudioError: ffmpeg is not installed, or finds no audio in the file.
+            AudioError: ffmpeg is not installed, or finds no such audio in the file.
         """
         program = shutil.which("ffmpeg")
         if program is None:
@@ -82,13 +90,15 @@ class FfmpegDecoder:
                 "or convert the file to WAV or FLAC",
             )
         self._name = name
+        self._track = track or 1
         self.problem = ""
         self.remarks: list[str] = []
+        self._has_ended = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         source.seek(0)
         try:
             self._process = subprocess.Popen(
-                [program, *ARGUMENTS],
+                [program, *ARGUMENTS, "-map", f"0:a:{self._track - 1}", "pipe:1"],
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -105,6 +115,10 @@ class FfmpegDecoder:
         except BaseException:
             self.close()
             raise
+        tracks = self._tracks()
+        self.subtype = _subtype(tracks[self._track - 1]) if len(tracks) >= self._track else "LOSSY"
+        if track is None and len(tracks) > 1:
+            self.remarks.append(f"{len(tracks)} audio tracks, the first was read (see --track)")
 
     def _read_header(self) -> tuple[int, int]:
         """Return rate and channels from the AU header."""
@@ -115,6 +129,9 @@ class FfmpegDecoder:
                 self._read_exactly(offset - AU_HEADER.size)
                 return rate, channels
         self._stop()
+        num_tracks = len(self._tracks())
+        if 0 < num_tracks < self._track:
+            raise no_such_track(self._track, num_tracks, self._name)
         raise AudioError(
             f"not a recording that can be read: {self._name}",
             f"neither libsndfile nor ffmpeg reads it; ffmpeg says: {self.error_line()}",
@@ -146,19 +163,40 @@ class FfmpegDecoder:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
         data = self._read_exactly(num_samples * self.num_channels * 4)
         whole = len(data) // (4 * self.num_channels)
-        if whole < num_samples and not self.problem:
+        if whole < num_samples and not self._has_ended:
+            self._has_ended = True
             self._process.wait()  # it closed its output: it is ending
-            self.problem = self.error_line() if self._process.returncode else ""
+            complaints = self._complaints()
+            if self._process.returncode:
+                self.problem = self.error_line()
+            elif complaints:
+                more = f", and {len(complaints) - 1} more" if len(complaints) > 1 else ""
+                self.remarks.append(f"ffmpeg read it with trouble ({complaints[0][:200]}{more})")
         samples = np.frombuffer(data, ">f4", whole * self.num_channels)
         return samples.astype(np.float32).reshape(whole, self.num_channels)
 
+    def _said(self) -> str:
+        """Return what ffmpeg said so far."""
+        self._errors.flush()
+        return os.pread(self._errors.fileno(), SAID_BYTES, 0).decode("utf-8", "replace")
+
+    def _tracks(self) -> list[str]:
+        """Return ffmpeg's description of each audio track of the file."""
+        return TRACK.findall(self._said().partition("Stream mapping:")[0].partition("Output #")[0])
+
+    def _complaints(self) -> list[str]:
+        """Return what ffmpeg complained about, a line each."""
+        found = []
+        for line in self._said().splitlines():
+            level = LEVEL.search(line)
+            if (level.group(1) if level else None) in COMPLAINTS:
+                text = LEVEL.sub("", line).replace("file:/dev/fd/0", self._name)
+                found.append("".join(c for c in text if c.isprintable()).strip())
+        return [line for line in found if line]
+
     def error_line(self) -> str:
         """Return the last thing ffmpeg complained about as one line; empty when all went well."""
-        self._errors.seek(0)
-        text = self._errors.read(1 << 14).decode("utf-8", "replace")
-        lines = ["".join(c for c in x if c.isprintable()).strip() for x in text.splitlines()]
-        lines = [line.replace("file:/dev/fd/0", self._name) for line in lines if line]
-        if lines:
+        if lines := self._complaints():
             return lines[-1][:200]
         return f"exit code {self._process.returncode}" if self._process.returncode else ""
 
@@ -188,3 +226,16 @@ class FfmpegDecoder:
         """End the process and forget what it said."""
         self._stop()
         self._errors.close()
+
+
+def no_such_track(track: int, num_tracks: int, name: str) -> AudioError:
+    """Return the error for a track that a file does not have."""
+    tracks = "one audio track" if num_tracks == 1 else f"{num_tracks} audio tracks"
+    return AudioError(f"no audio track {track}: {name}", f"it has {tracks}")
+
+
+def _subtype(track: str) -> str:
+    """Return how much of a sample a track holds, by what ffmpeg says of it."""
+    if "pcm_f" in track:
+        return "FLOAT"
+    return "PCM_24" if re.search(r", s32p?\b", track) else "LOSSY"

@@ -5,22 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sepcli.audio.containers import EXTENSIONS
 from sepcli.audio.sources import check_regular
 from sepcli.errors import AudioError
 from sepcli.files.temporary import printable
-
-# what libsndfile reads, and what people have that ffmpeg reads
-# fmt: off
-EXTENSIONS = frozenset(
-    (
-        ".aif", ".aifc", ".aiff", ".au", ".avr", ".caf", ".flac", ".htk", ".iff", ".mat",
-        ".mp1", ".mp2", ".mp3", ".mpc2k", ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf",
-        ".rf64", ".sd2", ".sds", ".sf", ".snd", ".sph", ".svx", ".voc", ".w64", ".wav", ".wave",
-        ".wve", ".xi", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".m4a", ".m4b", ".mka", ".mkv",
-        ".mov", ".mp4", ".spx", ".tta", ".webm", ".wma", ".wv",
-    )
-)
-# fmt: on
 
 SkipNote = Callable[[Path, str], None]
 

@@ -119,3 +119,24 @@ def check_output_format(
             f"{name} takes up to {limits.max_channels}; use --format wav",
         )
     return OutputFormat(name, chosen)
+
+
+# the subtype of a WAV that holds all that one of these inputs does; 16 bits do for any other
+DEEP = {
+    **dict.fromkeys(("PCM_24", "ALAC_20", "ALAC_24"), "PCM_24"),
+    **dict.fromkeys(("PCM_32", "ALAC_32", "FLOAT", "DOUBLE"), "FLOAT"),
+}
+
+
+def kept_subtype(format: str, input_subtype: str) -> str | None:
+    """Return the subtype that keeps the depth of an input; None is the format's usual one.
+
+    Args:
+        format: `wav`, `flac`, `ogg` or `mp3`.
+        input_subtype: libsndfile's name of the input's encoding.
+    """
+    wanted = DEEP.get(input_subtype)
+    subtypes = FORMATS[format].subtypes
+    if wanted is None or len(subtypes) == 1:
+        return None
+    return wanted if wanted in subtypes else subtypes[-1]

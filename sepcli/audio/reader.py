@@ -17,7 +17,7 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
-from sepcli.audio.ffmpeg import FfmpegDecoder
+from sepcli.audio.ffmpeg import FfmpegDecoder, no_such_track
 from sepcli.audio.sndfile import NOT_RECOGNISED
 from sepcli.audio.sources import Source, open_source, source_name
 from sepcli.audio.whole import WholeDecoder, open_whole
@@ -68,16 +68,24 @@ class AudioReader:
             became silence in the middle included; right once all blocks were read.
     """
 
-    def __init__(self, source: Source, start: int | None = None, stop: int | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        track: int | None = None,
+    ) -> None:
         """Open a recording.
 
         Args:
             source: A path, `"-"` for standard input, or a binary stream (need not be seekable).
             start: First sample to read; None or 0 is the beginning.
             stop: Sample to stop before; None is the end.
+            track: Which audio track, from 1; None is the first.
 
         Raises:
-            AudioError: It cannot be opened, or no decoder reads it.
+            AudioError: It cannot be opened, has no such track, or no decoder reads it.
         """
         self._start = start or 0
         self._stop = stop
@@ -91,7 +99,7 @@ class AudioReader:
         self._decoder: Decoder | None = None
         self._file = open_source(source)
         try:
-            self._decoder = _decoder(self._file, self._name)
+            self._decoder = _decoder(self._file, self._name, track)
             self.info = self._header()
         except BaseException:
             self.close()
@@ -237,18 +245,26 @@ class AudioReader:
         self.close()
 
 
-def _decoder(file: IO[bytes], name: str) -> Decoder:
+def _decoder(file: IO[bytes], name: str, track: int | None) -> Decoder:
     """Return libsndfile's, or else ffmpeg's.
 
     Raises:
-        AudioError: None of them reads the file.
+        AudioError: None of them reads the file, or it has no such track.
     """
+    whole, cause = None, None
     try:
-        return open_whole(file)
+        whole = open_whole(file)
     except NOT_RECOGNISED as error:
-        if file.seek(0, os.SEEK_END) == 0:
-            raise AudioError(f"empty file: {name}", "record or copy it again") from error
-    return FfmpegDecoder(file, name)
+        cause = error
+    if whole is not None and track in (None, 1):
+        return whole
+    if whole is not None:
+        whole.close()
+        if whole.format != "OGG":  # the only one of libsndfile's that can hold several
+            raise no_such_track(track or 1, 1, name)
+    elif file.seek(0, os.SEEK_END) == 0:
+        raise AudioError(f"empty file: {name}", "record or copy it again") from cause
+    return FfmpegDecoder(file, name, track)
 
 
 def read_info(source: Source) -> AudioInfo:
@@ -281,17 +297,3 @@ def read_blocks(
             yield from reader.blocks(block_samples)
 
     return reader.info, blocks()
-
-
-def downmix(block: Samples) -> Samples:
-    """Return the mean over channels, `[samples, channels] → [samples]`.
-
-    The mean keeps a voice that is in one channel only, at half its level for stereo, and cannot
-    clip.
-    """
-    if block.ndim == 1:
-        return block
-    if block.shape[1] == 1:
-        return block[:, 0]
-    mean: Samples = block.mean(axis=1, dtype=np.float32)
-    return mean

@@ -221,11 +221,93 @@ def test_complaint_before_any_sample_is_an_error(nonsense, stand_in):
     assert caught.value.hint == "exit code 3"
 
 
-def test_complaint_of_one_that_succeeded_does_not_count(nonsense, stand_in):
-    stand_in(emit(au(tone(500))) + "\nsys.stderr.write('a guess was made')")
+def test_complaints_of_one_that_succeeded_are_a_warning(nonsense, stand_in):
+    said = "[aac @ 0x1] [error] channel element\\n[warning] a guess\\n[info] x\\n[error] b\\n"
+    stand_in(emit(au(tone(500))) + f"\nsys.stderr.write('{said}')")
     with AudioReader(nonsense) as reader:
         assert len(np.concatenate(list(reader.blocks()))) == 500
-    assert reader.warnings == ()
+    assert reader.warnings == (
+        f"ffmpeg read it with trouble ([aac @ 0x1] channel element, and 1 more): {nonsense}",
+    )
+
+
+def converted(folder: Path, *arguments: str) -> Path:
+    """Write `in.wav`, have ffmpeg do something with it, and return what comes out."""
+    soundfile.write(folder / "in.wav", tone(), RATE, "PCM_16")
+    command = ["ffmpeg", "-v", "error", "-i", folder / "in.wav", *arguments]
+    subprocess.run(command, check=True, cwd=folder)
+    return folder / arguments[-1]
+
+
+@real_ffmpeg
+def test_damage_is_told_and_moves_nothing(tmp_path):
+    path = converted(tmp_path, "-c:a", "aac", "-f", "adts", "x.aac")
+    with AudioReader(path) as reader:
+        whole = np.concatenate(list(reader.blocks()))
+        assert reader.warnings == ()
+    data = bytearray(path.read_bytes())
+    data[4000:4600] = b"\x55" * 600
+    path.write_bytes(data)
+    with AudioReader(path) as reader:
+        assert abs(sum(map(len, reader.blocks())) - len(whole)) <= 4096
+    (warning,) = reader.warnings
+    assert warning.startswith("ffmpeg read it with trouble (")
+
+
+@real_ffmpeg
+def test_a_gap_in_time_becomes_silence(tmp_path):
+    gap = "aselect='not(between(t,0.5,1.5))'"
+    path = converted(tmp_path, "-af", gap, "-c:a", "pcm_f32le", "x.mka")
+    with AudioReader(path) as reader:
+        samples = np.concatenate(list(reader.blocks()))
+    assert abs(len(samples) - 40_000) <= 120
+    assert np.abs(samples[26_000:] - tone()[26_000 : len(samples)]).max() < 0.05
+    assert np.abs(samples[10_000:22_000]).max() == 0.0
+
+
+@real_ffmpeg
+@pytest.mark.parametrize("ending", ["mka", "m4a"])
+def test_several_tracks(tmp_path, ending):
+    codec = ["-c:a", "pcm_s16le" if ending == "mka" else "alac"]
+    second = ["-map", "0:a", "-filter:a:0", "volume=0", "-map", "0:a"]
+    path = converted(tmp_path, *second, *codec, f"x.{ending}")
+    first, other = (None, 1), 2
+    for track in first:
+        with AudioReader(path, track=track) as reader:
+            assert np.abs(np.concatenate(list(reader.blocks()))).max() == 0.0
+        remark = f"2 audio tracks, the first was read (see --track): {path}"
+        assert reader.warnings == ((remark,) if track is None else ())
+    with AudioReader(path, track=other) as reader:
+        assert np.abs(np.concatenate(list(reader.blocks())) - tone()).max() < 2**-15
+    with pytest.raises(AudioError) as caught:
+        AudioReader(path, track=3)
+    assert caught.value.message == f"no audio track 3: {path}"
+    assert caught.value.hint == "it has 2 audio tracks"
+
+
+def test_a_wav_has_one_track(tmp_path):
+    soundfile.write(tmp_path / "x.wav", tone(), RATE)
+    with AudioReader(tmp_path / "x.wav", track=1) as reader:
+        assert reader.info.num_samples == 40_000
+    with pytest.raises(AudioError, match=r"no audio track 2: .*x\.wav") as caught:
+        AudioReader(tmp_path / "x.wav", track=2)
+    assert caught.value.hint == "it has one audio track"
+
+
+@real_ffmpeg
+@pytest.mark.parametrize(
+    ("codec", "subtype"),
+    [
+        (["pcm_s24le"], "PCM_24"),
+        (["pcm_f32le"], "FLOAT"),
+        (["pcm_s16le"], "LOSSY"),
+        (["flac", "-sample_fmt", "s32"], "PCM_24"),
+        (["alac", "-sample_fmt", "s32p"], "PCM_24"),
+        (["aac"], "LOSSY"),
+    ],
+)
+def test_depth_of_a_track(tmp_path, codec, subtype):
+    assert read_info(converted(tmp_path, "-c:a", *codec, "x.mka")).subtype == subtype
 
 
 def is_running(pid: int) -> bool:
@@ -277,5 +359,5 @@ def test_arguments_never_hold_a_name(nonsense, stand_in, tmp_path):
     with nonsense.open("rb") as file:
         FfmpegDecoder(file, "-y").close()
     arguments, stdin = eval((tmp_path / "seen").read_text())
-    assert tuple(arguments) == ffmpeg.ARGUMENTS
+    assert arguments == [*ffmpeg.ARGUMENTS, "-map", "0:a:0", "pipe:1"]
     assert stdin == b"no sound"

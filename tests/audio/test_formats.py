@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.audio.formats import FORMATS, OutputFormat, check_output_format
+from sepcli.audio.formats import FORMATS, OutputFormat, check_output_format, kept_subtype
 from sepcli.errors import UsageError
 
 
@@ -108,3 +108,24 @@ def test_channels(format, most):
 def test_bytes_per_value():
     sizes = {s: OutputFormat(f, s).bytes_per_value for f, x in FORMATS.items() for s in x.subtypes}
     assert sizes == {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4, "VORBIS": 4, "MPEG_LAYER_III": 4}
+
+
+@pytest.mark.parametrize(
+    ("format", "given", "kept"),
+    [
+        ("wav", "PCM_16", None),
+        ("wav", "VORBIS", None),
+        ("wav", "LOSSY", None),
+        ("wav", "PCM_24", "PCM_24"),
+        ("wav", "ALAC_24", "PCM_24"),
+        ("wav", "PCM_32", "FLOAT"),
+        ("wav", "DOUBLE", "FLOAT"),
+        ("flac", "PCM_S8", None),
+        ("flac", "PCM_24", "PCM_24"),
+        ("flac", "FLOAT", "PCM_24"),
+        ("ogg", "FLOAT", None),
+        ("mp3", "PCM_24", None),
+    ],
+)
+def test_depth_of_the_input_is_kept(format, given, kept):
+    assert kept_subtype(format, given) == kept

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from sepcli.audio import reader as reading
 from sepcli.audio.reader import (
-    MAX_MAGNITUDE,
     AudioReader,
-    downmix,
     read_blocks,
     read_info,
 )
@@ -160,21 +158,6 @@ def test_selecting_seconds(tmp_path):
         reader.select(1.0, None)
     assert caught.value.message == f"recording ends before 1 s: {path}"
     assert caught.value.hint == "use an earlier --start"
-
-
-def test_downmix_is_the_mean():
-    block = np.array([[1, 0], [0.5, 0.25], [-1, 1], [1, 1]], np.float32)
-    mixed = downmix(block)
-    assert mixed.dtype == np.float32
-    assert mixed.tolist() == [0.5, 0.375, 0.0, 1.0]
-    assert downmix(block[:, :1]).tolist() == [1, 0.5, -1, 1]
-    assert downmix(block[:, 0]).tolist() == [1, 0.5, -1, 1]
-    assert downmix(np.zeros((0, 3), np.float32)).shape == (0,)
-
-
-def test_downmix_of_the_largest_values_is_finite():
-    block = np.full((4, 64), MAX_MAGNITUDE, np.float32)
-    assert downmix(block).tolist() == [MAX_MAGNITUDE] * 4
 
 
 # The hostile list.

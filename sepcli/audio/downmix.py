@@ -1,0 +1,59 @@
+"""Channels → one: the mean, with channels turned over that would cancel each other.
+
+A stereo recording whose sides are opposite in phase (a cable soldered the wrong way round, L = -R)
+has a silent mean. A channel is turned over where what came so far shows that it runs against the
+first loud one; the first block with sound decides in nearly every recording.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+
+OPPOSITE = -0.5  # correlation with the leading channel from where half of the power would be lost
+LEADING = 0.5  # of the most energy: the first channel with so much leads
+MAX_CHANNELS = 8  # of more than this, none is turned over
+
+
+def downmix(block: Samples) -> Samples:
+    """Return the mean over channels, `[samples, channels] → [samples]`.
+
+    The mean keeps a voice that is in one channel only, at half its level for stereo, and cannot
+    clip.
+    """
+    if block.ndim == 1:
+        return block
+    if block.shape[1] == 1:
+        return block[:, 0]
+    mean: Samples = block.mean(axis=1, dtype=np.float32)
+    return mean
+
+
+class Downmixer:
+    """Mixes a recording down block by block.
+
+    Attributes:
+        has_turned: Whether a channel was turned over.
+        signs: 1 or -1 for each channel.
+    """
+
+    def __init__(self, num_channels: int) -> None:
+        self.has_turned = False
+        self.signs = np.ones(num_channels, np.float32)
+        self._products = np.zeros((num_channels, num_channels))
+        self._is_watching = 1 < num_channels <= MAX_CHANNELS
+
+    def mix(self, block: Samples) -> Samples:
+        """Return the next block in one channel, `[samples, channels] → [samples]`."""
+        if not self._is_watching:
+            return downmix(block)
+        self._products += block.T.astype(np.float64) @ block
+        energies = np.diag(self._products)
+        leader = int((energies >= LEADING * energies.max()).argmax())
+        scale = np.sqrt(energies * energies[leader])
+        correlation = self._products[leader] / np.maximum(scale, np.finfo(float).tiny)
+        self.signs = np.where(correlation < OPPOSITE, -1, 1).astype(np.float32)
+        if (self.signs > 0).all():
+            return downmix(block)
+        self.has_turned = True
+        return downmix(block * self.signs)
