@@ -72,13 +72,14 @@ class Broken(nn.Module):
 def two_voices(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
     """Return references `[2, samples]`: noise below and above `CUT_HZ`, loud in turns as speech.
 
+    As in speech there is nothing below 90 Hz.
     Each is silent to the ear every third of a second or so, though never for longer than a chunk.
     """
     random = np.random.default_rng(seed)
     num_samples = round(seconds * rate)
     spectrum = np.fft.rfft(random.standard_normal((2, num_samples)))
     frequency = np.fft.rfftfreq(num_samples, 1 / rate)
-    spectrum[0, frequency >= 0.8 * CUT_HZ] = 0
+    spectrum[0, (frequency < 90) | (frequency >= 0.8 * CUT_HZ)] = 0
     spectrum[1, (frequency < 1.2 * CUT_HZ) | (frequency > 0.4 * RATE)] = 0
     waveforms = np.fft.irfft(spectrum, num_samples)
     time = np.arange(num_samples) / rate

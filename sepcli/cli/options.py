@@ -86,7 +86,7 @@ Subtype = Annotated[
     typer.Option(
         "--subtype",
         metavar="PCM_16|PCM_24|FLOAT",
-        help="Sample type; default: the format's usual one.",
+        help="Sample type; default: as deep as the input, at least 16 bits.",
     ),
 ]
 SampleRate = Annotated[
@@ -95,6 +95,10 @@ SampleRate = Annotated[
 ]
 Start = Annotated[
     str, typer.Option("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")
+]
+Track = Annotated[
+    int | None,
+    typer.Option("--track", metavar="N", help="Which audio track of a file with several.", min=1),
 ]
 End = Annotated[str, typer.Option("--end", metavar="TIME", help="Stop here: seconds or h:mm:ss.")]
 Chunk = Annotated[

@@ -26,6 +26,7 @@ from sepcli.separation.writing import (
     require_output_space,
 )
 
+QUIET_FOR_16_BITS = 2.0**-10  # a peak of 32 steps
 READ_AHEAD = 2  # recordings spooled before the network asks for them
 SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
 WRITE_BEHIND = 16  # recordings that wait to be written
@@ -172,7 +173,8 @@ def _prepare(
             return Outcome(job, skipped=True)
         refuse_unwritable(job.source, job.outputs, options)
         prepare_folder(job.outputs[0].parent)
-        reader = AudioReader(job.source if job.source is not None else STDIN)
+        source = job.source if job.source is not None else STDIN
+        reader = AudioReader(source, track=options.track)
         reader.select(options.start_seconds, options.end_seconds)
         spool = _spool(pipeline, job, reader, options)
         try:
@@ -207,6 +209,7 @@ def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOpt
             "size": status.st_size,
             "modified": status.st_mtime_ns,
             "span": (options.start_seconds, options.end_seconds),
+            "track": options.track,
             "model": repr(pipeline.entry),
             "weights": pipeline.weights_digest,
             "options": repr(pipeline.options),
@@ -257,12 +260,18 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     found = []
     if recording.info.num_channels > 1:
         found.append(f"{recording.info.num_channels} channels were mixed down to one")
+    if recording.has_turned_channels:
+        found.append("channels opposite in phase were turned over, they would cancel each other")
+    if recording.has_rumble:
+        found.append("hum or rumble below speech was taken out")
     if delivery.gain != 1.0:
         found.append(
             f"all speakers were lowered together to avoid clipping: {delivery.gain_db:.1f} dB"
         )
     if recording.peak == 0.0:
         found.append("the recording is silent")
+    elif recording.usual_peak < QUIET_FOR_16_BITS and delivery.subtype == "PCM_16":
+        found.append("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it")
     elif (
         recording.seconds >= TELLING_SECONDS
         and 0 < delivery.order.num_voices < recording.plan.num_speakers

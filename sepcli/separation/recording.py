@@ -7,9 +7,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from sepcli.audio import AudioInfo, downmix, resample_blocks
+from sepcli.audio import AudioInfo, Downmixer, resample_blocks
 from sepcli.errors import SepcliError
 from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
+from sepcli.separation.metering import Meter, without_rumble
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
     Embed,
@@ -95,14 +96,15 @@ class Recording:
         self.spool = spool
         self._cancelled = cancelled or threading.Event()
         self._envelope = EnergyEnvelope(plan.sample_rate)
+        self._meter = Meter(plan.sample_rate)
         self.warnings: tuple[str, ...] = ()
         self.num_input_samples = 0
-        self.peak = 0.0
+        self.has_turned_channels = False
         try:
             self._read(reader)
         finally:
             reader.close()
-        self.input_gain = _input_gain(self.peak)
+        self.input_gain = _input_gain(self.usual_peak)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
             spool.num_samples, plan.chunk, plan.overlap, self._envelope.values
         )
@@ -123,14 +125,42 @@ class Recording:
         return self.num_input_samples / self.info.sample_rate
 
     @property
+    def peak(self) -> float:
+        """The largest magnitude of the mixture."""
+        return self._meter.peak
+
+    @property
+    def usual_peak(self) -> float:
+        """The largest magnitude of the mixture, without that of a few clicks."""
+        return self._meter.usual_peak
+
+    @property
+    def has_rumble(self) -> bool:
+        """Whether hum, rumble or DC is taken out of what the network hears."""
+        return self._meter.has_rumble
+
+    @property
     def is_complete(self) -> bool:
         """Whether every chunk has its estimates."""
         return self.num_accepted == len(self.chunks)
 
     def mixture(self, index: int) -> Array:
-        """Return the mixture of chunk `index`, `[samples]`."""
-        chunk = self.chunks[index]
-        return self.spool.read_mixture(chunk.start, chunk.length)
+        """Return the mixture of chunk `index` as the network is to hear it, `[samples]`."""
+        chunk, spool = self.chunks[index], self.spool
+        if self.has_rumble:
+            mixture = without_rumble(
+                spool.read_mixture,
+                chunk.start,
+                chunk.length,
+                spool.num_samples,
+                self.plan.sample_rate,
+            )
+        else:
+            mixture = spool.read_mixture(chunk.start, chunk.length)
+        if self.input_gain > 1.0:  # a click among what was far too quiet
+            limit = np.float32(LOUD_PEAK / self.input_gain)
+            mixture = np.clip(mixture, -limit, limit)
+        return mixture
 
     def resume(self, keep_multiple_of: int = 1) -> int:
         """Take over estimates that an interrupted run left; return for how many chunks.
@@ -229,16 +259,18 @@ class Recording:
         return FULL_SCALE / peak if peak > FULL_SCALE else 1.0
 
     def _read(self, reader: Reader) -> None:
+        mixer = Downmixer(self.info.num_channels)
+
         def mono() -> Iterator[Array]:
             for block in reader.blocks():
                 self._check()
                 self.num_input_samples += len(block)
-                yield downmix(block)
+                yield mixer.mix(block)
 
         rate = self.plan.sample_rate
         unheard: list[Array] = []  # one chunk has no borders, and needs no envelope
         for block in resample_blocks(mono(), self.info.sample_rate, rate):
-            self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+            self._meter.add(block)
             self.spool.append_mixture(block)
             unheard.append(block)
             if self.spool.num_samples > self.plan.chunk:
@@ -246,6 +278,7 @@ class Recording:
                     self._envelope.add(each)
                 unheard.clear()
         self.warnings = reader.warnings
+        self.has_turned_channels = mixer.has_turned
 
     def _check(self) -> None:
         if self._cancelled.is_set():

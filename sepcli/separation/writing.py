@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sepcli.audio import AudioWriter, check_output_format, commit_all, resampled_length
+from sepcli.audio import (
+    AudioWriter,
+    OutputFormat,
+    check_output_format,
+    commit_all,
+    kept_subtype,
+    resampled_length,
+)
 from sepcli.errors import OutputError
 from sepcli.files import check_name, output_error, require_free_space
 from sepcli.separation.recording import Recording
@@ -22,10 +29,11 @@ class OutputOptions:
 
     Attributes:
         format: `wav`, `flac`, `ogg` or `mp3`.
-        subtype: `PCM_16`, `PCM_24` or `FLOAT`; None is the format's usual one.
+        subtype: `PCM_16`, `PCM_24` or `FLOAT`; None keeps the depth of the input.
         sample_rate: `"input"`, `"model"` or a rate [Hz].
         start_seconds: Where the wanted part of the recording begins [s].
         end_seconds: Where it ends [s].
+        track: Which audio track of a file with several, from 1; None is the first.
         overwrite: Replace outputs that are there.
         skip_existing: Leave out recordings whose outputs are all there; replace nothing.
         resume: Go on from the spool of an interrupted run.
@@ -36,6 +44,7 @@ class OutputOptions:
     sample_rate: Literal["input", "model"] | int = "input"
     start_seconds: float | None = None
     end_seconds: float | None = None
+    track: int | None = None
     overwrite: bool = False
     skip_existing: bool = False
     resume: bool = False
@@ -49,11 +58,13 @@ class Delivery:
         sample_rate: Of the outputs [Hz].
         gain: One gain for all speakers, below 1 where the loudest would have clipped.
         order: Who is who in every chunk, with margins.
+        subtype: Of the outputs.
     """
 
     sample_rate: int
     gain: float
     order: SpeakerOrder
+    subtype: str
 
     @property
     def gain_db(self) -> float:
@@ -108,12 +119,18 @@ def output_rate(recording: Recording, options: OutputOptions) -> int:
     return recording.plan.sample_rate if options.sample_rate == "model" else options.sample_rate
 
 
+def output_format(recording: Recording, options: OutputOptions, rate: int) -> OutputFormat:
+    """Return how the outputs of a recording are written."""
+    subtype = options.subtype or kept_subtype(options.format, recording.info.subtype)
+    return check_output_format(options.format, subtype, rate)
+
+
 def require_output_space(
     recording: Recording, outputs: Sequence[Path], options: OutputOptions
 ) -> None:
     """Raise `OutputError` unless uncompressed outputs would fit on their disk."""
     rate = output_rate(recording, options)
-    kind = check_output_format(options.format, options.subtype, rate)
+    kind = output_format(recording, options, rate)
     if options.format in ("wav", "flac"):
         samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
         share = 1.0 if options.format == "wav" else 0.5  # speech in FLAC needs less than half
@@ -130,7 +147,7 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
     rate = output_rate(recording, options)
     num_samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
     order = recording.solve()
-    kind = check_output_format(options.format, options.subtype, rate)
+    kind = output_format(recording, options, rate)
     gain = 1.0 if kind.subtype == "FLOAT" else recording.common_gain(order, rate)
     with ExitStack() as stack:
         writers = [
@@ -138,8 +155,8 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
                 AudioWriter(
                     output,
                     rate,
-                    format=options.format,
-                    subtype=options.subtype,
+                    format=kind.format,
+                    subtype=kind.subtype,
                     num_samples=num_samples,
                     overwrite=options.overwrite,
                 )
@@ -150,4 +167,4 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
             for writer, waveform in zip(writers, block, strict=True):
                 writer.write(waveform if gain == 1.0 else waveform * gain)
         commit_all(writers)
-    return Delivery(rate, gain, order)
+    return Delivery(rate, gain, order, kind.subtype)

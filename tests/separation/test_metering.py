@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from sepcli.separation.metering import Meter, without_rumble
+
+RATE = 8000
+NOISE = np.random.default_rng(3).uniform(-0.3, 0.3, 10 * RATE).astype(np.float32)
+TIME = np.arange(len(NOISE)) / RATE
+
+
+def tone(hz: float, amplitude: float = 0.2) -> np.ndarray:
+    return (amplitude * np.sin(2 * np.pi * hz * TIME)).astype(np.float32)
+
+
+def measured(signal: np.ndarray, step: int = 5000) -> Meter:
+    meter = Meter(RATE)
+    for start in range(0, len(signal), step):
+        meter.add(signal[start : start + step])
+    return meter
+
+
+def filtered(signal: np.ndarray, start: int = 0, stop: int | None = None) -> np.ndarray:
+    stop = len(signal) if stop is None else stop
+
+    def read(first: int, length: int) -> np.ndarray:
+        return signal[first : first + length]
+
+    return without_rumble(read, start, stop - start, len(signal), RATE)
+
+
+@pytest.mark.parametrize("clicks", [0, 1, 3])
+@pytest.mark.parametrize("step", [700, 5000, 80_000])
+def test_clicks_do_not_decide_the_usual_peak(clicks, step):
+    signal = 0.001 * NOISE
+    signal[[1000, 30_000, 70_000][:clicks]] = 1.0
+    meter = measured(signal, step)
+    assert meter.usual_peak == pytest.approx(0.0003, rel=0.01)
+    assert meter.peak == (1.0 if clicks else np.abs(signal).max())
+
+
+def test_of_very_short_recordings_and_of_silence_with_a_click_the_peak_counts():
+    click = np.zeros(len(NOISE), np.float32)
+    click[5] = 0.7
+    for signal in (click, click[:200]):
+        assert measured(signal).usual_peak == measured(signal).peak == np.float32(0.7)
+    assert measured(NOISE[:0]).usual_peak == 0.0
+    assert measured(0 * NOISE).usual_peak == 0.0
+
+
+@pytest.mark.parametrize("level", [1e-6, 1.0, 2.0**31])
+def test_rumble_is_told_from_speech_at_any_level(level):
+    def has_rumble(signal):
+        return measured((level * signal).astype(np.float32)).has_rumble
+
+    for speech in (NOISE, tone(100), tone(100) + 0.01 * NOISE):
+        assert not has_rumble(speech)
+        for rumble in (tone(50, 0.1), tone(60, 0.1), tone(20, 0.1), 0.4 + 0 * NOISE):
+            assert has_rumble(speech + rumble)
+    assert not has_rumble(0 * NOISE)
+    assert not has_rumble(0.4 + 0 * NOISE[: RATE - 1])  # too short to tell
+
+
+@pytest.mark.parametrize(("hz", "gain"), [(50, 0.0046), (60, 0.078), (90, 0.982), (150, 1.0)])
+def test_gain_and_no_delay(hz, gain):
+    middle = slice(RATE, -RATE)
+    assert np.allclose(filtered(tone(hz))[middle], gain * tone(hz)[middle], atol=1e-3)
+
+
+def test_dc_is_gone_from_the_first_sample_to_the_last():
+    assert np.abs(filtered(np.full(len(NOISE), 0.4, np.float32))).max() < 1e-6
+
+
+@pytest.mark.parametrize("start", [0, 100, 3000, 40_000])
+@pytest.mark.parametrize("length", [1, 500, 16_000])
+def test_a_part_is_the_same_as_in_the_whole(start, length):
+    signal = NOISE + tone(50) + 0.1
+    whole = filtered(signal)
+    assert np.allclose(filtered(signal, start, start + length), whole[start : start + length],
+                       atol=2e-6)  # fmt: skip
+    assert np.allclose(filtered(signal, len(signal) - length), whole[-length:], atol=2e-6)
+
+
+@pytest.mark.parametrize("num_samples", [1, 2, 3, 100])
+def test_any_length(num_samples):
+    assert filtered(NOISE[:num_samples]).shape == (num_samples,)
+    assert np.isfinite(filtered(NOISE[:num_samples])).all()

@@ -1,0 +1,120 @@
+"""What recordings hold that is not speech, and speech where one does not look for it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepcli.separation.batch import Outcome, separate_jobs
+from sepcli.separation.jobs import Naming, plan_jobs
+from sepcli.separation.pipeline import SeparationOptions
+from sepcli.separation.separator import Separator
+from sepcli.separation.writing import OutputOptions
+from tests.doubles import RATE, Identity, entry, two_voices
+
+HALVES = Identity((0.5, 0.5))
+MIXTURE = two_voices(3.0).sum(axis=0)
+TIME = np.arange(len(MIXTURE)) / RATE
+
+
+def outcome_of(
+    folder: Path,
+    signal: np.ndarray,
+    subtype: str = "PCM_16",
+    options: OutputOptions | None = None,
+    network: torch.nn.Module = HALVES,
+) -> Outcome:
+    source = folder / "a.wav"
+    soundfile.write(source, signal, RATE, subtype)
+    naming = Naming(folder=folder / "out", extension=(options or OutputOptions()).format)
+    jobs, _ = plan_jobs([str(source)], naming, recursive=False)
+    separator = Separator(network, entry(level="as-is"), SeparationOptions(device="cpu"))
+    (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())
+    assert outcome.error is None
+    return outcome
+
+
+def total_of(outcome: Outcome) -> np.ndarray:
+    return sum(soundfile.read(path)[0] for path in outcome.job.outputs)
+
+
+def test_opposite_channels_are_no_silence(tmp_path: Path) -> None:
+    outcome = outcome_of(tmp_path, np.stack([MIXTURE, -MIXTURE], axis=1))
+    np.testing.assert_allclose(total_of(outcome), MIXTURE, atol=2**-14)
+    assert outcome.notes == (
+        "2 channels were mixed down to one",
+        "channels opposite in phase were turned over, they would cancel each other",
+    )
+
+
+def test_silent_is_said_of_silence_only(tmp_path: Path) -> None:
+    silence = np.zeros((RATE, 2))
+    assert "the recording is silent" in outcome_of(tmp_path, silence).notes
+    faint = silence + 1e-6 * np.sin(TIME[:RATE, np.newaxis] * 3000)
+    options = OutputOptions(overwrite=True)
+    assert "the recording is silent" not in outcome_of(tmp_path, faint, "FLOAT", options).notes
+
+
+@pytest.mark.parametrize(
+    ("given", "format", "written"),
+    [
+        ("PCM_16", "wav", "PCM_16"),
+        ("PCM_24", "wav", "PCM_24"),
+        ("FLOAT", "wav", "FLOAT"),
+        ("PCM_32", "wav", "FLOAT"),
+        ("PCM_24", "flac", "PCM_24"),
+        ("FLOAT", "ogg", "VORBIS"),
+    ],
+)
+def test_outputs_keep_the_depth_of_the_input(
+    tmp_path: Path, given: str, format: str, written: str
+) -> None:
+    options = OutputOptions(format=format)
+    outcome = outcome_of(tmp_path, 0.3 * MIXTURE, given, options)
+    assert {soundfile.info(path).subtype for path in outcome.job.outputs} == {written}
+
+
+def test_a_float_recording_at_a_millionth_comes_out_whole(tmp_path: Path) -> None:
+    faint = (1e-6 * MIXTURE).astype(np.float32)
+    outcome = outcome_of(tmp_path, faint, "FLOAT")
+    np.testing.assert_allclose(total_of(outcome), faint, atol=1e-12)
+    assert outcome.notes == ()
+    coarse = outcome_of(tmp_path, faint, "FLOAT", OutputOptions(subtype="PCM_16", overwrite=True))
+    assert coarse.notes == ("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it",)
+
+
+@pytest.mark.parametrize("hz", [0, 20, 50])
+def test_rumble_is_taken_out_and_nothing_moves(tmp_path: Path, hz: float) -> None:
+    rumble = 0.2 * np.cos(2 * np.pi * hz * TIME)
+    outcome = outcome_of(tmp_path, MIXTURE + rumble)
+    middle = slice(RATE // 2, -RATE // 2)
+    error = (total_of(outcome) - MIXTURE)[middle]
+    assert np.sqrt(np.mean(error**2)) < 0.02 * MIXTURE.std()
+    assert outcome.notes == ("hum or rumble below speech was taken out",)
+
+
+def test_clean_speech_loses_nothing(tmp_path: Path) -> None:
+    outcome = outcome_of(tmp_path, MIXTURE.astype(np.float32), "FLOAT")
+    np.testing.assert_allclose(total_of(outcome), MIXTURE, atol=1e-7)
+    assert outcome.notes == ()
+
+
+class Heard(Identity):
+    """Remembers how loud it was spoken to."""
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.peaks = [*getattr(self, "peaks", []), float(mixture.abs().max())]
+        return super().forward(mixture)
+
+
+def test_one_click_does_not_decide_the_gain(tmp_path: Path) -> None:
+    quiet = (0.002 * MIXTURE / np.abs(MIXTURE).max()).astype(np.float32)
+    quiet[RATE] = 1.0
+    network = Heard((0.5, 0.5))
+    outcome = outcome_of(tmp_path, quiet, "FLOAT", network=network)
+    assert min(network.peaks) > 0.1
+    assert max(network.peaks) <= 1.0  # the click is cut
+    total = total_of(outcome)
+    np.testing.assert_allclose(np.delete(total, RATE), np.delete(quiet, RATE), atol=1e-8)
