@@ -56,4 +56,4 @@ scores:  ## of the networks inside the package on speakers they never heard; NAM
 	$(DEV_MIX) -n 30 -o scores/conversation --style conversation --overlap-ratio 0.25 --max-seconds 60
 	$(DEV_PAIRS) -n 50 -o scores/alone --speakers 1
 	$(PYTHON) benchmarks/shipped.py scores scores $(SPEECH) $(NAMES)
-	$(PYTHON) tools/readme_tables.py
+	$(PYTHON) tools/tables.py

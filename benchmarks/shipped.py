@@ -5,7 +5,7 @@
 
 Estimates are the files that `sepcli separate` writes. SPEECH is where the mixtures came from; its
 `manifest.csv` says who is a woman, a man or a child. Scores and speed go to docs/shipped.json,
-which `tools/readme_tables.py` reads; the mean scores and the number of operations also go to
+which `tools/tables.py` reads; the mean scores and the number of operations also go to
 each network's `model.toml`, which `sepcli info` reads. `make scores` makes the mixtures and does
 the first.
 """

@@ -18,7 +18,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> str:
 
 
 def test_the_tables_are_those_of_the_entries() -> None:
-    run("tools/readme_tables.py", "--check")
+    run("tools/tables.py", "--check")
 
 
 def test_every_file_it_names_is_there() -> None:

@@ -1,4 +1,4 @@
-"""Write the README's tables: models.toml, what is inside the package, and docs/shipped.json.
+"""Write the tables of README.md and docs/models.md: models.toml, the package, docs/shipped.json.
 
 docs/shipped.json holds what benchmarks/shipped.py measured.
 """
@@ -13,7 +13,7 @@ from sepcli.cli.info import is_experimental
 from sepcli.models.registry import ModelEntry, load_entries
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md")
 MEASURED: dict[str, Any] = json.loads((ROOT / "docs" / "shipped.json").read_text())
 # what docs/shipped.json calls a score, and its column
 SETS = {
@@ -70,7 +70,7 @@ def measured_on() -> str:
 
 
 def filled(text: str) -> str:
-    """Return the README with its tables as the entries say."""
+    """Return a page with its tables as the entries say."""
     entries = list(load_entries().values())
     tables = {
         "models": table(
@@ -86,6 +86,8 @@ def filled(text: str) -> str:
         + (f"\n\nSpeed: against real time, {measured_on()}." if measured_on() else ""),
     }
     for name, content in tables.items():
+        if f"<!-- {name}:" not in text:
+            continue
         begin, end = text.index(f"<!-- {name}:"), text.index(f"<!-- /{name} -->")
         begin = text.index("-->", begin) + len("-->")
         text = f"{text[:begin]}\n{content}\n{text[end:]}"
@@ -93,8 +95,9 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    old = README.read_text()
-    new = filled(old)
+    old = {page: page.read_text() for page in PAGES}
+    new = {page: filled(text) for page, text in old.items()}
     if "--check" in sys.argv:
         sys.exit(new != old)
-    README.write_text(new)
+    for page, text in new.items():
+        page.write_text(text)
