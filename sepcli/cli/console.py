@@ -150,6 +150,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def has_terminal() -> bool:
+    """Return whether stderr is a terminal, which can show a bar."""
+    return Console(stderr=True).is_terminal
+
+
 class Bar:
     """A progress bar on stderr that shows itself only when the work takes long."""
 
@@ -189,10 +194,11 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
 
     Nothing is shown with `--quiet`, when stderr is no terminal, or in the first two seconds.
     """
-    screen = Console(stderr=True)
-    if _verbosity.quiet or not screen.is_terminal:
+    if _verbosity.quiet or not has_terminal():
         yield Bar(None, total, description)
         return
+    # told once: while an MP3 is decoded, stderr is no terminal for a moment
+    screen = Console(stderr=True, force_terminal=True)
     most = max(BAR_COLUMNS // 2, screen.width - BAR_COLUMNS)
     column = Column(no_wrap=True, overflow="ellipsis", max_width=most)
     described = TextColumn("{task.description}", markup=False, table_column=column)

@@ -1,10 +1,10 @@
 """What `sepcli separate` tells while it works: progress, results, failures, summary."""
 
-import threading
 from collections.abc import Sequence
 
 from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
+from sepcli.cli.tally import Tally, lines
 from sepcli.errors import SepcliError
 from sepcli.models.cache import cached_files
 from sepcli.models.load import load_model
@@ -57,27 +57,18 @@ class Report:
 
     def __init__(self, *, as_json: bool, num_jobs: int) -> None:
         self._as_json = as_json
-        self._num_jobs = num_jobs
-        self._num_done = 0
-        self._failures: list[str] = []
+        self._tally = Tally(num_jobs)
         self._said: set[str] = set()
-        self._read_lock = threading.Lock()
-        self._num_read = 0
-        self._seconds_read = 0.0
 
     def run(self, separator: Separator, jobs: Sequence[Job], options: OutputOptions) -> None:
         """Separate all jobs, telling of each as it is done."""
         many = len(jobs) > 1
         title = f"separating {len(jobs)} recordings" if many else f"separating {jobs[0].label}"
         rate = separator.entry.sample_rate
-        with console.progress(title) as bar:
+        with console.progress(title) as bar, lines(self._tally, title):
 
             def on_read(recording: Recording) -> None:
-                with self._read_lock:
-                    self._num_read += 1
-                    self._seconds_read += recording.seconds
-                    # what is not read yet is taken to be as long as the others
-                    bar.update(total=self._seconds_read * len(jobs) / self._num_read)
+                bar.update(total=self._tally.add_read(recording.seconds))
 
             def on_chunk(recording: Recording) -> None:
                 index = recording.num_accepted - 1
@@ -85,6 +76,7 @@ class Report:
                 last = recording.chunks[index - 1] if index else None
                 begin = last.start + last.length if last else 0
                 bar.advance((end - begin) / rate)
+                self._tally.add_separated((end - begin) / rate)
 
             for outcome in separate_jobs(separator.pipeline, jobs, options, on_read, on_chunk):
                 self.tell(outcome, separator)
@@ -95,9 +87,11 @@ class Report:
         if outcome.error is not None:
             self.failed(label, outcome.error)
             return
-        self._num_done += 1
         if outcome.skipped:
+            self._tally.num_skipped += 1
             console.detail(f"skipped, its outputs are there: {label}")
+        else:
+            self._tally.num_done += 1
         for warning in outcome.warnings:
             console.warn(_named(warning, label))
         for remark in outcome.notes:
@@ -137,7 +131,7 @@ class Report:
 
     def failed(self, label: str, error: SepcliError) -> None:
         """Tell of an input that could not be done."""
-        self._failures.append(label)
+        self._tally.num_failed += 1
         if label in error.message or console.printable(label) in error.message:
             console.error(error)
         else:
@@ -149,11 +143,13 @@ class Report:
 
     def finish(self) -> int:
         """Tell how it went, where there is more to tell than was told; return the exit code."""
-        if self._failures and self._num_jobs > 1:
-            console.note(f"{self._num_done} done, {len(self._failures)} failed")
-        elif self._num_jobs > 1:
-            console.detail(f"{self._num_done} done")
-        return 1 if self._failures else 0
+        tally = self._tally
+        is_log = not console.has_terminal() and (tally.num_jobs > 1 or tally.has_spoken)
+        if is_log or (tally.num_failed and tally.num_jobs > 1):
+            console.note(tally.summary())
+        elif tally.num_jobs > 1:
+            console.detail(tally.summary())
+        return 1 if tally.num_failed else 0
 
     def _once(self, remark: str, label: str) -> None:
         """Say a remark for the first recording it holds for; `--verbose` says it for all."""

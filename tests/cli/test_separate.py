@@ -50,7 +50,9 @@ def test_a_folder_with_a_broken_file_does_the_others(
     errors = [line for line in done.err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert "31.wav" in errors[0]
-    assert "49 done, 1 failed" in done.err
+    said = done.err.splitlines()
+    assert said[0] == "separating 50 recordings"
+    assert said[-1].startswith("49 done, 0 skipped, 1 failed: 0.00 hours of audio, ")
 
 
 def test_a_name_that_is_no_text_is_told_once(
