@@ -1,4 +1,4 @@
-"""A short run of benchmarks/fuzz_audio.py; the long one is run by hand."""
+"""A short run of the fuzzer; the long one is run by hand: python -m tests.stress.fuzz_audio."""
 
 import subprocess
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fuzz_audio.py"
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif(not SCRIPT.exists(), reason="needs the repository")
+@pytest.mark.slow
 def test_two_hundred_damaged_files():
     arguments = ["--count", "200", "--first", "500000", "--without-ffmpeg"]
-    command = [sys.executable, str(SCRIPT), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    command = [sys.executable, "-m", "tests.stress.fuzz_audio", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
     outcomes = dict(line.split(maxsplit=1)[::-1] for line in result.stdout.splitlines())
     assert int(outcomes["read"]) > 20  # it is not that everything is refused
@@ -23,10 +23,9 @@ def test_two_hundred_damaged_files():
 
 def test_the_fuzzer_sees_crashes_hangs_and_wrong_errors(tmp_path):
     """A fuzzer that cannot fail proves nothing: three faults are put in its way."""
-    program = f"""
+    program = """
 import ctypes, sys, time
-sys.path.insert(0, {str(SCRIPT.parent)!r})
-import fuzz_audio
+from tests.stress import fuzz_audio
 
 def check_file(path, index):
     if index == 1:
@@ -40,7 +39,9 @@ def check_file(path, index):
 fuzz_audio.check_file = check_file
 sys.exit(not fuzz_audio.fuzz(0, 5, 2.0, 4 << 30, None))
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT
+    )
     assert result.returncode == 1
     for fault in ("FAILED crash (-11)", "FAILED hang", "FAILED ValueError"):
         assert f"1 {fault}" in result.stdout
