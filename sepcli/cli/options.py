@@ -100,6 +100,13 @@ Track = Annotated[
     int | None,
     typer.Option("--track", metavar="N", help="Which audio track of a file with several.", min=1),
 ]
+Channels = Annotated[
+    bool,
+    typer.Option(
+        "--channels",
+        help="Write the two channels of calls as they are, one speaker each; no model is used.",
+    ),
+]
 End = Annotated[str, typer.Option("--end", metavar="TIME", help="Stop here: seconds or h:mm:ss.")]
 Chunk = Annotated[
     float | None,

@@ -1,6 +1,7 @@
 """What `sepcli separate` tells while it works: progress, results, failures, summary."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
@@ -10,6 +11,7 @@ from sepcli.models.cache import cached_files
 from sepcli.models.load import load_model
 from sepcli.models.registry import ModelEntry
 from sepcli.separation.batch import Outcome, separate_jobs
+from sepcli.separation.channels import write_channels
 from sepcli.separation.jobs import Job
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import check_precision, choose_device
@@ -79,10 +81,17 @@ class Report:
                 self._tally.add_separated((end - begin) / rate)
 
             for outcome in separate_jobs(separator.pipeline, jobs, options, on_read, on_chunk):
-                self.tell(outcome, separator)
+                self.tell(outcome, separator.entry)
 
-    def tell(self, outcome: Outcome, separator: Separator) -> None:
-        """Tell of one recording that was done, skipped or failed."""
+    def run_channels(self, jobs: Sequence[Job], options: OutputOptions) -> None:
+        """Write the channels of all jobs as they are, telling of each as it is done."""
+        with lines(self._tally, f"writing the channels of {len(jobs)} recordings"):
+            for outcome in write_channels(jobs, options):
+                self._tally.add_separated(outcome.seconds)
+                self.tell(outcome, None)
+
+    def tell(self, outcome: Outcome, entry: ModelEntry | None) -> None:
+        """Tell of one recording that was done, skipped or failed, by which model if by any."""
         label = outcome.job.label
         if outcome.error is not None:
             self.failed(label, outcome.error)
@@ -96,7 +105,7 @@ class Report:
             console.warn(_named(warning, label))
         for remark in outcome.notes:
             self._once(remark, label)
-        rate = separator.entry.sample_rate
+        rate = entry.sample_rate if entry is not None else 1
         uncertain = outcome.delivery.order.uncertain if outcome.delivery else ()
         for place in uncertain:
             span = f"{clock(place.start / rate)} to {clock(place.stop / rate)}"
@@ -105,10 +114,10 @@ class Report:
             for output in outcome.job.outputs if not outcome.skipped else ():
                 console.result(str(output))
             return
-        record = {
+        record: dict[str, Any] = {
             "input": label,
             "outputs": [str(output) for output in outcome.job.outputs],
-            "model": separator.entry.name,
+            "model": entry.name if entry is not None else None,
             "skipped": outcome.skipped,
         }
         if outcome.delivery is not None:

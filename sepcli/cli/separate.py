@@ -12,6 +12,8 @@ from sepcli.models.registry import DEFAULT_MODEL
 from sepcli.separation.jobs import parse_shard, plan_jobs, take_shard
 from sepcli.separation.naming import DEFAULT_NAME, Naming, check_template
 
+NUM_CHANNELS_OF_A_CALL = 2
+
 
 def separate(
     inputs: options.Inputs,
@@ -26,6 +28,7 @@ def separate(
     start: options.Start = "",
     end: options.End = "",
     track: options.Track = None,
+    channels: options.Channels = False,
     chunk: options.Chunk = None,
     overlap: options.Overlap = None,
     level: options.LevelFrom = None,
@@ -50,6 +53,8 @@ def separate(
     console.configure(quiet=quiet, verbose=verbose)
     if skip_existing and overwrite:
         raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
+    if channels and (model or sample_rate == "model"):
+        raise UsageError("--channels takes no model", "leave out --model and --sample-rate model")
     check_template(name)
     part = parse_shard(shard) if shard else (1, 1)
     rate = _parse_rate(sample_rate)
@@ -87,8 +92,8 @@ def separate(
         folder=output_dir,
         extension=audio_format.value,
         template=name,
-        model=_file_name(entry.name),
-        num_speakers=entry.speakers,
+        model="channels" if channels else _file_name(entry.name),
+        num_speakers=NUM_CHANNELS_OF_A_CALL if channels else entry.speakers,
     )
     jobs, failures = plan_jobs(
         inputs, naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
@@ -97,7 +102,9 @@ def separate(
     report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures))
     for failure in failures:
         report.failed(failure.label, failure.error)
-    if jobs:
+    if jobs and channels:
+        report.run_channels(jobs, output)
+    elif jobs:
         separator = load_separator(entry, separation, is_default=not model)
         report.run(separator, jobs, output)
     raise typer.Exit(report.finish())

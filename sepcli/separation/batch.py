@@ -169,7 +169,7 @@ def _prepare(
 ) -> _Work | Outcome:
     """Return the recording of `job`, spooled and planned, or why there is none to work on."""
     try:
-        if _is_done(job, options):
+        if is_done(job, options):
             return Outcome(job, skipped=True)
         refuse_unwritable(job.source, job.outputs, options)
         prepare_folder(job.outputs[0].parent)
@@ -190,7 +190,7 @@ def _prepare(
         return Outcome(job, error)
 
 
-def _is_done(job: Job, options: OutputOptions) -> bool:
+def is_done(job: Job, options: OutputOptions) -> bool:
     """Return whether all outputs are there and are to be kept."""
     return options.skip_existing and all(output.is_file() for output in job.outputs)
 
@@ -235,7 +235,7 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
         if error.exit_code == 130:  # given up, not failed: the spool stays
             return Outcome(work.job, error)
         _release(work, under_way)
-        if _is_done(work.job, options):  # by another run, while this one worked on it
+        if is_done(work.job, options):  # by another run, while this one worked on it
             return Outcome(work.job, skipped=True)
         return Outcome(work.job, error)
     _release(work, under_way)
@@ -260,6 +260,8 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     found = []
     if recording.info.num_channels > 1:
         found.append(f"{recording.info.num_channels} channels were mixed down to one")
+    if recording.is_call:
+        found.append("each channel holds a speaker of its own, --channels keeps them as they are")
     if recording.has_turned_channels:
         found.append("channels opposite in phase were turned over, they would cancel each other")
     if recording.has_rumble:

@@ -1,4 +1,4 @@
-"""What a mixture is like, measured while it is read: its peak, clicks left out, and its rumble.
+"""What a recording is like, measured while it is read: peak without clicks, rumble, a call or not.
 
 Networks were trained on speech, which has nothing below 70 Hz. Hum of the mains, rumble, wind and
 DC lie there: they cost a network several dB, and the fit of levels explains them by speakers. They
@@ -25,6 +25,14 @@ FRAME_SECONDS = 0.02
 FRAMES_OF_CLICKS, SHARE_OF_CLICKS = 5, 2000  # so many frames, and one in so many, may be clicks
 SHORT_SHARE = 50  # but no more than one in so many
 LEVELS_DB = 1024  # one count a decibel, around full scale
+
+CALL_FRAME_SECONDS = 0.1
+STEP_DB, NUM_STEPS = 2.0, 64  # of the levels of a call's channels, down from full scale
+LOUD_SHARE = 0.05  # of the frames: as loud as these is a channel whose speaker speaks
+ACTIVE_STEPS, QUIET_STEPS = 5, 8  # below that level: speaking, and not speaking
+MIN_SECONDS_TO_TELL_CALLS = 10.0
+MOST_CORRELATION = 0.1
+MOST_TOGETHER = 0.3  # of the time in which one speaks alone
 
 
 class Meter:
@@ -118,3 +126,43 @@ def without_rumble(read: Read, start: int, length: int, total: int, sample_rate:
     padded = np.pad(part, (0, size - len(part)), mode="edge")
     spectrum = np.fft.rfft(padded) * high_pass_response(size, sample_rate)
     return np.fft.irfft(spectrum, size)[margin : margin + length].astype(np.float32)
+
+
+class CallMeter:
+    """Tells whether two channels hold one speaker each, as those of a telephone call do."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._frame = max(1, round(CALL_FRAME_SECONDS * sample_rate))
+        self._counts = np.zeros((NUM_STEPS, NUM_STEPS), np.int64)  # level of the one, of the other
+        self._products = np.zeros((2, 2))
+
+    def add(self, block: Array) -> None:
+        """Hear the next samples, `[samples, 2]`."""
+        whole = len(block) // self._frame * self._frame
+        frames = block[:whole].reshape(-1, self._frame, 2).astype(np.float64)
+        power = np.square(frames).mean(axis=1)
+        steps = (10 * np.log10(np.maximum(power, 1e-20)) / STEP_DB + NUM_STEPS - 1).astype(np.int64)
+        steps = np.clip(steps, 0, NUM_STEPS - 1)
+        np.add.at(self._counts, (steps[:, 0], steps[:, 1]), 1)
+        self._products += np.einsum("fsc,fsd->cd", frames, frames)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether the channels have nothing in common, and mostly one of them speaks at a time."""
+        total = int(self._counts.sum())
+        energies = np.diag(self._products)
+        if total * CALL_FRAME_SECONDS < MIN_SECONDS_TO_TELL_CALLS or not energies.all():
+            return False
+        correlation = abs(self._products[0, 1]) / np.sqrt(energies.prod())
+        speaks, is_quiet = [], []
+        for axis in (1, 0):
+            at_least = np.cumsum(self._counts.sum(axis=axis)[::-1])[::-1]
+            loud = int(np.flatnonzero(at_least >= LOUD_SHARE * total).max())
+            speaks.append(np.arange(NUM_STEPS) >= loud - ACTIVE_STEPS)
+            is_quiet.append(np.arange(NUM_STEPS) < loud - QUIET_STEPS)
+        first = int(self._counts[np.ix_(speaks[0], is_quiet[1])].sum())
+        second = int(self._counts[np.ix_(is_quiet[0], speaks[1])].sum())
+        together = int(self._counts[np.ix_(speaks[0], speaks[1])].sum())
+        takes_turns = min(first, second) >= LOUD_SHARE * total
+        is_alone = together <= MOST_TOGETHER * (first + second)
+        return bool(correlation < MOST_CORRELATION and takes_turns and is_alone)

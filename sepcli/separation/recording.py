@@ -10,7 +10,7 @@ import numpy as np
 from sepcli.audio import AudioInfo, Downmixer, resample_blocks
 from sepcli.errors import SepcliError
 from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
-from sepcli.separation.metering import Meter, without_rumble
+from sepcli.separation.metering import CallMeter, Meter, without_rumble
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
     Embed,
@@ -99,7 +99,7 @@ class Recording:
         self._meter = Meter(plan.sample_rate)
         self.warnings: tuple[str, ...] = ()
         self.num_input_samples = 0
-        self.has_turned_channels = False
+        self.has_turned_channels = self.is_call = False
         try:
             self._read(reader)
         finally:
@@ -260,11 +260,14 @@ class Recording:
 
     def _read(self, reader: Reader) -> None:
         mixer = Downmixer(self.info.num_channels)
+        calls = CallMeter(self.info.sample_rate) if self.info.num_channels == 2 else None
 
         def mono() -> Iterator[Array]:
             for block in reader.blocks():
                 self._check()
                 self.num_input_samples += len(block)
+                if calls is not None:
+                    calls.add(block)
                 yield mixer.mix(block)
 
         rate = self.plan.sample_rate
@@ -279,6 +282,7 @@ class Recording:
                 unheard.clear()
         self.warnings = reader.warnings
         self.has_turned_channels = mixer.has_turned
+        self.is_call = calls is not None and calls.is_call
 
     def _check(self) -> None:
         if self._cancelled.is_set():

@@ -260,3 +260,21 @@ def test_quiet_recordings_are_told(sepcli: CommandLine, model_folder: Path, tmp_
     assert done.code == 0
     assert "silent" in done.err
     assert not soundfile.read(done.lines[0])[0].any()
+
+
+def test_channels_of_a_call_are_told_and_kept_on_request(
+    sepcli: CommandLine, model_folder: Path
+) -> None:
+    turns = np.repeat([[1, 0], [0, 1]] * 3, 2 * RATE, axis=0)
+    call = two_voices(12.0).T * turns
+    soundfile.write("call.wav", call, RATE)
+    told = sepcli("separate", "call.wav", "--model", model_folder)
+    assert "each channel holds a speaker of its own, --channels keeps them as they are" in told.err
+    done = sepcli("separate", "call.wav", "--channels", "-o", "apart", "--json")
+    assert (done.code, done.err) == (0, "")
+    (record,) = map(json.loads, done.lines)
+    assert record["model"] is None
+    for channel, output in enumerate(record["outputs"]):
+        np.testing.assert_allclose(soundfile.read(output)[0], call[:, channel], atol=2**-15)
+    refused = sepcli("separate", "call.wav", "--channels", "--model", model_folder)
+    assert refused.code == 2

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepcli.separation.metering import Meter, without_rumble
+from sepcli.separation.metering import CallMeter, Meter, without_rumble
 
 RATE = 8000
 NOISE = np.random.default_rng(3).uniform(-0.3, 0.3, 10 * RATE).astype(np.float32)
@@ -84,3 +84,33 @@ def test_a_part_is_the_same_as_in_the_whole(start, length):
 def test_any_length(num_samples):
     assert filtered(NOISE[:num_samples]).shape == (num_samples,)
     assert np.isfinite(filtered(NOISE[:num_samples])).all()
+
+
+SECONDS = 30
+TURNS = np.repeat([[1, 0], [0, 1], [1, 0], [1, 1], [0, 1], [0, 0]], 5 * RATE, axis=0)
+VOICES = np.random.default_rng(6).normal(0, 0.1, (SECONDS * RATE, 2)) * TURNS
+
+
+def is_call(channels: np.ndarray) -> bool:
+    meter = CallMeter(RATE)
+    for start in range(0, len(channels), 9000):
+        meter.add(channels[start : start + 9000].astype(np.float32))
+    return meter.is_call
+
+
+@pytest.mark.parametrize("level", [0.003, 1.0])
+@pytest.mark.parametrize("crosstalk", [0.0, 0.03])
+def test_channels_of_a_call_are_told(level, crosstalk):
+    hiss = np.random.default_rng(7).normal(0, 0.0005, VOICES.shape)
+    assert is_call(level * (VOICES + crosstalk * VOICES[:, ::-1] + hiss))
+
+
+def test_other_stereo_is_no_call():
+    mono = VOICES.sum(axis=1, keepdims=True)
+    assert not is_call(np.repeat(mono, 2, axis=1))
+    assert not is_call(VOICES @ [[1.0, 0.5], [0.5, 1.0]])  # a pair of microphones
+    assert not is_call(VOICES @ [[1.0, 0.0], [0.0, 0.0]])  # one channel is silent
+    both = np.random.default_rng(8).normal(0, 0.1, VOICES.shape)
+    assert not is_call(both)  # both all the time
+    assert not is_call(VOICES[: 9 * RATE])  # too short to tell
+    assert not is_call(0 * VOICES)

@@ -1,0 +1,83 @@
+"""Recordings whose channels are apart already, as in telephone calls: each channel → a file."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from sepcli.audio import (
+    AudioReader,
+    AudioWriter,
+    check_output_format,
+    commit_all,
+    kept_subtype,
+    resample_blocks,
+    resampled_length,
+)
+from sepcli.errors import AudioError, SepcliError
+from sepcli.files import remove_stale_temporaries
+from sepcli.separation.batch import Outcome, is_done
+from sepcli.separation.jobs import STDIN, Job
+from sepcli.separation.writing import OutputOptions, prepare_folder, refuse_unwritable
+
+
+def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
+    """Write each channel of the recordings to a file, as it is; no network hears them.
+
+    Args:
+        jobs: Recordings with as many channels as outputs.
+        options: How outputs are written.
+    """
+    for folder in {job.outputs[0].parent for job in jobs}:
+        remove_stale_temporaries(folder)
+    for job in jobs:
+        started = time.monotonic()
+        try:
+            if is_done(job, options):
+                yield Outcome(job, skipped=True)
+                continue
+            refuse_unwritable(job.source, job.outputs, options)
+            prepare_folder(job.outputs[0].parent)
+            source = job.source if job.source is not None else STDIN
+            with AudioReader(source, track=options.track) as reader:
+                reader.select(options.start_seconds, options.end_seconds)
+                _copy(reader, job, options)
+            seconds = reader.num_read / reader.info.sample_rate
+            elapsed = time.monotonic() - started
+            outcome = Outcome(job, seconds=seconds, elapsed=elapsed, warnings=reader.warnings)
+        except SepcliError as error:
+            outcome = Outcome(job, error)
+        yield outcome
+
+
+def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> None:
+    """Write the channels of an open recording."""
+    info = reader.info
+    if info.num_channels != len(job.outputs):
+        raise AudioError(
+            f"{info.num_channels} channels instead of {len(job.outputs)}: {job.label}",
+            "leave out --channels to separate it",
+        )
+    rate = options.sample_rate if isinstance(options.sample_rate, int) else info.sample_rate
+    subtype = options.subtype or kept_subtype(options.format, info.subtype)
+    kind = check_output_format(options.format, subtype, rate)
+    expected = resampled_length(reader.num_expected or 0, info.sample_rate, rate)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                AudioWriter(
+                    output,
+                    rate,
+                    format=kind.format,
+                    subtype=kind.subtype,
+                    num_samples=expected,
+                    overwrite=options.overwrite,
+                )
+            )
+            for output in job.outputs
+        ]
+        for block in resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels):
+            for writer, waveform in zip(writers, np.ascontiguousarray(block.T), strict=True):
+                writer.write(waveform)
+        commit_all(writers)
