@@ -25,6 +25,7 @@ from rich.table import Column
 from rich.text import Text
 
 from sepcli.errors import OutputError, SepcliError
+from sepcli.files import printable
 
 NO_WIDTH = 200  # of what is written where there is no width [columns]
 BAR_DELAY_SECONDS = 2.0  # what is over before this is not worth a bar
@@ -136,18 +137,6 @@ def error(failure: SepcliError) -> None:
     cause = failure.__cause__
     if _verbosity.verbose and cause is not None:
         _say(f"cause: {type(cause).__name__}: {cause}", "dim")
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line: control characters and undecodable bytes are escaped."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    """Return an escape; where it stands for a byte that is no UTF-8, that of the byte."""
-    if 0xDC80 <= ord(character) <= 0xDCFF:
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
 
 
 def has_terminal() -> bool:

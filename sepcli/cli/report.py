@@ -7,6 +7,7 @@ from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
 from sepcli.cli.tally import Tally, lines
 from sepcli.errors import SepcliError
+from sepcli.files import printable
 from sepcli.models.cache import cached_files
 from sepcli.models.load import load_model
 from sepcli.models.registry import ModelEntry
@@ -141,7 +142,7 @@ class Report:
     def failed(self, label: str, error: SepcliError) -> None:
         """Tell of an input that could not be done."""
         self._tally.num_failed += 1
-        if label in error.message or console.printable(label) in error.message:
+        if label in error.message or printable(label) in error.message:
             console.error(error)
         else:
             named = type(error)(f"{label}: {error.message}", error.hint)

@@ -17,14 +17,20 @@ _own: set[str] = set()
 _own_lock = threading.Lock()
 
 
-def printable(path: os.PathLike[str] | str) -> str:
-    r"""Return a file's name on one line that every terminal and log can take.
+def printable(name: os.PathLike[str] | str) -> str:
+    r"""Return a file's name, or any text, on one line that every terminal and log can take.
 
     Bytes that are not UTF-8 and control characters are written as escapes (`\xff`, `\n`); they
     could otherwise break a line in two, move the cursor, or fail to encode.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(name))
+
+
+def _escaped(character: str) -> str:
+    """Return an escape; where it stands for a byte that is no UTF-8, that of the byte."""
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def host_token() -> str:

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from sepcli.cli import console
 from sepcli.errors import AudioError
-from sepcli.files import temporary
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +65,6 @@ def test_messages_stay_on_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     err = capfd.readouterr().err
     assert err.count("\n") == 1
     assert err.startswith("a\\nb\\x1b[31m")
-
-
-def test_a_name_is_escaped_as_in_the_errors_of_audio() -> None:
-    for name in (b"caf\xe9.wav", b"a\nb\x1b.wav", "😀 ü.wav".encode()):
-        assert console.printable(os.fsdecode(name)) == temporary.printable(os.fsdecode(name))
-    assert console.printable("\ud800") == "\\ud800"
 
 
 class Terminal(io.StringIO):

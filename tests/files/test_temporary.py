@@ -26,6 +26,8 @@ from sepcli.files.temporary import (
         ("\x1b[2J.wav", r"\x1b[2J.wav"),
         ("\u202egnp.wav", r"\u202egnp.wav"),
         (os.fsdecode(b"\xff\xfe.wav"), r"\xff\xfe.wav"),
+        (os.fsdecode(b"caf\xe9.wav"), r"caf\xe9.wav"),
+        ("\ud800", r"\ud800"),
         (Path("a/b.wav"), "a/b.wav"),
     ],
 )
