@@ -1,10 +1,10 @@
 """Streamed reading of recordings in any format.
 
-What is promised about the samples: they are finite and at most 2³¹ in magnitude. Samples that are
-not numbers or infinite become 0. The bound is the full scale of 32-bit integers, which some
-programs store as floats unscaled; sums of squares over hours stay far inside float32 with it.
-Both are counted. A recording that ends before its header says is read as far as it goes, and the
-shortfall is counted too: it is the caller's to report.
+What is promised about the samples: they are finite and at most 2³¹ in magnitude, the full scale of
+32-bit integers, which some programs store as floats unscaled; sums of squares over hours stay far
+inside float32 with it. In lossy formats the bound is 4: beyond lies damage, which would decide the
+level of all else. What is not finite becomes 0. Both are counted, and so are samples that a header
+promises and a file does not hold: they are the caller's to report.
 """
 
 import os
@@ -31,6 +31,9 @@ MIN_SAMPLE_RATE = 1
 MAX_SAMPLE_RATE = 768_000
 MAX_EMPTY_BYTES = 4096  # a recording without a sample, and with notes
 MAX_MAGNITUDE = float(1 << 31)
+# decoders of damaged lossy files make values of any size, and real ones hardly ever reach 2
+MAX_LOSSY_MAGNITUDE = 4.0
+LOSSY = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS", "LOSSY")
 Decoder = WholeDecoder | FfmpegDecoder
 
 
@@ -63,7 +66,7 @@ class AudioReader:
         info: What the header says about the whole recording.
         num_read: Samples per channel given out so far.
         num_replaced: Values that were not finite and became 0.
-        num_limited: Values beyond ±2³¹ that were set to that bound.
+        num_limited: Values beyond ±2³¹, in lossy formats ±4, that were set to that bound.
         num_missing: Samples that the header promised and that could not be read, those that
             became silence in the middle included; right once all blocks were read.
     """
@@ -115,14 +118,8 @@ class AudioReader:
                 f"in the header of {self._name}: {rate}",
                 "the header is damaged; export the recording again",
             )
-        return AudioInfo(
-            self._path,
-            rate,
-            decoder.num_channels,
-            decoder.num_samples,
-            decoder.format,
-            decoder.subtype,
-        )
+        layout = (rate, decoder.num_channels, decoder.num_samples)
+        return AudioInfo(self._path, *layout, decoder.format, decoder.subtype)
 
     @property
     def _open_decoder(self) -> Decoder:
@@ -182,14 +179,20 @@ class AudioReader:
 
     def _sanitized(self, block: Samples) -> Samples:
         """Return `block` with every value finite and bounded."""
+        limit = self._limit
         # one pass for the usual case: a comparison with NaN is false as well
-        if bool((np.abs(block) <= MAX_MAGNITUDE).all()):
+        if bool((np.abs(block) <= limit).all()):
             return block
         finite = np.isfinite(block)
         block = np.where(finite, block, np.float32(0))
         self.num_replaced += int(block.size - np.count_nonzero(finite))
-        self.num_limited += int(np.count_nonzero(np.abs(block) > MAX_MAGNITUDE))
-        return np.clip(block, np.float32(-MAX_MAGNITUDE), np.float32(MAX_MAGNITUDE))
+        self.num_limited += int(np.count_nonzero(np.abs(block) > limit))
+        return np.clip(block, np.float32(-limit), np.float32(limit))
+
+    @property
+    def _limit(self) -> float:
+        """The largest magnitude that is passed on."""
+        return MAX_LOSSY_MAGNITUDE if self.info.subtype in LOSSY else MAX_MAGNITUDE
 
     def _account(self, decoder: Decoder) -> None:
         """Note what is missing, now that the decoder has no more."""
@@ -221,7 +224,8 @@ class AudioReader:
         if self.num_replaced:
             found.append(f"{self.num_replaced} values were not finite and became 0: {name}")
         if self.num_limited:
-            found.append(f"{self.num_limited} values were beyond ±2^31 and limited: {name}")
+            limit = "±2^31" if self._limit == MAX_MAGNITUDE else f"±{self._limit:g}"
+            found.append(f"{self.num_limited} values were beyond {limit} and limited: {name}")
         return tuple(found)
 
     def close(self) -> None:

@@ -164,6 +164,15 @@ def test_mp3_with_damage_in_the_middle(tmp_path, capfd):
     assert capfd.readouterr().err == ""  # libmpg123's own lines
 
 
+def test_an_mp3_with_wrong_bits_is_not_louder_than_sound_can_be(tmp_path):
+    data = bytearray(encoded("MP3"))
+    for place in np.random.default_rng(8).integers(1000, len(data), 60):
+        data[place] ^= 0xFF
+    samples, reader = read(tmp_path, bytes(data))
+    assert np.abs(samples).max() == 4.0
+    assert f"values were beyond ±4 and limited: {tmp_path / 'x'}" in reader.warnings[-1]
+
+
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_ogg_files_that_were_joined(tmp_path, subtype):
     data = encoded("OGG", subtype)
