@@ -95,8 +95,7 @@ class AudioReader:
         if self._start < 0 or (stop is not None and stop < self._start):
             raise ValueError(f"not a range of samples: {start} to {stop}")
         self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
-        self._problem = ""
-        self._remarks: tuple[str, ...] = ()
+        self._problem, self._remarks = "", tuple[str, ...]()
         self._name = source_name(source)
         self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
         self._decoder: Decoder | None = None
@@ -131,9 +130,8 @@ class AudioReader:
     @property
     def num_expected(self) -> int | None:
         """Samples per channel between start and stop by the header; None when it does not say."""
-        if self.info.num_samples is None:
+        if (stop := self.info.num_samples) is None:
             return None
-        stop = self.info.num_samples
         stop = stop if self._stop is None else min(stop, self._stop)
         return max(0, stop - self._start)
 
@@ -180,8 +178,7 @@ class AudioReader:
     def _sanitized(self, block: Samples) -> Samples:
         """Return `block` with every value finite and bounded."""
         limit = self._limit
-        # one pass for the usual case: a comparison with NaN is false as well
-        if bool((np.abs(block) <= limit).all()):
+        if bool((np.abs(block) <= limit).all()):  # False of NaN as well
             return block
         finite = np.isfinite(block)
         block = np.where(finite, block, np.float32(0))
@@ -203,8 +200,8 @@ class AudioReader:
             self.num_missing += decoder.num_absent
         self._problem, self._remarks = decoder.problem, tuple(decoder.remarks)
         is_whole = self._start == 0 and self._stop is None
-        is_empty = is_whole and self._file.seek(0, os.SEEK_END) <= MAX_EMPTY_BYTES
-        has_trouble = self.num_missing or self._problem or (is_whole and not is_empty)
+        has_bytes = is_whole and self._file.seek(0, os.SEEK_END) > MAX_EMPTY_BYTES
+        has_trouble = self.num_missing or self._problem or has_bytes
         if self.num_read == decoder.num_silenced and has_trouble:
             raise AudioError(
                 f"no sample can be read: {self._name}",
@@ -224,7 +221,7 @@ class AudioReader:
         if self.num_replaced:
             found.append(f"{self.num_replaced} values were not finite and became 0: {name}")
         if self.num_limited:
-            limit = "±2^31" if self._limit == MAX_MAGNITUDE else f"±{self._limit:g}"
+            limit = "±4" if self._limit == MAX_LOSSY_MAGNITUDE else "±2^31"
             found.append(f"{self.num_limited} values were beyond {limit} and limited: {name}")
         return tuple(found)
 
