@@ -26,14 +26,16 @@ def test_the_directions_are_those_of_the_matrix() -> None:
 
 
 def test_a_step_is_as_large_as_one_of_adamw() -> None:
+    torch.manual_seed(0)
     layer = nn.Linear(30, 50, bias=False)
     before = layer.weight.detach().clone()
     optimiser = Muon(layer.parameters(), lr=0.1)
     layer(torch.randn(4, 30)).square().sum().backward()
     optimiser.step()
     moved = (layer.weight - before).square().mean().sqrt().item()
-    # Four rows of data leave four directions of 30, which alone are moved.
-    assert moved == pytest.approx(0.1 * ADAMW_RMS * (4 / 30) ** 0.5, rel=0.2)
+    # Four rows of data leave four directions of 30, which alone are moved; the iteration ends
+    # between 0.7 and 1.2.
+    assert moved == pytest.approx(0.1 * ADAMW_RMS * (4 / 30) ** 0.5, rel=0.3)
 
 
 def test_weights_decay_without_a_gradient_of_their_own() -> None:
