@@ -23,6 +23,8 @@ Decoders = Iterator[SndfileDecoder]
 
 LITTLE_ENDIAN = ("WAV", "WAVEX", "RF64", "W64")
 FLAC_TOTAL = 21  # where the 36 bits of the number of samples begin, in the lower half of the byte
+MAX_HEADER_BYTES = 1 << 16  # of formats whose lengths are not looked into
+NOT_PLAIN = ("SDS",)  # 16 bits in three bytes
 LOST_BYTES = 1000  # between frames or pages; less is filling
 
 
@@ -112,7 +114,7 @@ def open_whole(file: IO[bytes]) -> WholeDecoder:
             whole = WholeDecoder(first)
             whole.following = _after_flac(whole, first, file, size)
         else:
-            whole = _of_values(first, file)
+            whole = _of_values(first, file, size)
         file.seek(place)  # where libsndfile left it
     except BaseException:
         first.close()
@@ -120,13 +122,18 @@ def open_whole(file: IO[bytes]) -> WholeDecoder:
     return whole
 
 
-def _of_values(first: SndfileDecoder, file: IO[bytes]) -> WholeDecoder:
+def _of_values(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecoder:
     """Return the decoder of a file whose values are a stretch of known bytes."""
     whole = WholeDecoder(first)
     sound = find_sound(file)
-    if sound is None or first.num_samples is None:
-        return whole
     width = VALUE_BYTES.get(first.subtype, 0) * first.num_channels
+    if first.num_samples is None:
+        return whole
+    if sound is None:
+        num_left = size - first.num_samples * width
+        if width and num_left > MAX_HEADER_BYTES and first.format not in NOT_PLAIN:
+            whole.remarks.append(f"{num_left} bytes are beyond the length in its header, not read")
+        return whole
     present = sound.stop - sound.start
     declared = present if sound.declared is None else sound.declared
     if width:

@@ -83,10 +83,15 @@ class Meter:
         return float(usual.max(initial=0.0)) or self.peak
 
     @property
+    def rumble_share(self) -> float:
+        """The share of the power that lies below speech; 0 for silence."""
+        return self._rumble / self._power if self._power else 0.0
+
+    @property
     def has_rumble(self) -> bool:
         """Whether more lies below speech than speech itself would have."""
         is_long = self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate
-        return is_long and self._rumble > RUMBLE_SHARE * self._power
+        return is_long and self.rumble_share > RUMBLE_SHARE
 
 
 @lru_cache(8)

@@ -103,6 +103,17 @@ def test_flac_that_holds_more_than_its_header_says(tmp_path, total):
     assert reader.warnings == (f"it goes on beyond the length in its header: {tmp_path / 'x'}",)
 
 
+def test_other_formats_say_what_was_not_read(tmp_path):
+    data = bytearray(encoded("MAT4", "PCM_16", np.tile(SIGNAL, (3, 1))))
+    assert read(tmp_path, bytes(data))[1].warnings == ()
+    struct.pack_into("<I", data, data.index(struct.pack("<I", 60_000)), 20_000)
+    samples, reader = read(tmp_path, bytes(data))
+    assert len(samples) == 20_000
+    assert reader.warnings == (
+        f"80068 bytes are beyond the length in its header, not read: {tmp_path / 'x'}",
+    )
+
+
 # MP3: a frame of 576 samples at this rate; libsndfile's encoder writes a frame of numbers first.
 
 
