@@ -78,9 +78,10 @@ def _results() -> Iterator[None]:
         ) from problem
 
 
-def result_json(record: Mapping[str, Any]) -> None:
-    """Write one result as a JSON object on one line to stdout."""
-    result(json.dumps(record, ensure_ascii=True, default=str))
+def result_json(*records: Mapping[str, Any]) -> None:
+    """Write results as JSON objects to stdout, a line each, all at once."""
+    lines = [json.dumps(record, ensure_ascii=True, default=str) for record in records]
+    result("\n".join(lines))
 
 
 def show(

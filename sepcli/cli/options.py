@@ -58,8 +58,16 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 
 # what `sepcli separate` takes
 Inputs = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(metavar="INPUT...", help="Files, folders, or - for a WAV on stdin."),
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="Recordings named by lines of JSON; with --json, a row a speaker comes out.",
+    ),
 ]
 Model = Annotated[
     str,

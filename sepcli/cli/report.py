@@ -14,6 +14,7 @@ from sepcli.models.registry import ModelEntry
 from sepcli.separation.batch import Outcome, separate_jobs
 from sepcli.separation.channels import write_channels
 from sepcli.separation.jobs import Job
+from sepcli.separation.manifest import outcome_rows
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import check_precision, choose_device
 from sepcli.separation.separator import SeparationOptions, Separator
@@ -56,10 +57,13 @@ class Report:
     Args:
         as_json: One JSON object a recording instead of one path a line.
         num_jobs: How many inputs there are.
+        in_rows: Whether they come from a manifest, and the objects make one: those of what failed
+            are left out.
     """
 
-    def __init__(self, *, as_json: bool, num_jobs: int) -> None:
+    def __init__(self, *, as_json: bool, num_jobs: int, in_rows: bool = False) -> None:
         self._as_json = as_json
+        self._in_rows = in_rows
         self._tally = Tally(num_jobs)
         self._said: set[str] = set()
 
@@ -97,6 +101,11 @@ class Report:
         if outcome.error is not None:
             self.failed(label, outcome.error)
             return
+        try:
+            rows = outcome_rows(outcome) if self._as_json and outcome.job.row is not None else ()
+        except SepcliError as error:  # an output that is there and is no recording
+            self.failed(label, error)
+            return
         if outcome.skipped:
             self._tally.num_skipped += 1
             console.detail(f"skipped, its outputs are there: {label}")
@@ -115,29 +124,10 @@ class Report:
             for output in outcome.job.outputs if not outcome.skipped else ():
                 console.result(str(output))
             return
-        record: dict[str, Any] = {
-            "input": label,
-            "outputs": [str(output) for output in outcome.job.outputs],
-            "model": entry.name if entry is not None else None,
-            "skipped": outcome.skipped,
-        }
-        if outcome.delivery is not None:
-            record |= {
-                "seconds": round(outcome.seconds, 3),
-                "sample_rate": outcome.delivery.sample_rate,
-                "gain_db": round(outcome.delivery.gain_db, 2),
-                "elapsed_seconds": round(outcome.elapsed, 3),
-                "notes": [*outcome.warnings, *outcome.notes],
-                "uncertain": [
-                    {
-                        "start_seconds": round(place.start / rate, 2),
-                        "end_seconds": round(place.stop / rate, 2),
-                        "margin": round(place.margin, 3),
-                    }
-                    for place in uncertain
-                ],
-            }
-        console.result_json(record)
+        if outcome.job.row is not None:
+            console.result_json(*rows)
+        else:
+            console.result_json(_record(outcome, entry))
 
     def failed(self, label: str, error: SepcliError) -> None:
         """Tell of an input that could not be done."""
@@ -148,7 +138,7 @@ class Report:
             named = type(error)(f"{label}: {error.message}", error.hint)
             named.__cause__ = error.__cause__
             console.error(named)
-        if self._as_json:
+        if self._as_json and not self._in_rows:
             console.result_json({"input": label, "error": error.message, "hint": error.hint})
 
     def finish(self) -> int:
@@ -169,6 +159,34 @@ class Report:
         else:
             console.note(text)
         self._said.add(remark)
+
+
+def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
+    """Return what `--json` says of a recording that was done or skipped."""
+    record: dict[str, Any] = {
+        "input": outcome.job.label,
+        "outputs": [str(output) for output in outcome.job.outputs],
+        "model": entry.name if entry is not None else None,
+        "skipped": outcome.skipped,
+    }
+    if outcome.delivery is not None:
+        rate = entry.sample_rate if entry is not None else 1
+        record |= {
+            "seconds": round(outcome.seconds, 3),
+            "sample_rate": outcome.delivery.sample_rate,
+            "gain_db": round(outcome.delivery.gain_db, 2),
+            "elapsed_seconds": round(outcome.elapsed, 3),
+            "notes": [*outcome.warnings, *outcome.notes],
+            "uncertain": [
+                {
+                    "start_seconds": round(place.start / rate, 2),
+                    "end_seconds": round(place.stop / rate, 2),
+                    "margin": round(place.margin, 3),
+                }
+                for place in outcome.delivery.order.uncertain
+            ],
+        }
+    return record
 
 
 def _named(remark: str, label: str) -> str:

@@ -1,6 +1,7 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,14 +10,14 @@ import typer
 from sepcli.cli import console, options
 from sepcli.errors import UsageError
 from sepcli.models.registry import DEFAULT_MODEL
-from sepcli.separation.jobs import parse_shard, plan_jobs, take_shard
+from sepcli.separation.jobs import Failure, Job, Span, parse_shard, plan_jobs, take_shard
 from sepcli.separation.naming import DEFAULT_NAME, Naming, check_template
 
 NUM_CHANNELS_OF_A_CALL = 2
 
 
 def separate(
-    inputs: options.Inputs,
+    inputs: options.Inputs = None,
     model: options.Model = "",
     revision: options.Revision = "",
     output_dir: options.OutputDir = Path("separated"),
@@ -29,6 +30,7 @@ def separate(
     end: options.End = "",
     track: options.Track = None,
     channels: options.Channels = False,
+    manifest: options.Manifest = None,
     chunk: options.Chunk = None,
     overlap: options.Overlap = None,
     level: options.LevelFrom = None,
@@ -60,6 +62,7 @@ def separate(
     rate = _parse_rate(sample_rate)
     _check_format(audio_format, subtype, rate)
     span = _parse_span(start, end)
+    _check_inputs(inputs, manifest, span)
 
     from sepcli.cli.report import Report, load_separator
     from sepcli.models.load import resolve_model  # from here on torch is needed
@@ -80,8 +83,6 @@ def separate(
         format=audio_format.value,
         subtype=subtype or None,
         sample_rate=rate,
-        start_seconds=span[0],
-        end_seconds=span[1],
         track=track,
         overwrite=overwrite,
         skip_existing=skip_existing,
@@ -95,11 +96,16 @@ def separate(
         model="channels" if channels else _file_name(entry.name),
         num_speakers=NUM_CHANNELS_OF_A_CALL if channels else entry.speakers,
     )
-    jobs, failures = plan_jobs(
-        inputs, naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
-    )
+    if manifest is not None:
+        jobs, failures = _plan_manifest(manifest, naming, overwrite)
+    else:
+        jobs, failures = plan_jobs(
+            inputs or (), naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
+        )
+        jobs = [replace(job, span=span) for job in jobs]
     jobs, failures = take_shard(jobs, *part), take_shard(failures, *part)
-    report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures))
+    num_jobs = len(jobs) + len(failures)
+    report = Report(as_json=as_json, num_jobs=num_jobs, in_rows=manifest is not None)
     for failure in failures:
         report.failed(failure.label, failure.error)
     if jobs and channels:
@@ -108,6 +114,37 @@ def separate(
         separator = load_separator(entry, separation, is_default=not model)
         report.run(separator, jobs, output)
     raise typer.Exit(report.finish())
+
+
+def _check_inputs(inputs: list[str] | None, manifest: Path | None, span: Span) -> None:
+    """Refuse a run without recordings, or with two ways to say which parts of them."""
+    if inputs is None and manifest is None:
+        raise UsageError("missing argument 'INPUT...'", "see: sepcli separate --help")
+    if manifest is not None and inputs is not None:
+        raise UsageError("--manifest and INPUT exclude each other", "give one of them")
+    if manifest is not None and span != (None, None):
+        raise UsageError(
+            "--manifest and --start or --end exclude each other",
+            "give its rows an offset and a duration",
+        )
+
+
+def _plan_manifest(
+    manifest: Path, naming: Naming, overwrite: bool
+) -> tuple[list[Job], list[Failure]]:
+    """Return the jobs of a manifest, and its lines that are wrong or cannot be done.
+
+    Raises:
+        UsageError: It has no line.
+    """
+    from sepcli.separation.manifest import plan_rows, read_manifest
+
+    text = manifest.read_bytes().decode("utf-8-sig", "surrogateescape")
+    rows, wrong = read_manifest(text, manifest)
+    if not rows and not wrong:
+        raise UsageError(f"manifest is empty: {manifest}", f"look into it: head {manifest}")
+    jobs, refused = plan_rows(rows, naming, overwrite=overwrite, also_read=[manifest])
+    return jobs, wrong + refused
 
 
 def _file_name(model: str) -> str:

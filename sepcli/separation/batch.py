@@ -175,7 +175,7 @@ def _prepare(
         prepare_folder(job.outputs[0].parent)
         source = job.source if job.source is not None else STDIN
         reader = AudioReader(source, track=options.track)
-        reader.select(options.start_seconds, options.end_seconds)
+        reader.select(*job.span)
         spool = _spool(pipeline, job, reader, options)
         try:
             recording = Recording(reader, pipeline.plan, spool, cancelled)
@@ -208,7 +208,7 @@ def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOpt
             "path": str(job.source.resolve()),
             "size": status.st_size,
             "modified": status.st_mtime_ns,
-            "span": (options.start_seconds, options.end_seconds),
+            "span": job.span,
             "track": options.track,
             "model": repr(pipeline.entry),
             "weights": pipeline.weights_digest,

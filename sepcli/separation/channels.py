@@ -41,7 +41,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
             prepare_folder(job.outputs[0].parent)
             source = job.source if job.source is not None else STDIN
             with AudioReader(source, track=options.track) as reader:
-                reader.select(options.start_seconds, options.end_seconds)
+                reader.select(*job.span)
                 _copy(reader, job, options)
             seconds = reader.num_read / reader.info.sample_rate
             elapsed = time.monotonic() - started

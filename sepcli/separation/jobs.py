@@ -4,15 +4,16 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
 from sepcli.separation.naming import Naming
 
 T = TypeVar("T")
 OnSkip = Callable[[Path, str], None]
+Span = tuple[float | None, float | None]  # where a part begins and ends [s]; None: the whole's end
 
 STDIN = "-"
 
@@ -24,10 +25,14 @@ class Job:
     Attributes:
         source: The recording; None for standard input.
         outputs: One path per speaker.
+        span: Which part of the recording is wanted [s].
+        row: What a manifest says of it; None where no manifest names it.
     """
 
     source: Path | None
     outputs: tuple[Path, ...]
+    span: Span = (None, None)
+    row: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -86,16 +91,24 @@ def plan_jobs(
             failures.append(Failure(name, error))
     left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, on_skip)
     once = _without_doubles(job for key, job in jobs.items() if key not in left_out)
-    read = _identities([*(job.source for job in once), *also_read]) if overwrite else {}
-    collisions = _collisions(once)
-    kept = []
-    for job in once:
+    kept, refused = refuse_conflicts(once, overwrite=overwrite, also_read=also_read)
+    return kept, failures + refused
+
+
+def refuse_conflicts(
+    jobs: Sequence[Job], *, overwrite: bool, also_read: Sequence[Path]
+) -> tuple[list[Job], list[Failure]]:
+    """Return the jobs whose outputs replace neither each other nor an input, and the others."""
+    read = _identities([*(job.source for job in jobs), *also_read]) if overwrite else {}
+    collisions = _collisions(jobs)
+    kept, refused = [], []
+    for job in jobs:
         refusal = collisions.get(job) or _replaces(job, read)
         if refusal is None:
             kept.append(job)
         else:
-            failures.append(Failure(job.label, refusal))
-    return kept, failures
+            refused.append(Failure(job.label, refusal))
+    return kept, refused
 
 
 def take_shard(jobs: Sequence[T], index: int, count: int) -> list[T]:

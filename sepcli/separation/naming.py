@@ -29,9 +29,15 @@ class Naming:
     model: str = ""
     num_speakers: int = 2
 
-    def paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
-        """Return the outputs of `source`, in the sub-folder `inside` of the output folder."""
-        stem = "stdin" if source is None else source.stem
+    def paths(self, source: Path | None, inside: Path, part: str = "") -> tuple[Path, ...]:
+        """Return the outputs of `source`, in the sub-folder `inside` of the output folder.
+
+        Args:
+            source: The recording; None for standard input.
+            inside: Sub-folder.
+            part: Put after the stem, where only a part of the recording is separated.
+        """
+        stem = ("stdin" if source is None else source.stem) + part
         ext = "wav" if source is None else source.suffix.lstrip(".")
         return tuple(
             self.folder

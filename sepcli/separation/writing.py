@@ -31,8 +31,6 @@ class OutputOptions:
         format: `wav`, `flac`, `ogg` or `mp3`.
         subtype: `PCM_16`, `PCM_24` or `FLOAT`; None keeps the depth of the input.
         sample_rate: `"input"`, `"model"` or a rate [Hz].
-        start_seconds: Where the wanted part of the recording begins [s].
-        end_seconds: Where it ends [s].
         track: Which audio track of a file with several, from 1; None is the first.
         overwrite: Replace outputs that are there.
         skip_existing: Leave out recordings whose outputs are all there; replace nothing.
@@ -42,8 +40,6 @@ class OutputOptions:
     format: str = "wav"
     subtype: str | None = None
     sample_rate: Literal["input", "model"] | int = "input"
-    start_seconds: float | None = None
-    end_seconds: float | None = None
     track: int | None = None
     overwrite: bool = False
     skip_existing: bool = False

@@ -278,3 +278,68 @@ def test_channels_of_a_call_are_told_and_kept_on_request(
         np.testing.assert_allclose(soundfile.read(output)[0], call[:, channel], atol=2**-15)
     refused = sepcli("separate", "call.wav", "--channels", "--model", model_folder)
     assert refused.code == 2
+
+
+def write_manifest(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_manifest_in_and_a_row_a_speaker_out_by_shards_and_again(
+    sepcli: CommandLine, model_folder: Path, tmp_path: Path
+) -> None:
+    write_mixture(tmp_path / "in/a.wav", 1.5)
+    manifest = write_manifest(
+        tmp_path / "in/in.jsonl",
+        {"audio_filepath": "a.wav", "text": "both"},
+        {"audio_filepath": "a.wav", "offset": 0.5, "duration": 0.75, "text": "part"},
+    )
+    options = ("--manifest", manifest, "--model", model_folder, "--json", "-o", "out")
+    shards = [sepcli("separate", *options, "--shard", f"{n}/2") for n in (1, 2)]
+    assert [done.code for done in shards] == [0, 0], shards
+    rows = [json.loads(line) for done in shards for line in done.lines]
+    assert [(row["text"], row["speaker"], row["duration"]) for row in rows] == [
+        ("both", "spk1", 1.5),
+        ("both", "spk2", 1.5),
+        ("part", "spk1", 0.75),
+        ("part", "spk2", 0.75),
+    ]
+    for row in rows:
+        info = soundfile.info(row["audio_filepath"])
+        assert (info.duration, info.samplerate) == (row["duration"], row["sample_rate"])
+        assert row["source_audio_filepath"] == "a.wav"
+    again = sepcli("separate", *options, "--skip-existing")
+    kept = [json.loads(line) for line in again.lines]
+    assert kept == [row | {"margins": None} for row in rows]
+
+
+def test_a_wrong_line_of_a_manifest_fails_alone_and_leaves_no_row(
+    sepcli: CommandLine, model_folder: Path, mixture: Path, tmp_path: Path
+) -> None:
+    manifest = write_manifest(
+        tmp_path / "in.jsonl",
+        {"path": "a.wav"},
+        {"audio_filepath": "none.wav"},
+        {"audio_filepath": "mix.wav"},
+    )
+    done = sepcli("separate", "--manifest", manifest, "--model", model_folder, "--json")
+    assert done.code == 1
+    assert [json.loads(line)["speaker"] for line in done.lines] == ["spk1", "spk2"]
+    assert f"error: line 1 of {manifest}: no audio_filepath\nhint: " in done.err
+    assert "1 done, 0 skipped, 2 failed" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (("mix.wav",), "--manifest and INPUT exclude each other"),
+        (("--start", "1"), "--manifest and --start or --end exclude each other"),
+        ((), "manifest is empty: in.jsonl"),
+    ],
+)
+def test_a_manifest_stands_alone_and_says_something(
+    sepcli: CommandLine, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    write_manifest(tmp_path / "in.jsonl")
+    done = sepcli("separate", "--manifest", "in.jsonl", *arguments)
+    assert (done.code, done.err.splitlines()[0]) == (2, f"error: {message}")

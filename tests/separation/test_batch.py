@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,11 +257,11 @@ def test_a_failing_recording_is_given_up_at_once_and_alone(tmp_path: Path, batch
 def test_a_part_of_a_recording(tmp_path: Path) -> None:
     source = write_mixture(tmp_path / "in/a.wav", 4.0)
     jobs = jobs_of(tmp_path / "in", tmp_path / "out")
-    (outcome,) = run(Identity(), jobs, OutputOptions(start_seconds=1.0, end_seconds=2.5))
+    (outcome,) = run(Identity(), [replace(jobs[0], span=(1.0, 2.5))])
     mixture = soundfile.read(source)[0][RATE : RATE * 5 // 2]
     total = sum(soundfile.read(path)[0] for path in outcome.job.outputs)
     np.testing.assert_allclose(total, mixture, atol=2**-14)
-    (late,) = run(Identity(), jobs, OutputOptions(start_seconds=9.0, overwrite=True))
+    (late,) = run(Identity(), [replace(jobs[0], span=(9.0, None))], OutputOptions(overwrite=True))
     assert isinstance(late.error, AudioError)
     assert "--start" in late.error.hint
 

@@ -1,0 +1,204 @@
+"""Manifests: recordings named by lines of JSON, as NeMo, Lhotse and Hugging Face datasets do."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from sepcli.audio import read_info
+from sepcli.errors import SepcliError, UsageError
+from sepcli.separation.batch import Outcome
+from sepcli.separation.jobs import Failure, Job, Span, refuse_conflicts
+from sepcli.separation.naming import Naming
+
+# of a speaker's row; an output has no offset, whatever part of its recording it is
+OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a manifest.
+
+    Attributes:
+        source: The recording; a relative path starts at the manifest's folder.
+        span: Which part of it is wanted [s].
+        fields: Everything the line says.
+    """
+
+    source: Path
+    span: Span
+    fields: Mapping[str, Any]
+
+    @property
+    def part(self) -> str:
+        """What tells outputs of one recording's parts apart; empty where it is wanted whole."""
+        start, stop = self.span
+        if start is None:
+            return ""
+        return f"_{start:.3f}" if stop is None else f"_{start:.3f}-{stop:.3f}"
+
+
+def read_manifest(text: str, path: Path) -> tuple[list[Row], list[Failure]]:
+    """Return the rows of a manifest, and the lines that are none.
+
+    Args:
+        text: What it holds.
+        path: Where it lies.
+    """
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    lines: dict[tuple[Path, Span], int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"line {number} of {path}"
+        try:
+            row = _row(line, place, path.parent)
+            first = lines.setdefault((row.source, row.span), number)
+            if first != number:
+                raise UsageError(
+                    f"{place}: the same part of a recording as line {first}", "keep one of them"
+                )
+            rows.append(row)
+        except SepcliError as error:
+            failures.append(Failure(place, error))
+    return rows, failures
+
+
+def plan_rows(
+    rows: Sequence[Row], naming: Naming, *, overwrite: bool = False, also_read: Sequence[Path] = ()
+) -> tuple[list[Job], list[Failure]]:
+    """Return the jobs for rows, and those that would replace something.
+
+    Outputs keep the folders of recordings below the one that all of them have in common; those of
+    a part have its times in their names.
+
+    Args:
+        rows: What to separate.
+        naming: How outputs are named.
+        overwrite: Whether outputs replace what is there; an input of the run they never replace.
+        also_read: What else the run reads and must not replace.
+    """
+    folders = [row.source.absolute().parent.parts[1:] for row in rows]
+    depth = len(list(takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))))
+    jobs = [
+        Job(
+            row.source,
+            naming.paths(row.source, Path(*folder[depth:]), row.part),
+            row.span,
+            row.fields,
+        )
+        for row, folder in zip(rows, folders, strict=True)
+    ]
+    return refuse_conflicts(jobs, overwrite=overwrite, also_read=also_read)
+
+
+def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the rows of a recording's speakers, in the form of a manifest.
+
+    Raises:
+        AudioError: It was skipped, and the first of its outputs cannot be read.
+    """
+    job, delivery = outcome.job, outcome.delivery
+    if delivery is not None:
+        seconds, rate = outcome.seconds, delivery.sample_rate
+    else:
+        info = read_info(job.outputs[0])
+        seconds, rate = (info.num_samples or 0) / info.sample_rate, info.sample_rate
+    margins = None if delivery is None else delivery.order.margins.tolist()
+    fields = job.row or {}
+    return list(
+        speaker_rows(fields, job.outputs, seconds=seconds, sample_rate=rate, margins=margins)
+    )
+
+
+def speaker_rows(
+    fields: Mapping[str, Any],
+    outputs: Sequence[Path],
+    *,
+    seconds: float,
+    sample_rate: int,
+    margins: Sequence[float] | None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the row of each output: what is known of it, and what its recording's row said.
+
+    Where both have a key, the recording's is carried as `source_` and the key.
+
+    Args:
+        fields: The row of the recording.
+        outputs: One path per speaker.
+        seconds: Their length [s].
+        sample_rate: Their rate [Hz].
+        margins: How surely each chunk goes on from the one before; None: not known any more.
+    """
+    known = None if margins is None else [round(m, 3) for m in margins if math.isfinite(m)]
+    own_first = sorted(fields, key=lambda key: key not in OWN_KEYS)
+    for number, output in enumerate(outputs, 1):
+        row: dict[str, Any] = {
+            "audio_filepath": str(output.absolute()),
+            "duration": round(seconds, 6),
+            "speaker": f"spk{number}",
+            "sample_rate": sample_rate,
+            "margins": known,
+        }
+        for key in own_first:
+            row[_free_key(key, row.keys() | OWN_KEYS)] = fields[key]
+        yield row
+
+
+def _row(line: str, place: str, folder: Path) -> Row:
+    """Return the row that a line holds.
+
+    Raises:
+        UsageError: It holds none.
+    """
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as cause:
+        raise _no_object(place) from cause
+    if not isinstance(fields, dict):
+        raise _no_object(place)
+    name = fields.get("audio_filepath")
+    if not isinstance(name, str) or not name:
+        others = ", ".join(list(fields)[:8]) or "nothing"
+        raise UsageError(
+            f"{place}: no audio_filepath", f"name the recording there; the line has: {others}"
+        )
+    start = _seconds(fields, "offset", place)
+    length = _seconds(fields, "duration", place)
+    if length == 0.0:
+        raise UsageError(f"{place}: duration is not above 0", "leave it out for all of it")
+    stop = None if length is None else (start or 0.0) + length
+    return Row(Path(os.path.normpath(folder / name)), (start, stop), fields)
+
+
+def _no_object(place: str) -> UsageError:
+    return UsageError(
+        f"{place}: not a JSON object", 'one object a line, as in {"audio_filepath": "a.wav"}'
+    )
+
+
+def _seconds(fields: Mapping[str, Any], key: str, place: str) -> float | None:
+    """Return a time of a row [s]; None where it says none.
+
+    Raises:
+        UsageError: It is not a time.
+    """
+    value = fields.get(key)
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise UsageError(
+            f"{place}: {key} is not a time: {json.dumps(value)}", "give seconds, as in 12.5"
+        )
+    return float(value)
+
+
+def _free_key(key: str, taken: set[str]) -> str:
+    """Return `key`, or with as many `source_` before it as it takes to be another one."""
+    return key if key not in taken else _free_key(f"source_{key}", taken)
