@@ -15,8 +15,8 @@ from torch import nn
 from sepcli.errors import ModelError, UsageError, WeightsError
 from sepcli.models.build import assign_weights, build_network, fill_buffers
 from sepcli.models.cache import is_offline
-from sepcli.models.checkpoints import DamagedFileError, Description
 from sepcli.models.entry import ModelEntry, check_repo, make_entry
+from sepcli.models.foreign import DamagedFileError
 from sepcli.models.formats import DETECTION_ORDER, load_format
 from sepcli.models.hub import Fetched, OnProgress, fetch_again, fetch_model, find_file
 from sepcli.models.registry import (
@@ -117,7 +117,7 @@ def _network_of(fetched: Fetched) -> nn.Module:
     entry = fetched.entry
     where = f"model {entry.name}"
     reader = load_format(entry.format, where=where)
-    description: Description | None = reader.describe(fetched.files)
+    description = reader.describe(fetched.files)
     config = dict(entry.config)
     if description is not None:
         if description.architecture not in ("", entry.architecture):
@@ -161,17 +161,17 @@ def _entry_of_repository(repo: str, revision: str, on_progress: OnProgress | Non
         return make_entry(name, body, source=MODEL_FILE)
     for format_name in DETECTION_ORDER:
         reader = load_format(format_name, where=name)
-        files = {file: find_file(repo, revision, file) for file in reader.CONFIG_FILES}
+        files = {file: find_file(repo, revision, file) for file in reader.config_files}
         present = {file: path for file, path in files.items() if path is not None}
         if len(present) < len(files):
             continue
-        found: Description | None = reader.describe(present)
+        found = reader.describe(present)
         if found is not None and found.architecture and found.speakers and found.sample_rate:
             return ModelEntry(
                 name=name,
                 architecture=found.architecture,
                 format=format_name,
-                files=reader.FILES,
+                files=reader.files,
                 speakers=found.speakers,
                 sample_rate=found.sample_rate,
                 config=found.config,

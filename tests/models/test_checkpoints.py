@@ -13,19 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import sepcli.models.checkpoints
+import sepcli.models.pickles
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import (
-    LARGEST_TEXT_BYTES,
-    DamagedFileError,
-    Tagged,
-    as_state,
-    read_json,
-    read_state,
-    read_text,
-    read_torch,
-    read_yaml,
-)
+from sepcli.models.checkpoints import as_state, read_state, read_torch
+from sepcli.models.foreign import DamagedFileError
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(1, dtype=torch.int64)}
 
@@ -111,8 +102,6 @@ def test_an_absent_file_is_an_error(tmp_path: Path) -> None:
         read_torch(tmp_path / "w.bin")
     with pytest.raises(WeightsError):
         read_state(tmp_path / "w.safetensors")
-    with pytest.raises(WeightsError, match="cannot read"):
-        read_text(tmp_path / "w.json")
 
 
 def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
@@ -139,7 +128,7 @@ def test_an_archive_that_claims_more_than_it_holds_is_not_read(tmp_path: Path) -
 def test_a_large_pickle_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _saved(tmp_path / "w.bin", STATE)
     read_torch(path)
-    monkeypatch.setattr(sepcli.models.checkpoints, "LARGEST_PICKLE_BYTES", 10)
+    monkeypatch.setattr(sepcli.models.pickles, "LARGEST_PICKLE_BYTES", 10)
     with pytest.raises(WeightsError, match="not what PyTorch writes"):
         read_torch(path)
 
@@ -208,73 +197,6 @@ def test_lying_headers_are_refused(tmp_path: Path, content: bytes) -> None:
         read_state(path)
 
 
-def test_yaml_tags_stay_data(tmp_path: Path) -> None:
-    mark, path = tmp_path / "mark", tmp_path / "h.yaml"
-    path.write_text(
-        f"a: !!python/object/apply:os.system ['touch {mark}']\n"
-        f"b: !apply:os.system [touch {mark}]\n"
-        "c: !new:package.Class\n    width: 8\n    inner: !ref <a>\n"
-        "d: !name:os.system\n"
-    )
-    content = read_yaml(path)
-    assert content["a"] == Tagged("/object/apply:os.system", [f"touch {mark}"])
-    assert content["c"].tag == "new:package.Class"
-    assert content["c"].value == {"width": 8, "inner": Tagged("ref", "<a>")}
-    assert content["d"] == Tagged("name:os.system", "")
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["[" * 5000, "a: " * 3, "- 1", "a: [", "{a: 1}: 2", " " * 600 + "a: 1", "\0", "a: !!int x"],
-)
-def test_broken_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "h.yaml"
-    path.write_text(text)
-    with pytest.raises(WeightsError) as caught:
-        read_yaml(path)
-    assert "\n" not in caught.value.message
-
-
-def test_yaml_may_be_nested_so_deep_and_no_deeper(tmp_path: Path) -> None:
-    path = tmp_path / "h.yaml"
-    path.write_text("a: " + "[" * 63 + "]" * 63 + "\nb: [" + "[], " * 200 + "]")
-    assert len(read_yaml(path)["b"]) == 200
-    for text in ("a: " + "[" * 64 + "]" * 64, "a: " + "[1, " * 64 + "]" * 64):
-        path.write_text(text)
-        with pytest.raises(WeightsError, match=r"h\.yaml: nested too deeply$"):
-            read_yaml(path)
-
-
-def test_yaml_may_be_indented_so_far_and_no_further(tmp_path: Path) -> None:
-    path = tmp_path / "h.yaml"
-    path.write_text("a:\n" + " " * 512 + "b: 1")
-    assert read_yaml(path) == {"a": {"b": 1}}
-    path.write_text("a:\n" + " " * 513 + "b: 1")
-    with pytest.raises(WeightsError, match=r"^nested too deeply: h\.yaml$"):
-        read_yaml(path)
-
-
-def test_what_is_wrong_with_a_configuration_file_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "c.json"
-    path.write_text("{")
-    with pytest.raises(DamagedFileError) as caught:
-        read_json(path)
-    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: Expecting")
-    path.write_bytes(b"\xff")
-    with pytest.raises(DamagedFileError) as caught:
-        read_text(path)
-    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: 'utf-8'")
-    path.write_text("a: [")
-    with pytest.raises(DamagedFileError) as caught:
-        read_yaml(path)
-    assert caught.value.message.startswith(f"file is damaged or of another kind: {path}: while")
-    path.write_text("[1]")
-    for read in (read_json, read_yaml):
-        with pytest.raises(WeightsError, match=r"^not a configuration: c\.json$"):
-            read(path)
-
-
 def test_what_is_no_state_dict_is_said(tmp_path: Path) -> None:
     for content, said in (
         ([], "no weights by name in w.bin: list"),
@@ -285,31 +207,3 @@ def test_what_is_no_state_dict_is_said(tmp_path: Path) -> None:
         with pytest.raises(WeightsError) as caught:
             as_state(content, tmp_path / "w.bin")
         assert caught.value.message == said
-
-
-def test_yaml_that_laughs_a_billion_times_costs_nothing(tmp_path: Path) -> None:
-    lines = ["a0: &a0 [x, x]"]
-    lines += [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60)]
-    path = tmp_path / "h.yaml"
-    path.write_text("\n".join(lines))
-    assert len(read_yaml(path)["a59"]) == 2
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", "{", "3", ""])
-def test_broken_json_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "c.json"
-    path.write_text(text)
-    with pytest.raises(WeightsError):
-        read_json(path)
-
-
-def test_a_configuration_file_is_small_text(tmp_path: Path) -> None:
-    path = tmp_path / "c.json"
-    path.write_bytes(b" " * (LARGEST_TEXT_BYTES + 1))
-    with pytest.raises(WeightsError, match="too large"):
-        read_json(path)
-    path.write_bytes(b"\xff")
-    with pytest.raises(DamagedFileError):
-        read_json(path)
-    path.write_text('{"a": 1}')
-    assert read_json(path) == {"a": 1}

@@ -10,6 +10,7 @@ from typing import Any
 
 from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, as_state, read_torch
+from sepcli.models.foreign import shown
 
 CONFIG_FILES = ("pytorch_model.bin",)
 FILES = ("pytorch_model.bin",)
@@ -91,7 +92,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     if not isinstance(arguments, Mapping):
         raise WeightsError(f"no model_args in {_file(files).name}")
     if arguments.get("fb_name", "FreeFB") not in ("FreeFB", "free"):
-        raise WeightsError(f"filterbank is not built here: {str(arguments['fb_name'])[:40]}")
+        raise WeightsError(f"filterbank is not built here: {shown(arguments['fb_name'])}")
     architecture, names = _NETWORKS[content["model_name"]]
     given = {**_ABSENT[content["model_name"]], **arguments}
     given["encoder_activation"] = given["encoder_activation"] or "none"

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, as_state, read_text, read_torch
+from sepcli.models.checkpoints import Description, State, as_state, read_torch
+from sepcli.models.config_files import read_text
+from sepcli.models.foreign import shown
 
 CONFIG_FILES = ("last_best_checkpoint",)
 FILES = ("last_best_checkpoint", "last_best_checkpoint.pt")
@@ -29,7 +31,7 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     pointer = read_text(files["last_best_checkpoint"]).strip()
     if pointer not in files or pointer == "last_best_checkpoint":
         raise WeightsError(
-            f"last_best_checkpoint names a file that is not the model's: {ascii(pointer)[:80]}",
+            f"last_best_checkpoint names a file that is not the model's: {shown(pointer)}",
             "list that file under files in the model's entry",
         )
     content = read_torch(files[pointer])

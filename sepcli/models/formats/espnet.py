@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, read_state, read_yaml
+from sepcli.models.checkpoints import Description, State, read_state
+from sepcli.models.config_files import read_yaml
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "valid.loss.ave_5best.pth")

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, read_json, read_state
+from sepcli.models.checkpoints import Description, State, read_state
+from sepcli.models.config_files import read_json
+from sepcli.models.foreign import shown
 
 CONFIG_FILES = ("config.json",)
 FILES = ("config.json", "model.safetensors|pytorch_model.bin")
@@ -134,7 +136,7 @@ def _describe_tiger(content: Mapping[str, Any]) -> Description:
     found = _description("tiger", content, _TIGER)
     window, sample_rate = content["win"], content["sample_rate"]
     if not isinstance(window, int) or not isinstance(sample_rate, int) or sample_rate < 1:
-        raise WeightsError(f"not a window and a rate: {str(window)[:40]}, {str(sample_rate)[:40]}")
+        raise WeightsError(f"not a window and a rate: {shown(window)}, {shown(sample_rate)}")
     bins = window // 2 + 1
     bands = [int(hz * bins * 2 / sample_rate) for count, hz in _TIGER_BANDS for _ in range(count)]
     bands.append(bins - sum(bands))

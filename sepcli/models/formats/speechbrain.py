@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, Tagged, read_state, read_yaml
+from sepcli.models.checkpoints import Description, State, read_state
+from sepcli.models.config_files import Tagged, read_yaml
+from sepcli.models.foreign import shown
 
 CONFIG_FILES = ("hyperparams.yaml",)
 FILES = ("hyperparams.yaml", "encoder.ckpt", "masknet.ckpt", "decoder.ckpt")
@@ -88,7 +90,8 @@ def _resolved(content: Mapping[str, Any], value: Any) -> Any:
     for _ in range(8):
         if not isinstance(value, Tagged) or value.tag != "ref":
             return value
-        match = _REFERENCE.fullmatch(str(value.value).strip())
+        text = value.value if isinstance(value.value, str) else ""
+        match = _REFERENCE.fullmatch(text.strip())
         value = content.get(match[1]) if match else None
     return None
 
@@ -155,7 +158,7 @@ def _require(arguments: Mapping[str, Any], supported: Mapping[str, Any]) -> None
         if arguments.get(key, value) != value:
             raise WeightsError(
                 f"hyperparams.yaml asks for a variant that is not built here: "
-                f"{key} = {str(arguments[key])[:40]}, not {value}"
+                f"{key} = {shown(arguments[key])}, not {value}"
             )
 
 

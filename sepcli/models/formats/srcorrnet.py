@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, as_state, read_torch, read_yaml
+from sepcli.models.checkpoints import Description, State, as_state, read_torch
+from sepcli.models.config_files import read_yaml
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "model.pt")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sepcli.errors import ModelError, WeightsError
+from sepcli.models.foreign import shown
 from sepcli.models.formats import DETECTION_ORDER, load_format
 from tests.hub import HUB_DATA
 
@@ -30,12 +31,52 @@ def _saved(path: Path, content: Any) -> Path:
 
 def test_every_format_keeps_its_contract() -> None:
     for name in DETECTION_ORDER:
-        module = load_format(name, where="x")
-        assert all(isinstance(file, str) for file in (*module.FILES, *module.CONFIG_FILES))
-        assert callable(module.describe)
-        assert callable(module.read)
+        reader = load_format(name, where="x")
+        assert all(isinstance(file, str) for file in (*reader.files, *reader.config_files))
+        assert callable(reader.module.describe)
+        assert callable(reader.module.read)
     with pytest.raises(ModelError, match="unknown format of x: asteroids"):
         load_format("asteroids", where="x")
+
+
+ODD = [
+    ("asteroid", "pytorch_model.bin", {"model_name": ["ConvTasNet"]}),
+    ("look2hear", "pytorch_model.bin", {"model_name": ["TDANet"]}),
+    (
+        "look2hear",
+        "pytorch_model.bin",
+        {"model_name": "TDANet", "state_dict": {"encoder.weight": torch.tensor(1.0)}},
+    ),
+    (
+        "asteroid",
+        "pytorch_model.bin",
+        {"model_name": "ConvTasNet", "model_args": {"sample_rate": float("nan")}},
+    ),
+    (
+        "asteroid",
+        "pytorch_model.bin",
+        {"model_name": "ConvTasNet", "model_args": {"fb_name": [["x"] * 10**5] * 100}},
+    ),
+    ("mixin", "config.json", {"model_type": ["spgm"], "config_name": {}, "sample_rate": 10**400}),
+]
+
+
+@pytest.mark.parametrize(("name", "file", "content"), ODD)
+def test_odd_values_are_one_line_or_nothing(
+    tmp_path: Path, name: str, file: str, content: Any
+) -> None:
+    path = tmp_path / file
+    if path.suffix == ".json":
+        path.write_text(json.dumps(content))
+    else:
+        torch.save(content, path)
+    try:
+        found = _describe(name, path)
+    except WeightsError as failure:
+        assert "\n" not in failure.message
+        assert len(failure.message) < 200
+    else:
+        assert found is None
 
 
 class TestSpeechbrain:
@@ -108,7 +149,7 @@ class TestAsteroid:
     def test_another_filterbank_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError) as caught:
             _describe("asteroid", self._file(tmp_path, fb_name="STFT" + 90 * "x"))
-        assert caught.value.message == f"filterbank is not built here: STFT{36 * 'x'}"
+        assert caught.value.message == f"filterbank is not built here: 'STFT{52 * 'x'}..."
         assert _describe("asteroid", self._file(tmp_path, fb_name="free")) is not None
 
     def test_says_for_how_many_speakers_and_at_which_rate(self, tmp_path: Path) -> None:
@@ -196,7 +237,7 @@ class TestMixin:
             (48000, "too few bins for the bands of TIGER: 321 at 48000 Hz"),
             (1, "too few bins for the bands of TIGER: 321 at 1 Hz"),
             (0, "not a window and a rate: 640, 0"),
-            ("fast" * 20, f"not a window and a rate: 640, {'fast' * 10}"),
+            ("fast" * 20, f"not a window and a rate: 640, '{'fast' * 14}..."),
         ],
     )
     def test_tiger_at_another_rate_is_refused(
@@ -205,7 +246,7 @@ class TestMixin:
         with pytest.raises(WeightsError) as caught:
             _describe("mixin", self._config(tmp_path, **self.TIGER | {"sample_rate": sample_rate}))
         assert caught.value.message == message
-        with pytest.raises(WeightsError, match="not a window and a rate: wide, 16000"):
+        with pytest.raises(WeightsError, match="not a window and a rate: 'wide', 16000"):
             _describe("mixin", self._config(tmp_path, **self.TIGER | {"win": "wide"}))
 
     @pytest.mark.parametrize("nested", [False, True])
@@ -272,7 +313,7 @@ class TestClearvoice:
         with pytest.raises(WeightsError) as caught:
             _read("clearvoice", tmp_path / "last_best_checkpoint", file)
         said = "last_best_checkpoint names a file that is not the model's: "
-        assert caught.value.message == said + ascii(pointer)[:80]
+        assert caught.value.message == said + shown(pointer)
         assert caught.value.hint == "list that file under files in the model's entry"
 
     def test_says_the_architecture_only(self) -> None:

@@ -119,7 +119,8 @@ def load_ecapa(files: Mapping[str, Path]) -> "ecapa.Network":
     """
     from sepcli.models.architectures import checked_config
     from sepcli.models.build import assign_weights, build_empty
-    from sepcli.models.checkpoints import read_state, read_yaml
+    from sepcli.models.checkpoints import read_state
+    from sepcli.models.config_files import read_yaml
     from sepcli.models.formats.speechbrain import arguments_of
     from sepcli.separation.speakers.embedding import ecapa
 
