@@ -28,6 +28,9 @@ class Hub:
         error_code: What the `X-Error-Code` header says with a status of `statuses`.
         any_revision: Whether every revision exists; else only `main` and `COMMIT` do.
         delay_seconds: Pause in the middle of each file.
+        headers: Added to each answer, or in place of its own.
+        drip_seconds: Pause after each byte of a file; 0 for none.
+        extra: Bytes sent behind a file, unannounced.
         requests: Method, path and Range header of all requests so far.
         authorizations: Their Authorization headers.
     """
@@ -38,6 +41,9 @@ class Hub:
     error_code: str = ""
     any_revision: bool = True
     delay_seconds: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
+    drip_seconds: float = 0.0
+    extra: int = 0
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
     url: str = ""
@@ -90,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Repo-Commit", COMMIT)
         if code:
             self.send_header("X-Error-Code", code)
+        for name, value in self.hub.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -100,29 +108,44 @@ class _Handler(BaseHTTPRequestHandler):
             start = int(wanted.removeprefix("bytes=").split("-")[0])
         body = content[start:]
         self.send_response(206 if wanted else 200)
-        is_commit = len(revision) == 40
-        self.send_header("X-Repo-Commit", revision if is_commit else COMMIT)
         known_by = hashlib.sha256(content)
         if suffix in (".json", ".toml", ".yaml"):  # small files are git's own
             known_by = hashlib.sha1(b"blob %d\0" % len(content) + content)
-        self.send_header("ETag", f'"{known_by.hexdigest()}"')
-        self.send_header("Accept-Ranges", "bytes")
+        headers = {
+            "X-Repo-Commit": revision if len(revision) == 40 else COMMIT,
+            "ETag": f'"{known_by.hexdigest()}"',
+            "Accept-Ranges": "bytes",
+            "Content-Length": str(len(body)),
+        }
         if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(body)))
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if self.hub.extra and with_body:
+            del headers["Content-Length"]
+            headers["Transfer-Encoding"] = "chunked"
+        for name, value in (headers | self.hub.headers).items():
+            self.send_header(name, value)
         self.end_headers()
-        if not with_body:
-            return
+        if with_body:
+            self._send_content(body)
+
+    def _send_content(self, body: bytes) -> None:
         if self.hub.cut_after and (cut := self.hub.cut_after.pop(0)) < len(body):
             self.wfile.write(body[:cut])
             self.wfile.flush()
             self.close_connection = True
-            return
-        if self.hub.delay_seconds:
+        elif self.hub.extra:
+            for block in (body, bytes(self.hub.extra), b""):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
+        elif self.hub.drip_seconds:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.hub.drip_seconds)
+        elif self.hub.delay_seconds:
             self.wfile.write(body[: len(body) // 2])
             time.sleep(self.hub.delay_seconds)
-            body = body[len(body) // 2 :]
-        self.wfile.write(body)
+            self.wfile.write(body[len(body) // 2 :])
+        else:
+            self.wfile.write(body)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 import io
 import json
+import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -208,6 +209,34 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
     finally:
         timer.cancel()
         bars.stop()
+
+
+class _Notes(logging.Handler):
+    """Says what the package logs: what it waits for while something is fetched."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one thing."""
+        note(record.getMessage())
+
+
+@contextmanager
+def loading(name: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what shows (file, bytes done, bytes in all) of a model that is being loaded.
+
+    A bar speaks of a download only once there is one; waits that a hub asks for are notes.
+    """
+    log, notes = logging.getLogger("sepcli"), _Notes(logging.WARNING)
+    log.addHandler(notes)
+    try:
+        with progress(f"loading {name}", unit="bytes") as bar:
+
+            def show(file: str, done: int, total: int) -> None:
+                text = f"downloading {name}: {file}"
+                bar.update(completed=done, total=total or None, description=text)
+
+            yield show
+    finally:
+        log.removeHandler(notes)
 
 
 def _say(message: str, style: str) -> None:

@@ -68,11 +68,7 @@ def _fetch(name: str, revision: str, *, verify: bool) -> None:
     if name in VOICES:
         _fetch_voices(name, revision, verify=verify)
         return
-    with console.progress(f"downloading {name}", unit="bytes") as bar:
-
-        def show(file: str, done: int, total: int) -> None:
-            bar.update(completed=done, total=total or None, description=f"{name}: {file}")
-
+    with console.loading(name) as show:
         entry = resolve_model(name, revision=revision or None, on_progress=show)
         fetched = fetch_model(entry, on_progress=show, refresh=True)
         if verify:
@@ -88,11 +84,7 @@ def _fetch_voices(name: str, revision: str, *, verify: bool) -> None:
 
     if revision:
         raise UsageError(f"voices have no other revision: {name}", "leave out --revision")
-    with console.progress(f"downloading {name}", unit="bytes") as bar:
-
-        def show(file: str, done: int, total: int) -> None:
-            bar.update(completed=done, total=total or None, description=f"{name}: {file}")
-
+    with console.loading(name) as show:
         files = fetch_files(VOICES[name], on_progress=show, refresh=True)
         if verify:
             load_embed(name, on_progress=show)

@@ -33,17 +33,13 @@ def load_separator(
         console.note(f"model: {entry.name}; a larger one does better: --model {LARGER_MODEL}")
     if is_experimental(entry):
         console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
-    if not is_here(entry):
+    if entry.repo and not is_here(entry):
         where = "the web" if entry.address else "the hub"
         console.note(f"fetching weights from {where}: {entry.name}")
     voices = VOICES.get(options.voices)
     if voices is not None and cached_files(voices) is None:
         console.note(f"fetching voices from the hub: {voices.name}")
-    with console.progress(f"downloading {entry.name}", unit="bytes") as bar:
-
-        def show(file: str, done: int, total: int) -> None:
-            bar.update(completed=done, total=total or None, description=f"downloading {file}")
-
+    with console.loading(entry.name) as show:
         embed = load_embed(options.voices, on_progress=show)
         loaded = load_model(entry, on_progress=show)
     if loaded.note:

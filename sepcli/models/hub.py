@@ -9,11 +9,10 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from logging import CRITICAL
 from pathlib import Path
-from typing import Any
 
 from sepcli.errors import WeightsError
 from sepcli.models import web
@@ -27,11 +26,14 @@ from sepcli.models.cache import (
 )
 from sepcli.models.entry import ModelEntry, Source
 from sepcli.models.hub_errors import MissingFileError, MissingRepoError, explained
+from sepcli.models.hub_guard import Transfer, watched
 from sepcli.models.registry import find_entry
 
 OnProgress = Callable[[str, int, int], None]  # file, bytes done, bytes in all (0: unknown)
 
 RETRY_WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0)  # before each further try of a transfer that broke off
+
+_CLIENT_BAR = "huggingface_hub.http_get"  # what the client calls its bar
 
 
 @dataclass(frozen=True)
@@ -192,67 +194,71 @@ def _download(
     entry: Source, name: str, on_progress: OnProgress | None, *, anew: bool = False
 ) -> Path:
     """Return one file through the hub client; transfers that break off are tried again."""
-    import httpx2
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, XetDownloadError
 
-    _quieten_client()
     if anew and (damaged := local_path(entry, name)) is not None:
         # The client replaces what a link points to, but leaves the link, or a file in its place.
         with contextlib.suppress(OSError):
             damaged.unlink()
+
+    def count(done: int, total: int) -> None:
+        if on_progress is not None:
+            on_progress(name, done, total)
+
     for wait in (*RETRY_WAITS_SECONDS, None):
         try:
-            if entry.address:
-                return web.download(entry, name, _bar_class(name, on_progress), anew=anew)
-            path = huggingface_hub.hf_hub_download(
-                entry.repo,
-                name,
-                revision=entry.revision,
-                force_download=anew,
-                tqdm_class=_bar_class(name, on_progress),
-            )
+            with watched(Transfer(f"{entry.repo}/{name}", count)), _quiet_client():
+                if entry.address:
+                    return web.download(entry, name, anew=anew)
+                path = huggingface_hub.hf_hub_download(
+                    entry.repo,
+                    name,
+                    revision=entry.revision,
+                    force_download=anew,
+                    headers=web.UNCOMPRESSED,
+                )
             return Path(path)
+        except WeightsError:
+            raise
         except Exception as failure:
-            status = failure.response.status_code if isinstance(failure, HfHubHTTPError) else 0
-            broke_off = isinstance(failure, httpx2.TransportError | XetDownloadError)
-            inconsistent = isinstance(failure, OSError) and "onsistency check" in str(failure)
-            if wait is None or not (status >= 500 or broke_off or inconsistent):
+            if wait is None or not _is_passing(failure):
                 raise explained(entry, name, failure) from failure
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
 
-def _quieten_client() -> None:
-    """Keep the client's warnings and telemetry out of the run; errors are explained here."""
+def _is_passing(failure: Exception) -> bool:
+    """Return whether a transfer may succeed when it is tried again."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(failure, HfHubHTTPError):
+        return bool(failure.response.status_code >= 500)
+    # The client's library is requests, httpx or httpx2, as its version has it.
+    kinds = {kind.__name__ for kind in type(failure).__mro__}
+    if kinds & {"TransportError", "ChunkedEncodingError", "ConnectionError", "Timeout"}:
+        return True
+    return isinstance(failure, OSError) and "onsistency check" in str(failure)
+
+
+@contextlib.contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Keep the client's bars, warnings and telemetry out of the run; errors are explained here."""
     from huggingface_hub import constants
     from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     constants.HF_HUB_DISABLE_TELEMETRY = True
+    shows_bars = not are_progress_bars_disabled(_CLIENT_BAR)
     if not os.environ.get("HF_HUB_VERBOSITY") and not constants.HF_DEBUG:
         logging.set_verbosity(CRITICAL)
         warnings.filterwarnings("ignore", category=UserWarning, module="huggingface_hub")
-
-
-def _bar_class(name: str, on_progress: OnProgress | None) -> Any:
-    """Return what the client takes for a tqdm class: it hands the counts on and shows nothing."""
-
-    class Bar:
-        def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object):
-            self.total, self.n = total or 0, initial
-
-        def update(self, amount: int = 0) -> None:
-            self.n += int(amount)
-            if on_progress is not None:
-                on_progress(name, self.n, int(self.total or 0))
-
-        def __enter__(self) -> "Bar":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def __getattr__(self, _: str) -> Callable[..., None]:
-            return lambda *args, **kwargs: None
-
-    return Bar
+    disable_progress_bars(_CLIENT_BAR)
+    try:
+        yield
+    finally:
+        if shows_bars:
+            enable_progress_bars(_CLIENT_BAR)

@@ -1,9 +1,21 @@
 """What went wrong with the hub, as the error a user is shown: one line and what to do about it."""
 
+import errno
+import os
+import re
+import ssl
+from pathlib import Path
+
 from sepcli.errors import WeightsError
 from sepcli.models import web
 from sepcli.models.cache import is_offline
 from sepcli.models.entry import Source
+from sepcli.models.foreign import first_line
+
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+_DISK = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT)
 
 
 class MissingFileError(WeightsError):
@@ -18,12 +30,41 @@ def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
     """Return the error a user is shown for what the client raised."""
     from huggingface_hub import errors
 
-    repo = entry.repo
     cause: BaseException = failure
     if isinstance(failure, errors.LocalEntryNotFoundError) and failure.__cause__ is not None:
         cause = failure.__cause__  # why the hub could not be asked
-    if entry.address and isinstance(cause, errors.HfHubHTTPError):
-        return _explained_address(web.address(entry, name), cause.response.status_code)
+    status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
+    if entry.address and status:
+        return _explained_address(web.address(entry, name), status)
+    refusal = _explained_refusal(entry, name, cause, status)
+    if refusal is not None:
+        return refusal
+    if is_offline() or isinstance(cause, errors.OfflineModeIsEnabled):
+        return WeightsError(
+            f"not in the cache, and HF_HUB_OFFLINE is set: {entry.repo}/{name}",
+            f"run `sepcli download {entry.name}` once where there is a network",
+        )
+    if status:
+        return _explained_status(entry.repo, status)
+    return _explained_connection(f"{name} of {entry.repo}", innermost(cause))
+
+
+def innermost(failure: BaseException) -> BaseException:
+    """Return the first of the failures that led to this one."""
+    seen = {id(failure)}
+    while (below := failure.__cause__ or failure.__context__) and id(below) not in seen:
+        failure = below
+        seen.add(id(failure))
+    return failure
+
+
+def _explained_refusal(
+    entry: Source, name: str, cause: BaseException, status: int
+) -> WeightsError | None:
+    """Return the error for what a hub says it does not have or does not give; None for others."""
+    from huggingface_hub import errors
+
+    repo = entry.repo
     if isinstance(cause, errors.GatedRepoError):
         return WeightsError(
             f"repository is gated: {repo}",
@@ -38,31 +79,12 @@ def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
         return MissingRepoError(
             f"repository {repo} has no revision: {entry.revision}", "try `--revision main`"
         )
-    if isinstance(cause, errors.RemoteEntryNotFoundError) or (
-        isinstance(cause, errors.HfHubHTTPError) and cause.response.status_code == 404
-    ):
+    if status == 404:
         return MissingFileError(
             f"repository {repo} does not hold: {name}",
             "another revision may hold it: add `--revision COMMIT`",
         )
-    if is_offline() or isinstance(cause, errors.OfflineModeIsEnabled):
-        return WeightsError(
-            f"not in the cache, and HF_HUB_OFFLINE is set: {repo}/{name}",
-            f"run `sepcli download {entry.name}` once where there is a network",
-        )
-    if isinstance(cause, errors.HfHubHTTPError):
-        return _explained_status(repo, cause.response.status_code)
-    if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
-        return WeightsError(
-            f"cannot write to the model cache: {cause.strerror}: {cause.filename or ''}".rstrip(
-                ": "
-            ),
-            "set HF_HOME to a folder that can be written and has room",
-        )
-    return WeightsError(
-        f"cannot download {name} of {repo}: {type(cause).__name__}",
-        "check the network and HF_ENDPOINT, then run the same command again",
-    )
+    return None
 
 
 def _explained_address(address: str, status: int) -> WeightsError:
@@ -90,3 +112,47 @@ def _explained_status(repo: str, status: int) -> WeightsError:
     return WeightsError(
         f"hub does not answer for {repo}: HTTP {status}", "run the same command again later"
     )
+
+
+def _explained_connection(file: str, cause: BaseException) -> WeightsError:
+    """Return the error for what stands in the way to the hub, or to the cache."""
+    absent = [name for name in _CERTIFICATES if _is_absent(os.environ.get(name, ""))]
+    if absent and isinstance(cause, OSError) and cause.filename is None:
+        return WeightsError(
+            f"no such file of certificates: {absent[0]}={os.environ[absent[0]]}",
+            f"unset {absent[0]}, or let it name a file that is there",
+        )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return WeightsError(
+            f"certificate of the hub is not trusted: {cause.verify_message}",
+            "let SSL_CERT_FILE name a file with your network's certificates",
+        )
+    proxies = [name for name in _PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    named = " and ".join(proxies)
+    of_proxy = re.search("proxy|socks", str(cause), re.IGNORECASE)
+    if proxies and of_proxy:
+        said = re.sub(r"//[^/@]*@", "//", first_line(cause))  # without a password
+        return WeightsError(
+            f"proxy cannot be used for {file}: {said}",
+            f"correct or unset {named}; SOCKS needs: pip install socksio pysocks",
+        )
+    if isinstance(cause, OSError) and cause.strerror and _is_of_the_disk(cause):
+        where = f": {cause.filename}" if cause.filename else ""
+        return WeightsError(
+            f"cannot write to the model cache: {cause.strerror}{where}",
+            "set HF_HOME to a folder that can be written and has room",
+        )
+    said = cause.strerror if isinstance(cause, OSError) and cause.strerror else first_line(cause)
+    settings = f"the network, HF_ENDPOINT and {named}" if proxies else "the network and HF_ENDPOINT"
+    return WeightsError(
+        f"cannot download {file}: {said}", f"check {settings}, then run the same command again"
+    )
+
+
+def _is_absent(path: str) -> bool:
+    return bool(path) and not Path(path).exists()
+
+
+def _is_of_the_disk(cause: OSError) -> bool:
+    """Return whether a failure is of files: those of a network name none."""
+    return bool(cause.filename) or cause.errno in _DISK

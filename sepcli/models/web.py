@@ -5,12 +5,12 @@ entry, not the server, says whether the file is the right one; see `hub.fetch_fi
 """
 
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from sepcli.models.cache import place
 from sepcli.models.entry import Source
 
+UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that what comes is what was announced
 PARTIAL = ".incomplete"  # as the hub's client calls what it has of a file
 
 
@@ -20,13 +20,12 @@ def address(source: Source, name: str) -> str:
     return source.address.format(repo=repo, revision=revision, file=file)
 
 
-def download(source: Source, name: str, bar: type[Any], *, anew: bool = False) -> Path:
+def download(source: Source, name: str, *, anew: bool = False) -> Path:
     """Return where a file lies in the cache, downloaded; what there is of it is gone on with.
 
     Args:
         source: Has an address.
         name: Of the file.
-        bar: A tqdm class that counts bytes.
         anew: Whether to begin at the beginning, whatever there is.
 
     Raises:
@@ -44,8 +43,7 @@ def download(source: Source, name: str, bar: type[Any], *, anew: bool = False) -
         if anew:
             partial.unlink(missing_ok=True)
         with partial.open("ab") as stream:
-            size = source.download_bytes if len(source.files) == 1 else 0
-            shown = bar(total=size, initial=stream.tell())
-            http_get(address(source, name), stream, resume_size=stream.tell(), _tqdm_bar=shown)
+            there = stream.tell()
+            http_get(address(source, name), stream, resume_size=there, headers=UNCOMPRESSED)
         partial.replace(target)
     return target

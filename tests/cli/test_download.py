@@ -128,3 +128,14 @@ def test_voices_are_fetched_by_name(
     assert sepcli("download", "ecapa").lines == ["ecapa\tready\t0.1 MB"]
     assert sepcli("download", "ecapa", "--verify").lines == ["ecapa\tverified\t0.1 MB"]
     assert sepcli("download", "ecapa", "--revision", "main").code == 2
+
+
+def test_a_wait_that_the_hub_asks_for_is_said(
+    two: Hub, sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    two.statuses["GET"] = [429]
+    two.headers = {"Retry-After": "30"}
+    finished = sepcli("download", "dprnn-ks2-wham")
+    assert finished.code == 0
+    assert finished.err.splitlines() == [f"server asks to wait 30 s: {DPRNN}/pytorch_model.bin"]

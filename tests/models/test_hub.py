@@ -1,6 +1,7 @@
 """Fetching from a hub that misbehaves, with the real client against a loopback stand-in."""
 
 import errno
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,14 +15,14 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import logging
+from huggingface_hub.utils import _http, logging
 
 import sepcli.models.hub
 from sepcli.errors import WeightsError
 from sepcli.models.cache import cached_files, damage, sha256
 from sepcli.models.entry import ModelEntry
 from sepcli.models.hub import fetch_files, fetch_model, find_file
-from sepcli.models.hub_errors import MissingFileError
+from sepcli.models.hub_errors import MissingFileError, explained
 from tests.hub import COMMIT, Hub
 
 REPO = "org/name"
@@ -190,7 +191,7 @@ def test_an_unreachable_hub_is_one_line_and_a_hint(
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     with pytest.raises(WeightsError) as caught:
         fetch_files(_entry())
-    assert caught.value.message == "cannot download w.bin of org/name: ConnectError"
+    assert caught.value.message == "cannot download w.bin of org/name: Connection refused"
     assert caught.value.hint == (
         "check the network and HF_ENDPOINT, then run the same command again"
     )
@@ -496,3 +497,62 @@ def test_the_client_sends_no_telemetry_and_keeps_quiet_unless_asked(
         assert (logging.get_verbosity() == CRITICAL) == quiet
     finally:
         logging.set_verbosity(before)
+
+
+@pytest.fixture
+def new_session() -> Iterator[None]:
+    """Let the client make a new session, as a new process does, and drop it afterwards."""
+    drop = getattr(_http, "close_session", None) or _http.reset_sessions
+    drop()
+    yield
+    drop()
+
+
+@pytest.mark.usefixtures("served", "waits", "new_session")
+def test_certificates_that_are_not_there_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    absent = tmp_path / "absent.pem"
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):  # of httpx and of requests
+        monkeypatch.setenv(name, str(absent))
+    monkeypatch.setattr(constants, "ENDPOINT", "https://127.0.0.1:9")
+    template = "https://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    with pytest.raises(WeightsError) as caught:
+        fetch_files(_entry())
+    assert caught.value.message == f"no such file of certificates: SSL_CERT_FILE={absent}"
+    assert caught.value.hint.startswith("unset SSL_CERT_FILE")
+
+
+@pytest.mark.usefixtures("served", "waits", "new_session")
+@pytest.mark.parametrize(
+    "proxy", ["socks5://user:secret@127.0.0.1:9", "gopher://user:secret@127.0.0.1:9"]
+)
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(WeightsError) as caught:
+        fetch_files(_entry())
+    assert caught.value.message.startswith("proxy cannot be used for w.bin of org/name: ")
+    assert "ALL_PROXY" in caught.value.hint
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.usefixtures("served", "waits", "new_session")
+def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError) as caught:
+        fetch_files(_entry())
+    assert caught.value.message == "cannot download w.bin of org/name: Connection refused"
+    assert "HTTP_PROXY" in caught.value.hint
+
+
+def test_a_certificate_that_is_not_trusted_is_said() -> None:
+    inner = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    inner.verify_message = "self-signed certificate"
+    outer = RuntimeError("outer")
+    outer.__context__ = inner
+    failure = explained(_entry(), "w.bin", outer)
+    assert failure.message == "certificate of the hub is not trusted: self-signed certificate"
+    assert "SSL_CERT_FILE" in failure.hint
