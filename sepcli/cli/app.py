@@ -9,13 +9,17 @@ import sys
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 import sepcli
 from sepcli.cli import console
 from sepcli.cli.signals import Interrupted, interruptible
 from sepcli.errors import OutputError, SepcliError, UsageError
 from sepcli.memory import keep_freed_memory
+
+try:
+    from typer.exceptions import TyperException
+except ImportError:  # below 0.28 it is click's
+    from click import ClickException as TyperException  # type: ignore
 
 app = typer.Typer(
     name="sepcli",

@@ -69,7 +69,8 @@ def check_precision(device: torch.device, precision: Precision) -> str:
         return ""
     if precision == "fp16":
         raise DeviceError("fp16 is slower than fp32 on a processor", "use --precision bf16")
-    has = torch.cpu.get_capabilities()
+    # older versions of torch do not tell: nothing is said then
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if has.get("architecture") == "x86_64" and not (has["avx512_bf16"] or has["amx_bf16"]):
         return "this processor has no bf16 instructions, --precision fp32 is faster"
     return ""
