@@ -103,6 +103,18 @@ def test_flac_that_holds_more_than_its_header_says(tmp_path, total):
     assert reader.warnings == (f"it goes on beyond the length in its header: {tmp_path / 'x'}",)
 
 
+def test_a_part_of_flac_beyond_the_length_in_its_header(tmp_path):
+    data = bytearray(encoded("FLAC"))
+    data[22:26] = (4096).to_bytes(4, "big")
+    (tmp_path / "x").write_bytes(data)
+    with AudioReader(tmp_path / "x") as reader:
+        reader.select(0.5, 1.0)
+        assert np.array_equal(np.concatenate(list(reader.blocks())), SIGNAL[8000:16_000])
+    with AudioReader(tmp_path / "x") as reader, pytest.raises(AudioError, match="ends before"):
+        reader.select(2.0, None)
+        list(reader.blocks())
+
+
 def test_other_formats_say_what_was_not_read(tmp_path):
     data = bytearray(encoded("MAT4", "PCM_16", np.tile(SIGNAL, (3, 1))))
     assert read(tmp_path, bytes(data))[1].warnings == ()
