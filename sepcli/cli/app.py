@@ -63,6 +63,18 @@ def _keep_numpy_to_one_thread() -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def _take_threads_from_slurm() -> None:
+    """Keep torch to the processors of the Slurm task, before it is loaded.
+
+    Where tasks are not bound, each would take the whole node; where a step got fewer than its job
+    asked for, as `srun` gives without `--cpus-per-task`, threads would wait for each other.
+    """
+    asked = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if asked.isdecimal() and hasattr(os, "sched_getaffinity"):
+        threads = min(int(asked), len(os.sched_getaffinity(0)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(threads, 1)))
+
+
 def main() -> None:
     """Run the command line and end the process with the exit code design promises.
 
@@ -73,6 +85,7 @@ def main() -> None:
         with interruptible():
             keep_freed_memory()
             _keep_numpy_to_one_thread()
+            _take_threads_from_slurm()
             sys.exit(app(prog_name="sepcli", standalone_mode=False))
     except TyperException as misuse:
         if misuse.format_message():  # else no command was given, and help was printed

@@ -103,8 +103,11 @@ def separate(
             inputs or (), naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
         )
         jobs = [replace(job, span=span) for job in jobs]
+    num_found = len(jobs) + len(failures)
     jobs, failures = take_shard(jobs, *part), take_shard(failures, *part)
     num_jobs = len(jobs) + len(failures)
+    if shard:
+        console.note(f"shard {shard}: {num_jobs} of {num_found} recordings")
     report = Report(as_json=as_json, num_jobs=num_jobs, in_rows=manifest is not None)
     for failure in failures:
         report.failed(failure.label, failure.error)

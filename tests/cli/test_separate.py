@@ -142,6 +142,20 @@ def test_shards_share_the_work(sepcli: CommandLine, model_folder: Path, tmp_path
     assert len({line for run in runs for line in run.lines}) == 10
 
 
+def test_the_log_of_a_shard_says_what_it_did(
+    sepcli: CommandLine, model_folder: Path, tmp_path: Path
+) -> None:
+    for number in range(5):
+        write_mixture(tmp_path / f"in/{number}.wav", 0.2)
+    (tmp_path / "in/4.wav").write_bytes(b"nothing one could hear")
+    options = ("separate", "in", "--model", model_folder, "--skip-existing")
+    sepcli(*options, "--shard", "1/5")
+    logs = [sepcli(*options, "--shard", shard).err.splitlines() for shard in ("1/2", "6/6")]
+    assert logs[0][0] == "shard 1/2: 3 of 5 recordings"
+    assert logs[0][-1].startswith("1 done, 1 skipped, 1 failed: ")
+    assert logs[1] == ["shard 6/6: 0 of 5 recordings"]
+
+
 def test_mixing_down_is_said_once(sepcli: CommandLine, model_folder: Path, tmp_path: Path) -> None:
     for number in range(3):
         path = tmp_path / f"in/{number}.wav"

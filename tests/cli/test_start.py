@@ -47,3 +47,32 @@ def test_numpy_takes_one_thread_unless_told_otherwise(wanted: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment
     )
     assert done.stdout.split()[-1] == (wanted or "1")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Slurm is of Linux")
+@pytest.mark.parametrize(
+    "set_already,expected",
+    [
+        ({"SLURM_CPUS_PER_TASK": "1"}, "1"),  # the machine may have more
+        ({"SLURM_CPUS_PER_TASK": "999"}, "all"),  # srun without --cpus-per-task gives fewer
+        ({"SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "3"}, "3"),
+        ({}, "None"),
+    ],
+)
+def test_a_slurm_task_takes_as_many_threads_as_it_has_processors(
+    set_already: dict[str, str], expected: str
+) -> None:
+    program = (
+        "import os, sys\n"
+        "from sepcli.cli.app import main\n"
+        "sys.argv = ['sepcli', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(os.environ.get('OMP_NUM_THREADS'), len(os.sched_getaffinity(0)))\n"
+    )
+    names = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | set_already
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
+    )
+    threads, processors = done.stdout.split()[-2:]
+    assert threads == (processors if expected == "all" else expected)
