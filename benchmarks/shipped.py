@@ -135,8 +135,10 @@ def groups_of(folder: Path, kinds: Mapping[str, str]) -> dict[str, set[str]]:
 
 
 def scores(entry: ModelEntry, folder: Path, speech: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the name of each set of mixtures and what it came to."""
+    """Yield the name of each set of mixtures and what it came to; first the mixtures' rate."""
     kinds = voices(speech)
+    first = min((folder / ALONE / "mix_clean").iterdir())
+    yield "sample_rate", soundfile.info(first).samplerate
     for name, (mixtures, _) in SETS.items():
         groups = groups_of(folder / name, kinds) if name == "clean" else {}
         yield name, score(entry, folder / name, mixtures, groups)

@@ -42,9 +42,19 @@ def published(entries: Iterable[ModelEntry]) -> Iterator[str]:
         )
 
 
+def judged_at(entry: ModelEntry) -> int:
+    """Return the rate of the mixtures that a built-in model was judged on [Hz], 0 for none."""
+    return int(MEASURED.get(entry.name, {}).get("sample_rate", 0))
+
+
+def first_score(entry: ModelEntry) -> float:
+    """Return the first of an entry's scores."""
+    return next(iter(entry.scores.values()), 0.0)
+
+
 def builtin(entries: Iterable[ModelEntry]) -> Iterator[str]:
     """Yield one row per model inside the package, the best first."""
-    for entry in sorted(entries, key=lambda entry: -next(iter(entry.scores.values()), 0.0)):
+    for entry in sorted(entries, key=lambda entry: (-judged_at(entry), -first_score(entry))):
         known = MEASURED.get(entry.name, {})
         scores = [known.get(name) for name in SETS]
         cells = [
@@ -55,7 +65,7 @@ def builtin(entries: Iterable[ModelEntry]) -> Iterator[str]:
             f"| `{entry.name}`{', experimental' if is_experimental(entry) else ''} "
             f"| {entry.sample_rate // 1000} kHz | {entry.parameters / 1e6:.2f} M "
             f"| {entry.download_bytes / 1e6:.1f} MB | {entry.macs_per_second / 1e9:.2f} G "
-            f"| {' | '.join(cells)} | {speed} |"
+            f"| {judged_at(entry) // 1000} kHz | {' | '.join(cells)} | {speed} |"
         )
 
 
@@ -79,7 +89,8 @@ def filled(text: str) -> str:
             published(entry for entry in entries if entry.repo),
         ),
         "builtin": table(
-            f" model | rate | parameters | size | operations/s | {' | '.join(SETS.values())} |"
+            " model | rate | parameters | size | operations/s | judged at |"
+            f" {' | '.join(SETS.values())} |"
             " speed |",
             builtin(entry for entry in entries if entry.builtin),
         )
