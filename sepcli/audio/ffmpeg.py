@@ -12,7 +12,6 @@ pipe cannot know.
 
 import os
 import re
-import select
 import shutil
 import struct
 import subprocess
@@ -23,13 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sepcli.audio.containers import CONTAINERS
+from sepcli.audio.waiting import wait_readable
 from sepcli.errors import AudioError
 
 AU_MAGIC = b".snd"
 AU_FLOAT32 = 6
 AU_HEADER = struct.Struct(">4s5I")  # magic, data offset, size, encoding, rate, channels
 MAX_AU_OFFSET = 1 << 16
-STOP_SECONDS = 5.0
+STOP_SECONDS = 0.3  # who ends a run should not wait longer for a program that does not
 SKIP_SAMPLES = 4096
 
 SILENT_SECONDS = 120.0  # without a byte for so long, ffmpeg is taken to hang
@@ -147,7 +147,7 @@ class FfmpegDecoder:
         descriptor = self._process.stdout.fileno()
         pieces = []
         while num_bytes > 0:
-            if not select.select([descriptor], [], [], SILENT_SECONDS)[0]:
+            if not wait_readable(descriptor, SILENT_SECONDS):
                 raise AudioError(
                     f"ffmpeg does not get on with: {self._name}",
                     "convert it to WAV or FLAC by hand to see what is wrong with it",

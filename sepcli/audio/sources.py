@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from sepcli.audio.waiting import read_some
 from sepcli.errors import AudioError, OutputError
 from sepcli.files.temporary import printable
 
@@ -130,7 +131,7 @@ def _pieces(stream: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield what comes from a stream."""
     while True:
         try:
-            piece = stream.read(COPY_BYTES)
+            piece = read_some(stream, COPY_BYTES)
         except OSError as error:
             why = (error.strerror or "failed").lower()
             raise AudioError(

@@ -30,7 +30,7 @@ def interruptible() -> Iterator[None]:
             return
         _handle_signals(_interrupt)
         here = [threading.get_ident(), swallowed.exc_value.number]
-        threading.Timer(0.01, signal.pthread_kill, here).start()  # also wakes what waits
+        threading.Timer(0.01, _send, here).start()
 
     try:
         sys.unraisablehook = raise_again
@@ -39,6 +39,14 @@ def interruptible() -> Iterator[None]:
     finally:
         _handle_signals(signal.SIG_DFL)
         sys.unraisablehook = usual_hook
+
+
+def _send(thread: int, number: int) -> None:
+    """Send a signal to a thread, which also wakes what waits there, where the system can."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _handle_signals(handler: _Handler) -> None:

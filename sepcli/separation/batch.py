@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from sepcli.audio import AudioReader, resampled_length
+from sepcli.audio.waiting import give_up_when
 from sepcli.errors import SepcliError
 from sepcli.files import remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
@@ -91,7 +92,10 @@ def separate_jobs(
         remove_stale_temporaries(folder)
     cancelled = threading.Event()
     under_way: dict[int, _Work] = {}
-    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+    with (
+        ThreadPoolExecutor(1, "reader", give_up_when, (cancelled,)) as reader,
+        ThreadPoolExecutor(1, "writer", give_up_when, (cancelled,)) as writer,
+    ):
         try:
             outcomes: deque[Outcome] = deque()
             writing: deque[Future[Outcome]] = deque()
@@ -141,7 +145,7 @@ def _read_ahead(
         while True:
             if len(coming) < READ_AHEAD:
                 for job in islice(rest, ahead - len(coming)):
-                    coming.append(reader.submit(_prepare, pipeline, job, options, cancelled))
+                    coming.append(reader.submit(_prepare, pipeline, job, options))
             if not coming:
                 return
             prepared = coming.popleft().result()
@@ -149,6 +153,8 @@ def _read_ahead(
             ahead = SHORT_AHEAD if is_short else READ_AHEAD
             yield prepared
     finally:
+        if coming:  # the run ends early
+            cancelled.set()
         for future in coming:
             if not future.cancel():
                 _discard(future)
@@ -164,9 +170,7 @@ def _discard(future: Future[_Work | Outcome]) -> None:
         prepared.recording.spool.close(keep=True)
 
 
-def _prepare(
-    pipeline: Pipeline, job: Job, options: OutputOptions, cancelled: threading.Event
-) -> _Work | Outcome:
+def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Outcome:
     """Return the recording of `job`, spooled and planned, or why there is none to work on."""
     try:
         if is_done(job, options):
@@ -178,7 +182,7 @@ def _prepare(
         reader.select(*job.span)
         spool = _spool(pipeline, job, reader, options)
         try:
-            recording = Recording(reader, pipeline.plan, spool, cancelled)
+            recording = Recording(reader, pipeline.plan, spool)
             if options.resume:
                 recording.resume(pipeline.chunks_at_once)
             require_output_space(recording, job.outputs, options)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from sepcli.audio import AudioInfo, Downmixer, resample_blocks
-from sepcli.errors import SepcliError
+from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
 from sepcli.separation.metering import CallMeter, Meter, without_rumble
 from sepcli.separation.scratch import Spool
@@ -45,12 +45,6 @@ class Reader(Protocol):
         """Give back what it holds."""
 
 
-class Cancelled(SepcliError):
-    """The run ends: this recording is given up."""
-
-    exit_code = 130
-
-
 @dataclass(frozen=True, kw_only=True)
 class RecordingPlan:
     """How recordings are cut and joined for one model; samples are at the network's rate.
@@ -81,7 +75,6 @@ class Recording:
         reader: The open recording; closed when its mixture is spooled.
         plan: How it is cut.
         spool: Where it waits.
-        cancelled: Set from outside to give it up; checked at every block.
     """
 
     def __init__(
@@ -89,12 +82,10 @@ class Recording:
         reader: Reader,
         plan: RecordingPlan,
         spool: Spool,
-        cancelled: threading.Event | None = None,
     ) -> None:
         self.info: AudioInfo = reader.info
         self.plan = plan
         self.spool = spool
-        self._cancelled = cancelled or threading.Event()
         self._envelope = EnergyEnvelope(plan.sample_rate)
         self._meter = Meter(plan.sample_rate)
         self.warnings: tuple[str, ...] = ()
@@ -174,7 +165,7 @@ class Recording:
         kept = found if found == len(self.chunks) else found - found % keep_multiple_of
         self.spool.keep_chunks(kept, self.chunk_length)
         for index in range(kept):
-            self._check()
+            check_cancelled()
             self._hear(self.mixture(index), self.spool.read_estimates(index, self.chunk_length))
         return kept
 
@@ -225,7 +216,7 @@ class Recording:
             return
 
         def read(index: int) -> Array:
-            self._check()
+            check_cancelled()
             estimates = self.spool.read_estimates(index, self.chunk_length)
             places = order.orders[index].tolist()
             return estimates if places == sorted(places) else estimates[places]
@@ -264,7 +255,7 @@ class Recording:
 
         def mono() -> Iterator[Array]:
             for block in reader.blocks():
-                self._check()
+                check_cancelled()
                 self.num_input_samples += len(block)
                 if calls is not None:
                     calls.add(block)
@@ -283,10 +274,6 @@ class Recording:
         self.warnings = reader.warnings
         self.has_turned_channels = mixer.has_turned
         self.is_call = calls is not None and calls.is_call
-
-    def _check(self) -> None:
-        if self._cancelled.is_set():
-            raise Cancelled("interrupted")
 
 
 def _input_gain(peak: float) -> float:

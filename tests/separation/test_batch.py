@@ -1,5 +1,9 @@
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -478,3 +482,50 @@ def test_two_runs_on_one_output_folder_do_not_spoil_each_other(tmp_path: Path) -
     assert names(tmp_path / "out") == names(tmp_path / "alone")
     for name in names(tmp_path / "out"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+@contextmanager
+def interrupted_soon() -> Iterator[None]:
+    """Press Ctrl-C in half a second, when the reader waits; the block must end soon."""
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    started = time.monotonic()
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        timer.cancel()
+    assert time.monotonic() - started < 0.5 + 2.0  # half a second, on a machine that is free
+
+
+def test_ctrl_c_ends_the_waiting_for_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    jobs = [Job(None, (tmp_path / "out/1.wav", tmp_path / "out/2.wav"))]
+    with os.fdopen(reading) as stdin, os.fdopen(writing, "wb", buffering=0) as feeder:
+        monkeypatch.setattr("sys.stdin", stdin)
+        feeder.write(b"RIFF....WAVE")
+        with interrupted_soon():
+            run(Identity(), jobs)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("stalls", ["exec sleep 60", "kill -STOP $$"])
+def test_ctrl_c_ends_the_waiting_for_ffmpeg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stalls: str
+) -> None:
+    program = tmp_path / "bin/ffmpeg"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\n{stalls}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    source = tmp_path / "in/a.m4a"
+    source.parent.mkdir()
+    source.write_bytes(b"no format that libsndfile knows")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    with interrupted_soon():
+        run(Identity(), jobs)
+    with pytest.raises(ProcessLookupError):  # it was ended, and reaped
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert names(tmp_path / "out") == []
