@@ -1,13 +1,22 @@
 """Networks whose answers are known, and recordings they separate exactly."""
 
+import dataclasses
+import json
+from pathlib import Path
+
 import numpy as np
+import safetensors.torch
 import torch
 from torch import nn
 
 from sepcli.models.entry import ModelEntry
+from sepcli.networks import spgm
 
 RATE = 8000
 CUT_HZ = 1000.0
+TINY = spgm.Config(
+    num_speakers=2, channels=8, kernel_size=16, segment=20, blocks=1, layers=1, heads=2, hidden=8
+)
 
 
 def entry(speakers: int = 2, **changes: object) -> ModelEntry:
@@ -86,3 +95,22 @@ def two_voices(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
     waveforms *= np.stack([np.sin(np.pi * 2.9 * time) ** 4, np.sin(np.pi * 3.7 * time + 1) ** 4])
     waveforms *= 0.08 / waveforms.std(axis=1, keepdims=True)
     return waveforms.astype(np.float32)
+
+
+def write_model_folder(folder: Path) -> Path:
+    """Make and return a model folder with a very small network whose weights are random."""
+    folder.mkdir()
+    torch.manual_seed(0)
+    state = {key: value.contiguous() for key, value in spgm.Network(TINY).state_dict().items()}
+    safetensors.torch.save_file(state, folder / "model.safetensors")
+    config = "\n".join(
+        f"{name} = {json.dumps(value)}"
+        for name, value in dataclasses.asdict(TINY).items()
+        if value is not None
+    )
+    (folder / "model.toml").write_text(
+        'architecture = "spgm"\nformat = "safetensors"\nfiles = ["model.safetensors"]\n'
+        "speakers = 2\nsample_rate = 8000\nchunk_seconds = 1.0\noverlap_seconds = 0.4\n"
+        f"[config]\n{config}\n"
+    )
+    return folder
