@@ -219,8 +219,9 @@ def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
     for output in job.outputs:
         for identity in _identities([output]):
             if identity in read:
+                also = f", which is {read[identity]}" if read[identity] != str(output) else ""
                 return OutputError(
-                    f"output would replace an input: {output} is {read[identity]}",
+                    f"output would replace an input: {output}{also}",
                     "choose another --output-dir or --name",
                 )
     return None

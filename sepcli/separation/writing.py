@@ -76,8 +76,7 @@ def refuse_unwritable(source: Path | None, outputs: Sequence[Path], options: Out
     for output in present:
         if source is not None and output.exists() and output.samefile(source):
             raise OutputError(
-                f"output would replace an input: {output} is {source}",
-                "choose another --output-dir or --name",
+                f"output would replace its input: {output}", "choose another --output-dir or --name"
             )
         if output.is_dir() and not output.is_symlink():
             raise output_error(output, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))

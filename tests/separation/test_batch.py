@@ -196,7 +196,7 @@ def test_an_output_never_replaces_its_input(tmp_path: Path, through_link: bool) 
     job = Job(source, (output, tmp_path / "other.wav"))
     (outcome,) = run(Identity(), [job], OutputOptions(overwrite=True))
     assert isinstance(outcome.error, OutputError)
-    assert "replace an input" in outcome.error.message
+    assert "replace its input" in outcome.error.message
     assert source.read_bytes() == before
 
 
