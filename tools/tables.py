@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.cli.info import is_experimental
+from sepcli.models.onnx import obstacle
 from sepcli.models.registry import ModelEntry, load_entries
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,8 @@ def published(entries: Iterable[ModelEntry]) -> Iterator[str]:
         yield (
             f"| `{entry.name}` | {entry.speakers} | {entry.sample_rate // 1000} kHz "
             f"| {entry.parameters / 1e6:.1f} M | {entry.download_bytes / 1e6:.0f} MB "
-            f"| {entry.macs_per_second / 1e9:.1f} G | {scores} | {entry.license} |"
+            f"| {entry.macs_per_second / 1e9:.1f} G | {scores} | {entry.trained_on} "
+            f"| {'' if obstacle(entry.architecture, entry.config) else 'yes'} | {entry.license} |"
         )
 
 
@@ -85,7 +87,7 @@ def filled(text: str) -> str:
     tables = {
         "models": table(
             " model | speakers | rate | parameters | download | operations/s | published score |"
-            " licence |",
+            " trained on | ONNX | licence |",
             published(entry for entry in entries if entry.repo),
         ),
         "builtin": table(

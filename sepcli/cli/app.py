@@ -137,10 +137,11 @@ def _told(misuse: TyperException) -> UsageError:
 from sepcli.cli.bench import bench  # noqa: E402
 from sepcli.cli.download import download  # noqa: E402
 from sepcli.cli.evaluate import evaluate  # noqa: E402
+from sepcli.cli.export import export  # noqa: E402
 from sepcli.cli.info import info  # noqa: E402
 from sepcli.cli.mix import mix  # noqa: E402
 from sepcli.cli.separate import separate  # noqa: E402
 from sepcli.cli.train import pack, train  # noqa: E402
 
-for _command in (separate, info, download, evaluate, bench, mix, train, pack):
+for _command in (separate, info, download, evaluate, bench, mix, train, pack, export):
     app.command()(_command)

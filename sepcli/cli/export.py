@@ -1,0 +1,59 @@
+"""`sepcli export`: a model as an ONNX file, for programs that have no torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sepcli.cli import console, options
+from sepcli.errors import ModelError, OutputError, UsageError
+from sepcli.files import PendingFile
+from sepcli.models.registry import complete_model
+
+
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(metavar=options.MODEL_FORMS, autocompletion=complete_model),
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="What is written.")],
+    chunk: options.Chunk = None,
+    revision: options.Revision = "",
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write a model as an ONNX file, which takes mixtures of one chunk, and check it."""
+    if file.suffix.lower() != ".onnx":
+        raise UsageError(f"not a name of an ONNX file: {file}", "name it FILE.onnx")
+    if not file.parent.is_dir():
+        raise OutputError(f"no such folder: {file.parent}", "make it first")
+    if file.exists() and not overwrite:
+        raise OutputError(f"output is already there: {file}", "use --overwrite to replace it")
+    console.result(_written(model, file, chunk, revision, overwrite=overwrite))
+
+
+def _written(model: str, file: Path, chunk: float | None, revision: str, *, overwrite: bool) -> str:
+    """Write the file and return the line that tells about it."""
+    from sepcli.models.load import load_model, resolve_model
+    from sepcli.models.onnx import HINT, check_graph, obstacle, onnx_graph, require_packages
+
+    require_packages()
+    asked = resolve_model(model, revision=revision or None)
+    if reason := obstacle(asked.architecture, asked.config):
+        raise ModelError(f"network cannot be written as ONNX: {asked.name}: {reason}", HINT)
+    loaded = load_model(asked)
+    if loaded.note:
+        console.note(loaded.note)
+    entry, network = loaded.entry, loaded.network
+    num_samples = round((chunk or entry.chunk_seconds) * entry.sample_rate)
+    graph = onnx_graph(network, num_samples, where=entry.name)
+    check_graph(graph, network, num_samples, where=entry.name)
+    pending = PendingFile(file, overwrite)
+    try:
+        pending.write(graph)
+        pending.close()
+        pending.check()
+        pending.publish()
+    finally:
+        pending.discard()
+    shapes = f"[1, {num_samples}] to [1, {entry.speakers}, {num_samples}]"
+    return f"{file}\t{shapes}\t{entry.sample_rate} Hz\t{len(graph) / 1e6:.1f} MB"
