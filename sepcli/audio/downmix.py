@@ -47,7 +47,7 @@ class Downmixer:
         """Return the next block in one channel, `[samples, channels] → [samples]`."""
         if not self._is_watching:
             return downmix(block)
-        self._products += block.T.astype(np.float64) @ block
+        self._products += block.T @ block
         energies = np.diag(self._products)
         leader = int((energies >= LEADING * energies.max()).argmax())
         scale = np.sqrt(energies * energies[leader])
