@@ -1,6 +1,7 @@
 """What libsndfile does: recordings that it reads, also damaged ones, and compressed outputs."""
 
 import contextlib
+import os
 from typing import IO, Any
 
 import numpy as np
@@ -97,7 +98,8 @@ class SndfileDecoder:
         with without_mpg123():
             if isinstance(self._source, View):
                 return InOrder(self._source, **self._raw)
-            return InOrder(self._source.fileno(), closefd=False)
+            # a copy, because older versions close what they cannot read
+            return InOrder(os.dup(self._source.fileno()), closefd=True)
 
     def read(self, num_samples: int) -> Samples:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
