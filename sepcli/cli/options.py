@@ -40,6 +40,20 @@ class Leakage(StrEnum):
     remove = "remove"
 
 
+class OutsideOverlap(StrEnum):
+    """What a file holds where its speaker talks alone."""
+
+    original = "original"
+    separated = "separated"
+
+
+class Bandwidth(StrEnum):
+    """How high the outputs go in overlaps."""
+
+    full = "full"
+    model = "model"
+
+
 MODEL_FORMS = "NAME|FOLDER|hf:ORG/REPO"
 
 # what more than one command takes
@@ -143,6 +157,25 @@ Voices = Annotated[
         metavar="builtin|ecapa",
         help="What tells speakers apart; ecapa is better, and fetched from the hub (83 MB).",
     ),
+]
+Speakers = Annotated[
+    str,
+    typer.Option(
+        "--speakers",
+        metavar="N|auto",
+        help="How many people speak; auto counts them; default: as many as the model separates.",
+    ),
+]
+OutsideOverlaps = Annotated[
+    OutsideOverlap,
+    typer.Option(
+        "--outside-overlap",
+        help="Where one speaks alone: the original recording, or what was separated.",
+    ),
+]
+UpTo = Annotated[
+    Bandwidth,
+    typer.Option("--bandwidth", help="full: overlaps get what is above the model's band too."),
 ]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)

@@ -19,7 +19,7 @@ from sepcli.separation.recording import Recording
 from sepcli.separation.runner import check_precision, choose_device
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.speakers.embedding import VOICES, load_embed
-from sepcli.separation.writing import OutputOptions
+from sepcli.separation.writing import Delivery, OutputOptions
 
 LARGER_MODEL = "spgm"  # what to recommend to who takes the built-in one
 
@@ -117,7 +117,7 @@ class Report:
             span = f"{clock(place.start / rate)} to {clock(place.stop / rate)}"
             console.detail(f"not sure who is who at {span}, margin {place.margin:.2f}: {label}")
         if not self._as_json:
-            for output in outcome.job.outputs if not outcome.skipped else ():
+            for output in outcome.outputs if not outcome.skipped else ():
                 console.result(str(output))
             return
         if outcome.job.row is not None:
@@ -161,7 +161,7 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
     """Return what `--json` says of a recording that was done or skipped."""
     record: dict[str, Any] = {
         "input": outcome.job.label,
-        "outputs": [str(output) for output in outcome.job.outputs],
+        "outputs": [str(output) for output in outcome.outputs],
         "model": entry.name if entry is not None else None,
         "skipped": outcome.skipped,
     }
@@ -173,6 +173,7 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
             "gain_db": round(outcome.delivery.gain_db, 2),
             "elapsed_seconds": round(outcome.elapsed, 3),
             "notes": [*outcome.warnings, *outcome.notes],
+            **_conversation(outcome.delivery),
             "uncertain": [
                 {
                     "start_seconds": round(place.start / rate, 2),
@@ -183,6 +184,30 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
             ],
         }
     return record
+
+
+def _conversation(delivery: Delivery) -> dict[str, Any]:
+    """Return who speaks when, as it stands in a record."""
+    names, turns = delivery.names, delivery.scene.turns
+    return {
+        "speakers": [
+            {
+                "name": name,
+                "output": str(output),
+                "seconds": round(sum(t.seconds for t in turns if t.speaker == number), 2),
+            }
+            for number, (name, output) in enumerate(zip(names, delivery.outputs, strict=True))
+        ],
+        "turns": [
+            {
+                "speaker": names[turn.speaker],
+                "start_seconds": round(turn.start_seconds, 2),
+                "end_seconds": round(turn.stop_seconds, 2),
+            }
+            for turn in turns
+            if turn.speaker < len(names)
+        ],
+    }
 
 
 def _named(remark: str, label: str) -> str:

@@ -35,6 +35,9 @@ def separate(
     overlap: options.Overlap = None,
     level: options.LevelFrom = None,
     leakage: options.OfLeakage = options.Leakage.keep,
+    speakers: options.Speakers = "",
+    outside_overlap: options.OutsideOverlaps = options.OutsideOverlap.original,
+    bandwidth: options.UpTo = options.Bandwidth.full,
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
@@ -63,10 +66,12 @@ def separate(
     _check_format(audio_format, subtype, rate)
     span = _parse_span(start, end)
     _check_inputs(inputs, manifest, span)
+    people = _parse_people(speakers)
 
     from sepcli.cli.report import Report, load_separator
     from sepcli.models.load import resolve_model  # from here on torch is needed
     from sepcli.separation.separator import SeparationOptions
+    from sepcli.separation.speakers import MOST_PEOPLE
     from sepcli.separation.writing import OutputOptions
 
     separation = SeparationOptions(
@@ -78,6 +83,9 @@ def separate(
         level=level.value if level is not None else None,
         leakage=leakage.value,
         voices=voices,
+        people=people,
+        outside_overlap=outside_overlap.value,
+        bandwidth=bandwidth.value,
     )
     output = OutputOptions(
         format=audio_format.value,
@@ -89,12 +97,14 @@ def separate(
         resume=resume,
     )
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+    num_files = MOST_PEOPLE if people == "auto" else people or entry.speakers
     naming = Naming(
         folder=output_dir,
         extension=audio_format.value,
         template=name,
         model="channels" if channels else _file_name(entry.name),
-        num_speakers=NUM_CHANNELS_OF_A_CALL if channels else entry.speakers,
+        num_speakers=NUM_CHANNELS_OF_A_CALL if channels else num_files,
+        num_certain=1 if people == "auto" and not channels else None,
     )
     if manifest is not None:
         jobs, failures = _plan_manifest(manifest, naming, overwrite)
@@ -182,6 +192,21 @@ def _parse_rate(text: str) -> Literal["input", "model"] | int:
     if text.isdecimal() and 1000 <= int(text) <= 768_000:
         return int(text)
     raise UsageError(f"not a sample rate: {text}", "use input, model, or 1000 to 768000 Hz")
+
+
+def _parse_people(text: str) -> int | Literal["auto"] | None:
+    """Return how many people speak; None where it is left to the model.
+
+    Raises:
+        UsageError: It is no number of people.
+    """
+    if text == "auto":
+        return "auto"
+    if not text:
+        return None
+    if text.isdecimal() and 1 <= int(text) <= 8:
+        return int(text)
+    raise UsageError(f"not a number of speakers: {text}", "use auto, or a number from 1 to 8")
 
 
 def _parse_span(start: str, end: str) -> tuple[float | None, float | None]:

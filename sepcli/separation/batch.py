@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from sepcli.audio import AudioReader, resampled_length
@@ -58,6 +59,11 @@ class Outcome:
     elapsed: float = 0.0
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """What was written; of what was skipped or failed, what would have been."""
+        return self.delivery.outputs if self.delivery is not None else self.job.outputs
 
 
 @dataclass
@@ -175,7 +181,7 @@ def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Ou
     try:
         if is_done(job, options):
             return Outcome(job, skipped=True)
-        refuse_unwritable(job.source, job.outputs, options)
+        refuse_unwritable(job.source, job.possible, options)
         prepare_folder(job.outputs[0].parent)
         source = job.source if job.source is not None else STDIN
         reader = AudioReader(source, track=options.track)
@@ -234,7 +240,7 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
     """Write the outputs of a complete recording; runs in the writing thread."""
     recording = work.recording
     try:
-        delivery = deliver(recording, work.job.outputs, options)
+        delivery = deliver(recording, work.job.possible, options)
     except SepcliError as error:
         if error.exit_code == 130:  # given up, not failed: the spool stays
             return Outcome(work.job, error)
@@ -278,12 +284,11 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         found.append("the recording is silent")
     elif recording.usual_peak < QUIET_FOR_16_BITS and delivery.subtype == "PCM_16":
         found.append("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it")
-    elif (
-        recording.seconds >= TELLING_SECONDS
-        and 0 < delivery.order.num_voices < recording.plan.num_speakers
+    elif recording.seconds >= TELLING_SECONDS and 0 < delivery.scene.num_people < len(
+        delivery.outputs
     ):
         found.append(
-            f"it sounds like fewer people than outputs: {delivery.order.num_voices} of "
-            f"{recording.plan.num_speakers}"
+            f"it sounds like fewer people than outputs: {delivery.scene.num_people} of "
+            f"{len(delivery.outputs)}"
         )
     return tuple(found)

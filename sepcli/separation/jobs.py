@@ -27,12 +27,19 @@ class Job:
         outputs: One path per speaker.
         span: Which part of the recording is wanted [s].
         row: What a manifest says of it; None where no manifest names it.
+        optional: Paths of speakers there may be besides.
     """
 
     source: Path | None
     outputs: tuple[Path, ...]
     span: Span = (None, None)
     row: Mapping[str, Any] | None = field(default=None, compare=False)
+    optional: tuple[Path, ...] = ()
+
+    @property
+    def possible(self) -> tuple[Path, ...]:
+        """All paths that may be written."""
+        return self.outputs + self.optional
 
     @property
     def label(self) -> str:
@@ -84,7 +91,9 @@ def plan_jobs(
         try:
             for source, inside in _expand(name, naming.folder, recursive, on_skip):
                 key = STDIN if source is None else str(source.absolute())
-                jobs.setdefault(key, Job(source, naming.paths(source, inside or Path())))
+                paths = naming.paths(source, inside or Path())
+                certain = naming.num_certain or len(paths)
+                jobs.setdefault(key, Job(source, paths[:certain], optional=paths[certain:]))
                 if inside is None:
                     is_named.add(key)
         except SepcliError as error:
@@ -169,7 +178,7 @@ def _outputs_among(
     jobs: Mapping[str, Job], searched: Set[str], naming: Naming, on_skip: OnSkip
 ) -> set[str]:
     """Return which of the files that a search found this run writes or an earlier one wrote."""
-    written = {path.resolve() for job in jobs.values() for path in job.outputs}
+    written = {path.resolve() for job in jobs.values() for path in job.possible}
     stems = {job.source.stem for job in jobs.values() if job.source is not None}
     own, earlier = set(), []
     for name in [name for name in jobs if name in searched]:
@@ -197,7 +206,7 @@ def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
     """Return the error of every job that shares an output with another one."""
     owners: dict[Path, list[Job]] = {}
     for job in jobs:
-        for output in job.outputs:
+        for output in job.possible:
             owners.setdefault(_place(output), []).append(job)
     return {
         job: OutputError(
@@ -216,7 +225,7 @@ def _place(output: Path) -> Path:
 
 
 def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
-    for output in job.outputs:
+    for output in job.possible:
         for identity in _identities([output]):
             if identity in read:
                 also = f", which is {read[identity]}" if read[identity] != str(output) else ""

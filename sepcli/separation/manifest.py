@@ -85,15 +85,11 @@ def plan_rows(
     """
     folders = [row.source.absolute().parent.parts[1:] for row in rows]
     depth = len(list(takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))))
-    jobs = [
-        Job(
-            row.source,
-            naming.paths(row.source, Path(*folder[depth:]), row.part),
-            row.span,
-            row.fields,
-        )
-        for row, folder in zip(rows, folders, strict=True)
-    ]
+    jobs = []
+    for row, folder in zip(rows, folders, strict=True):
+        paths = naming.paths(row.source, Path(*folder[depth:]), row.part)
+        certain = naming.num_certain or len(paths)
+        jobs.append(Job(row.source, paths[:certain], row.span, row.fields, paths[certain:]))
     return refuse_conflicts(jobs, overwrite=overwrite, also_read=also_read)
 
 
@@ -112,7 +108,7 @@ def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
     margins = None if delivery is None else delivery.order.margins.tolist()
     fields = job.row or {}
     return list(
-        speaker_rows(fields, job.outputs, seconds=seconds, sample_rate=rate, margins=margins)
+        speaker_rows(fields, outcome.outputs, seconds=seconds, sample_rate=rate, margins=margins)
     )
 
 

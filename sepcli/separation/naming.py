@@ -20,7 +20,8 @@ class Naming:
         extension: Their ending, without the dot.
         template: File name without ending; may use `{stem}`, `{ext}`, `{speaker}`, `{model}`.
         model: Name of the model, for the template.
-        num_speakers: Files per recording.
+        num_speakers: Files per recording, at most.
+        num_certain: Files that every recording has; None: all.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Naming:
     template: str = DEFAULT_NAME
     model: str = ""
     num_speakers: int = 2
+    num_certain: int | None = None
 
     def paths(self, source: Path | None, inside: Path, part: str = "") -> tuple[Path, ...]:
         """Return the outputs of `source`, in the sub-folder `inside` of the output folder.

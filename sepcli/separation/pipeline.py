@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,14 @@ from sepcli.memory import return_freed_memory
 from sepcli.models.registry import ModelEntry
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.lanes import Lanes, num_lanes
-from sepcli.separation.recording import Leakage, Level, Recording, RecordingPlan
+from sepcli.separation.recording import (
+    Bandwidth,
+    Leakage,
+    Level,
+    OutsideOverlap,
+    Recording,
+    RecordingPlan,
+)
 from sepcli.separation.runner import Precision, Runner, choose_device
 from sepcli.separation.speakers import Embed
 from sepcli.separation.speakers.embedding import BUILTIN
@@ -52,6 +59,11 @@ class SeparationOptions:
         leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
             there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
         voices: Which voice embedding tells speakers apart: `builtin` or `ecapa`.
+        people: How many people speak; `"auto"` counts them; None: as many as the network has
+            outputs, or fewer.
+        outside_overlap: What a file holds where its speaker talks alone: `"original"`, the
+            recording itself, or what was `"separated"`.
+        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
     """
 
     device: str = "auto"
@@ -62,6 +74,9 @@ class SeparationOptions:
     level: Level | None = None
     leakage: Leakage = "keep"
     voices: str = BUILTIN
+    people: int | Literal["auto"] | None = None
+    outside_overlap: OutsideOverlap = "original"
+    bandwidth: Bandwidth = "full"
 
 
 class _Done(NamedTuple):
@@ -240,4 +255,7 @@ def _plan(entry: ModelEntry, options: SeparationOptions, embed: Embed) -> Record
         level=options.level or entry.level,
         leakage=options.leakage,
         embed=embed,
+        people=options.people,
+        outside_overlap=options.outside_overlap,
+        bandwidth=options.bandwidth,
     )

@@ -13,16 +13,22 @@ from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_
 from sepcli.separation.metering import CallMeter, Meter, without_rumble
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
+    MOST_PEOPLE,
     Embed,
+    Scene,
     SpeakerOrder,
     SpeakerTracker,
+    TimelineBuilder,
     fit_levels,
     remove_leakage,
+    understand,
 )
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Level = Literal["fit", "as-is"]
 Leakage = Literal["keep", "remove"]
+OutsideOverlap = Literal["original", "separated"]
+Bandwidth = Literal["full", "model"]
 
 FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
 QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
@@ -57,6 +63,11 @@ class RecordingPlan:
         level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
         leakage: `"remove"` takes faint copies of who speaks out of who is silent.
         embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
+        people: How many people there are; `"auto"` counts them; None: as many as estimates, or
+            fewer.
+        outside_overlap: What is in a file where its speaker talks alone: the `"original"`
+            recording, or what was `"separated"`.
+        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
     """
 
     sample_rate: int
@@ -66,6 +77,23 @@ class RecordingPlan:
     level: Level
     leakage: Leakage = "keep"
     embed: Embed | None = None
+    people: int | Literal["auto"] | None = None
+    outside_overlap: OutsideOverlap = "original"
+    bandwidth: Bandwidth = "full"
+
+    def num_files(self, num_people: int | None = None) -> int:
+        """Return how many files there are where so many people were found; None: at most."""
+        if self.people == "auto":
+            return MOST_PEOPLE if num_people is None else max(1, num_people)
+        return self.people or self.num_speakers
+
+    def is_as_separated(self, num_people: int) -> bool:
+        """Return whether files are the estimates as they are, where so many people were found."""
+        return (
+            self.outside_overlap == "separated"
+            and self.bandwidth == "model"
+            and self.num_files(num_people) == self.num_speakers
+        )
 
 
 class Recording:
@@ -88,6 +116,10 @@ class Recording:
         self.spool = spool
         self._envelope = EnergyEnvelope(plan.sample_rate)
         self._meter = Meter(plan.sample_rate)
+        # an unnamed file, which ends with this object: a resumed run reads the recording again
+        self._original = spool
+        if reader.info.sample_rate != plan.sample_rate:
+            self._original = Spool(1)
         self.warnings: tuple[str, ...] = ()
         self.num_input_samples = 0
         self.has_turned_channels = self.is_call = False
@@ -210,6 +242,43 @@ class Recording:
         """Return who is who in every chunk, from the evidence of all of them."""
         return self._tracker.solve()
 
+    def scene(self, order: SpeakerOrder) -> Scene:
+        """Return how many people there are and who speaks when."""
+        plan = self.plan
+        if plan.embed is None or not self.chunks:
+            return Scene(plan.num_speakers, None, (), np.zeros((plan.num_speakers, 0), np.float32))
+        heard = TimelineBuilder(plan.num_speakers, plan.sample_rate, plan.embed)
+        position = 0
+        for block in self.joined(order):
+            heard.add(self.spool.read_mixture(position, block.shape[1]), block)
+            position += block.shape[1]
+        known = plan.people if isinstance(plan.people, int) else None
+        most = MOST_PEOPLE if plan.people == "auto" else plan.num_speakers
+        return understand(heard.finish(), known, most)
+
+    def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
+        """Yield the recording, its copy at the network's rate, and the estimates, all at its rate.
+
+        Yields:
+            `[2 + speakers, samples]`; one after the other they have the recording's length.
+        """
+        rate, network_rate = self.info.sample_rate, self.plan.sample_rate
+        num_signals = 1 + self.plan.num_speakers
+
+        def heard() -> Iterator[Array]:
+            position = 0
+            for block in self.joined(order):
+                mixture = self.spool.read_mixture(position, block.shape[1])
+                position += block.shape[1]
+                yield np.ascontiguousarray(np.concatenate([mixture[np.newaxis], block]).T)
+
+        position = 0
+        wanted = self.num_input_samples
+        for block in resample_blocks(heard(), network_rate, rate, num_signals, wanted):
+            original = self._original.read_mixture(position, len(block))
+            position += len(block)
+            yield np.concatenate([original[np.newaxis], block.T])
+
     def joined(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the estimates of the whole recording block by block, `[speakers, samples]`."""
         if not self.chunks:
@@ -235,19 +304,15 @@ class Recording:
         ):
             yield block.T
 
-    def common_gain(self, order: SpeakerOrder, sample_rate: int) -> float:
-        """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does.
+    def may_clip(self, sample_rate: int) -> bool:
+        """Return whether files at some rate might go beyond full scale.
 
         Cross-fades stay below the louder of two chunks and resampling overshoots by a few percent
         at most, so the peak of all chunks tells whether the exact one, which costs joining and
         resampling twice, is needed at all.
         """
         is_resampled = sample_rate != self.plan.sample_rate
-        if self._estimates_peak <= (FULL_SCALE / 2 if is_resampled else FULL_SCALE):
-            return 1.0
-        blocks = self.resampled(order, sample_rate)
-        peak = max((float(np.abs(block).max()) for block in blocks), default=0.0)
-        return FULL_SCALE / peak if peak > FULL_SCALE else 1.0
+        return self._estimates_peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
 
     def _read(self, reader: Reader) -> None:
         mixer = Downmixer(self.info.num_channels)
@@ -259,7 +324,10 @@ class Recording:
                 self.num_input_samples += len(block)
                 if calls is not None:
                     calls.add(block)
-                yield mixer.mix(block)
+                mixed = mixer.mix(block)
+                if self._original is not self.spool:
+                    self._original.append_mixture(mixed)
+                yield mixed
 
         rate = self.plan.sample_rate
         unheard: list[Array] = []  # one chunk has no borders, and needs no envelope

@@ -13,13 +13,14 @@ from sepcli.audio import WaveformReader
 from sepcli.models.load import load_model, resolve_model
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
 from sepcli.separation.batch import separate_jobs
+from sepcli.separation.composing import compose
 from sepcli.separation.jobs import Job
 from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import Pipeline, SeparationOptions, silent
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import choose_device
 from sepcli.separation.scratch import Spool
-from sepcli.separation.speakers import Embed, SpeakerOrder
+from sepcli.separation.speakers import Embed, SpeakerOrder, Turn
 from sepcli.separation.speakers.embedding import load_embed
 from sepcli.separation.writing import OutputOptions
 
@@ -37,12 +38,14 @@ class Separation:
             recording and sample-aligned with it.
         sample_rate: That of the recording [Hz].
         order: Who is who in every chunk, with margins.
+        turns: Who speaks when, in order of time.
         warnings: What was wrong with the recording, a line each.
     """
 
     estimates: Array
     sample_rate: int
     order: SpeakerOrder
+    turns: tuple[Turn, ...]
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -130,8 +133,10 @@ class Separator:
                 if failure is not None:
                     raise failure
             order = recording.solve()
-            estimates = np.concatenate(list(recording.resampled(order, sample_rate)), axis=1)
-            return Separation(estimates, sample_rate, order, recording.warnings)
+            scene = recording.scene(order)
+            blocks = list(compose(recording, order, scene, sample_rate))
+            estimates = np.concatenate(blocks, axis=1)
+            return Separation(estimates, sample_rate, order, scene.turns, recording.warnings)
         finally:
             spool.close()
 
@@ -156,11 +161,14 @@ class Separator:
             OutputError: The outputs cannot be written, or are there already.
         """
         path, options = Path(path), OutputOptions(overwrite=overwrite)
+        plan = self.pipeline.plan
         naming = Naming(
-            folder=Path(output_dir), extension=options.format, num_speakers=self.entry.speakers
+            folder=Path(output_dir), extension=options.format, num_speakers=plan.num_files(None)
         )
-        job = Job(path, naming.paths(path, Path()))
+        paths = naming.paths(path, Path())
+        certain = 1 if plan.people == "auto" else len(paths)
+        job = Job(path, paths[:certain], optional=paths[certain:])
         (outcome,) = separate_jobs(self.pipeline, [job], options)
         if outcome.error is not None:
             raise outcome.error
-        return list(job.outputs)
+        return list(outcome.outputs)

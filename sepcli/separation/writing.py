@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from sepcli.audio import (
     AudioWriter,
     OutputFormat,
@@ -19,8 +21,9 @@ from sepcli.audio import (
 )
 from sepcli.errors import OutputError
 from sepcli.files import check_name, output_error, require_free_space
-from sepcli.separation.recording import Recording
-from sepcli.separation.speakers import SpeakerOrder
+from sepcli.separation.composing import compose
+from sepcli.separation.recording import FULL_SCALE, Recording
+from sepcli.separation.speakers import Scene, SpeakerOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +58,21 @@ class Delivery:
         gain: One gain for all speakers, below 1 where the loudest would have clipped.
         order: Who is who in every chunk, with margins.
         subtype: Of the outputs.
+        scene: How many people there are and who speaks when.
+        outputs: What was written, a file a person.
     """
 
     sample_rate: int
     gain: float
     order: SpeakerOrder
     subtype: str
+    scene: Scene
+    outputs: tuple[Path, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What people are called, in the order of `outputs`."""
+        return tuple(f"spk{number}" for number in range(1, len(self.outputs) + 1))
 
     @property
     def gain_db(self) -> float:
@@ -136,6 +148,11 @@ def require_output_space(
 def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOptions) -> Delivery:
     """Write one file per speaker; they appear under their names together, complete.
 
+    Args:
+        recording: Complete.
+        outputs: Where they go; where people are counted, as many of these as there are people.
+        options: How they are written.
+
     Raises:
         OutputError: They cannot be written; nothing of them is left.
     """
@@ -143,7 +160,9 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
     num_samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
     order = recording.solve()
     kind = output_format(recording, options, rate)
-    gain = 1.0 if kind.subtype == "FLOAT" else recording.common_gain(order, rate)
+    scene = recording.scene(order)
+    outputs = outputs[: recording.plan.num_files(scene.num_people)]
+    gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
     with ExitStack() as stack:
         writers = [
             stack.enter_context(
@@ -158,8 +177,19 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
             )
             for output in outputs
         ]
-        for block in recording.resampled(order, rate):
+        for block in compose(recording, order, scene, rate):
             for writer, waveform in zip(writers, block, strict=True):
                 writer.write(waveform if gain == 1.0 else waveform * gain)
         commit_all(writers)
-    return Delivery(rate, gain, order, kind.subtype)
+    return Delivery(rate, gain, order, kind.subtype, scene, tuple(outputs))
+
+
+def _common_gain(
+    recording: Recording, order: SpeakerOrder, scene: Scene, sample_rate: int
+) -> float:
+    """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
+    if not recording.may_clip(sample_rate):
+        return 1.0
+    blocks = compose(recording, order, scene, sample_rate)
+    peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
+    return FULL_SCALE / peak if peak > 1.0 else 1.0

@@ -39,3 +39,10 @@ def test_no_command_is_help(sepcli: CommandLine) -> None:
     done = sepcli()
     assert done.code == 2
     assert "separate" in done.out + done.err and "error" not in done.err
+
+
+@pytest.mark.parametrize("wanted", ["0", "9", "two"])
+def test_a_number_of_speakers_is_told_from_other_words(sepcli: CommandLine, wanted: str) -> None:
+    done = sepcli("separate", "talk.wav", "--speakers", wanted)
+    assert done.code == 2
+    assert f"not a number of speakers: {wanted}" in done.err

@@ -22,6 +22,7 @@ from sepcli.separation.pipeline import MOST_WAITING
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
+from tests.separation.options import AS_SEPARATED
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,9 @@ def run(
     network: torch.nn.Module, jobs: list[Job], options: OutputOptions | None = None, batch: int = 1
 ) -> list[Outcome]:
     separator = Separator(
-        network, entry(level="as-is"), SeparationOptions(batch_size=batch, device="cpu")
+        network,
+        entry(level="as-is"),
+        SeparationOptions(batch_size=batch, device="cpu", **AS_SEPARATED),
     )
     return list(separate_jobs(separator.pipeline, jobs, options or OutputOptions()))
 

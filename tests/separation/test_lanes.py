@@ -10,6 +10,7 @@ from sepcli.separation import lanes
 from sepcli.separation.lanes import LANES, Lanes, num_lanes
 from sepcli.separation.separator import SeparationOptions, Separator
 from tests.doubles import RATE, Identity, entry, two_voices
+from tests.separation.options import AS_SEPARATED
 
 WAIT_SECONDS = 20.0
 
@@ -40,7 +41,7 @@ class Watched(Identity):
 
 
 def separate(network: nn.Module, seconds: float, **changes: object) -> np.ndarray:
-    options = SeparationOptions(device="cpu", **changes)  # type: ignore[arg-type]
+    options = SeparationOptions(device="cpu", **AS_SEPARATED, **changes)  # type: ignore[arg-type]
     made = Separator(network, entry(level="as-is"), options)
     return made.separate(two_voices(seconds).sum(axis=0), RATE).estimates
 

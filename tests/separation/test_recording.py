@@ -13,6 +13,7 @@ from sepcli.separation.pipeline import SeparationOptions
 from sepcli.separation.separator import Separator
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, Identity, entry, two_voices
+from tests.separation.options import AS_SEPARATED
 
 HALVES = Identity((0.5, 0.5))
 MIXTURE = two_voices(3.0).sum(axis=0)
@@ -30,7 +31,9 @@ def outcome_of(
     soundfile.write(source, signal, RATE, subtype)
     naming = Naming(folder=folder / "out", extension=(options or OutputOptions()).format)
     jobs, _ = plan_jobs([str(source)], naming, recursive=False)
-    separator = Separator(network, entry(level="as-is"), SeparationOptions(device="cpu"))
+    separator = Separator(
+        network, entry(level="as-is"), SeparationOptions(device="cpu", **AS_SEPARATED)
+    )
     (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())
     assert outcome.error is None
     return outcome

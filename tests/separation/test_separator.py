@@ -11,10 +11,12 @@ from sepcli.errors import AudioError, DeviceError, UsageError
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.separation.separator import SeparationOptions, Separator
 from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
+from tests.separation.options import AS_SEPARATED
 
 
 def separator(network: torch.nn.Module, **changes: object) -> Separator:
-    return Separator(network, entry(level="as-is"), SeparationOptions(**changes))  # type: ignore[arg-type]
+    options = AS_SEPARATED | changes
+    return Separator(network, entry(level="as-is"), SeparationOptions(**options))  # type: ignore[arg-type]
 
 
 @settings(max_examples=25, deadline=None)
@@ -29,7 +31,12 @@ def test_an_identity_is_reproduced(
 ) -> None:
     mixture = np.random.default_rng(num_samples).uniform(-0.9, 0.9, num_samples).astype(np.float32)
     options = SeparationOptions(
-        chunk_seconds=chunk, overlap_seconds=share * chunk, batch_size=3, level="as-is"
+        chunk_seconds=chunk,
+        overlap_seconds=share * chunk,
+        batch_size=3,
+        level="as-is",
+        outside_overlap="separated",
+        bandwidth="model",
     )
     made = Separator(Identity(shares), entry(len(shares)), options).separate(mixture, RATE)
     assert made.estimates.shape == (len(shares), num_samples)

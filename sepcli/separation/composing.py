@@ -1,0 +1,167 @@
+"""The waveform of each person: the recording itself where one speaks alone, estimates in overlaps.
+
+    person 0    ──recording──╲╱─estimate─╲
+    person 1                 ╱──estimate──╲╱──recording───
+                one speaks   both speak    the other speaks
+
+Weights are given every 10 ms and go from one to the next in a straight line, so borders are
+cross-fades of 10 ms; between them a weight is exactly 0 or 1, and so is what is made of it. Where
+nobody speaks, all are silent: a room tone that comes and goes with overlaps is heard as a fault,
+and silence is what labels and transcripts expect there.
+
+Networks hear up to half their rate. What a recording holds above, the recording less its own copy
+at the network's rate, is shared out among those who overlap as the top of the band below is.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from sepcli.audio import resample_blocks
+from sepcli.separation.recording import Recording
+from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+FRAMES_A_SECOND = 100
+SMALLEST_POWER = 1e-12
+
+
+def compose(
+    recording: Recording, order: SpeakerOrder, scene: Scene, sample_rate: int
+) -> Iterator[Array]:
+    """Yield the waveforms of all people block by block, `[people, samples]`.
+
+    Args:
+        recording: Complete.
+        order: Who is who in every chunk.
+        scene: Who speaks when.
+        sample_rate: Of what is yielded [Hz].
+    """
+    if scene.stretches is None or recording.plan.is_as_separated(scene.num_people):
+        blocks = recording.resampled(order, sample_rate)
+    else:
+        blocks = _at_rate(_composed(recording, order, scene), recording, scene, sample_rate)
+    wanted = recording.plan.num_files(scene.num_people)
+    for block in blocks:
+        missing = wanted - len(block)
+        yield np.pad(block, ((0, missing), (0, 0))) if missing > 0 else block[:wanted]
+
+
+def _at_rate(
+    blocks: Iterator[Array], recording: Recording, scene: Scene, sample_rate: int
+) -> Iterator[Array]:
+    own = recording.info.sample_rate
+    if sample_rate == own:
+        yield from blocks
+        return
+    turned = (np.ascontiguousarray(block.T) for block in blocks)
+    for block in resample_blocks(turned, own, sample_rate, scene.num_people):
+        yield block.T
+
+
+def _composed(recording: Recording, order: SpeakerOrder, scene: Scene) -> Iterator[Array]:
+    """Yield the waveforms of all people at the recording's own rate, second by second."""
+    assert scene.stretches is not None
+    plan, rate = recording.plan, recording.info.sample_rate
+    is_whole = plan.bandwidth == "full" and rate > plan.sample_rate
+    share = np.full(plan.num_speakers, 1.0 / plan.num_speakers)
+    for number, heard in enumerate(_seconds(recording.aligned(order), rate)):
+        original, mixture, estimates = heard[0], heard[1], heard[2:]
+        if is_whole:
+            above = original - mixture
+            shares = _shares(estimates, rate, share)
+            estimates = estimates + _along(shares, estimates.shape[1], rate, 0.0) * above
+            share = shares[:, -1]
+        frames = range(number * FRAMES_A_SECOND - 1, (number + 1) * FRAMES_A_SECOND + 2)
+        weights = _weights(
+            scene.stretches, frames, scene.num_people, plan.num_speakers, plan.outside_overlap
+        )
+        yield _weighted(weights, original, estimates, rate)
+
+
+def _seconds(blocks: Iterator[Array], rate: int) -> Iterator[Array]:
+    """Yield the same samples in blocks of a second, `[signals, samples]`; the last is shorter."""
+    held: list[Array] = []
+    length = 0
+    for block in blocks:
+        held.append(block)
+        length += block.shape[1]
+        if length < rate:
+            continue
+        joined = np.concatenate(held, axis=1)
+        whole = length // rate * rate
+        for start in range(0, whole, rate):
+            yield joined[:, start : start + rate]
+        held, length = [joined[:, whole:]], length - whole
+    if length:
+        yield np.concatenate(held, axis=1)
+
+
+def _shares(estimates: Array, rate: int, before: Array) -> Array:
+    """Return the share of each estimate at the ends of frames, `[outputs, 1 + frames]`.
+
+    Differences of neighbouring samples stand for the top of the band: they rise with frequency.
+
+    Args:
+        estimates: Of a second, `[outputs, samples]`.
+        rate: Their rate [Hz].
+        before: Shares at the end of the second before.
+    """
+    steps = np.square(np.diff(estimates, axis=1, prepend=estimates[:, :1]))
+    edges = (np.arange(FRAMES_A_SECOND) * rate) // FRAMES_A_SECOND
+    power = np.add.reduceat(steps, edges[edges < steps.shape[1]], axis=1) + SMALLEST_POWER
+    return np.concatenate([before[:, np.newaxis], power / power.sum(axis=0)], axis=1)
+
+
+def _along(values: Array, num_samples: int, rate: int, first: float) -> Array:
+    """Return values at every sample, in straight lines from one frame to the next.
+
+    Args:
+        values: `[rows, frames]`.
+        num_samples: How many samples there are.
+        rate: Their rate [Hz].
+        first: Where the first value stands, in frames from the first sample.
+    """
+    places = np.arange(num_samples) * (FRAMES_A_SECOND / rate)
+    frames = np.arange(values.shape[1]) + first
+    return np.stack([np.interp(places, frames, row) for row in values]).astype(np.float32)
+
+
+def _weights(
+    stretches: Sequence[Stretch], frames: range, num_people: int, num_outputs: int, outside: str
+) -> Array:
+    """Return what of the recording and of each output is whose, `[people, 1 + outputs, frames]`."""
+    weights = np.zeros((num_people, 1 + num_outputs, len(frames)), np.float32)
+    nearest = bisect_right(stretches, frames.start, key=lambda each: each.start) - 1
+    for stretch in stretches[max(0, nearest) :]:
+        if stretch.start >= frames.stop:
+            break
+        inside = slice(max(stretch.start - frames.start, 0), max(stretch.stop - frames.start, 0))
+        is_alone = len(stretch.outputs) == 1 and outside == "original"
+        for person, output in stretch.outputs:
+            weights[person, 0 if is_alone else 1 + output, inside] = 1.0
+    return weights
+
+
+def _weighted(weights: Array, original: Array, estimates: Array, rate: int) -> Array:
+    """Return the waveforms of people, `[people, samples]`.
+
+    Args:
+        weights: From the frame before the first to the one after the last.
+        original: The recording, `[samples]`.
+        estimates: `[outputs, samples]`.
+        rate: Their rate [Hz].
+    """
+    total = np.zeros((len(weights), len(original)), np.float32)
+    for person, rows in enumerate(weights):
+        for row, signal in zip(rows, (original, *estimates), strict=True):
+            if not row.any():
+                continue
+            if row.all():
+                total[person] += signal
+            else:  # a frame's weight holds at its middle
+                total[person] += _along(row[np.newaxis], len(signal), rate, -0.5)[0] * signal
+    return total

@@ -1,0 +1,316 @@
+"""Who speaks at every moment, and in which output: a path through states, by Viterbi; pure.
+
+A state is a set of people, each in an output of the separator: nobody else speaks. The evidence
+is of two kinds. Windows of 1.5 s tell whether two speak at once, and who. Levels of outputs tell
+it every 100 ms, where the network separates well; where it does not, one voice alone is spread
+over two outputs, levels say little, and voices carry the decision. Changing state has a price.
+
+Whether anybody speaks at all is told beforehand, from the level of the mixture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise, permutations
+from typing import Any
+
+import numpy as np
+
+from sepcli.separation.speakers.people import unit
+from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
+from sepcli.separation.speakers.turns import Mask, runs
+
+FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+SPEECH_BELOW_PEAK_DB = 35.0
+PEAK_PERCENTILE = 95.0
+SMOOTHING_FRAMES = 10
+SHORTEST_PAUSE_SECONDS, SHORTEST_SPEECH_SECONDS = 0.5, 0.2
+STEP_FRAMES = 10
+# log odds that two speak in a window, from: how much stronger one output is [dB], how much better
+# two voices fit than one, how well the best voice fits the mixture, how alike two outputs sound;
+# `python benchmarks/fit_overlap.py` gives them
+OVERLAP_WEIGHTS = (-0.554, 10.408, -6.489, -6.489)
+OVERLAP_BIAS = 10.227
+VOICE_WEIGHT = 12.0  # of a cosine, in log odds
+WINDOW_SHARE = 0.4  # of the evidence of a window that a step gets: windows overlap
+LEVEL_WEIGHT = 0.015  # log odds a step and dB
+PRESENT_DB = 4.0  # below the strongest output: as likely a voice as leakage
+SMALLEST_DB = 25.0  # below the strongest; differences beyond say no more
+ENTER_COST, CHANGE_COST, MOVE_COST = 5.0, 6.0, 8.0  # somebody joins or leaves; another set; output
+MOST_STATES = 120
+MOSTLY_ALONE = 0.7  # of a window that says what somebody sounds like
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a recording in which the same people speak.
+
+    Attributes:
+        start: First frame.
+        stop: The frame after the last.
+        outputs: Who speaks, and which output of the separator holds it; in order of people.
+    """
+
+    start: int
+    stop: int
+    outputs: tuple[tuple[int, int], ...]
+
+
+def speech_frames(timeline: Timeline) -> Mask:
+    """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`."""
+    power = 10.0 ** (timeline.decibels()[0] / 10.0)
+    window = np.ones(SMOOTHING_FRAMES, np.float32) / SMOOTHING_FRAMES
+    smooth = np.convolve(power, window, "same")[: len(power)]
+    sounding = smooth[timeline.levels[0] > 0]
+    if not sounding.size:
+        return np.zeros(len(power), np.bool_)
+    peak = float(np.percentile(sounding, PEAK_PERCENTILE))
+    return without_short_runs(smooth > peak * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0))
+
+
+def without_short_runs(speaks: Mask) -> Mask:
+    """Return speech with short pauses filled, then without short bursts, `[frames]`."""
+    kept = speaks.copy()
+    for start, stop in runs(~speaks):
+        if start > 0 and stop < len(speaks) and stop - start < _frames(SHORTEST_PAUSE_SECONDS):
+            kept[start:stop] = True
+    for start, stop in runs(kept):
+        if stop - start < _frames(SHORTEST_SPEECH_SECONDS):
+            kept[start:stop] = False
+    return kept
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What the windows of a recording tell, whoever the people are.
+
+    Attributes:
+        middles: Of windows, in frames, `[windows]`.
+        speech: Share of each in which somebody speaks.
+        strongest: The two strongest outputs, `[windows, 2]`.
+        difference_db: By how much the first is stronger.
+        likeness: Of the voices in these two outputs.
+        voices: `[windows, 1 + outputs, dims]`.
+    """
+
+    middles: FloatArray
+    speech: FloatArray
+    strongest: IntArray
+    difference_db: FloatArray
+    likeness: FloatArray
+    voices: FloatArray
+
+    def alone(self) -> FloatArray:
+        """Return log odds that one speaks, by what does not depend on who people are."""
+        weights = OVERLAP_WEIGHTS
+        return -(weights[0] * self.difference_db + weights[3] * self.likeness)
+
+
+def look_at_windows(timeline: Timeline, speaks: Mask) -> Windows:
+    """Return what the windows of a recording tell."""
+    length = round(WINDOW_SECONDS / FRAME_SECONDS)
+    levels = np.zeros((len(timeline.starts), timeline.num_outputs), np.float32)
+    speech = np.zeros(len(timeline.starts), np.float32)
+    for number, start in enumerate(timeline.starts):
+        decibels = timeline.decibels(start, start + length)[1:]
+        levels[number] = np.log10(np.mean(10.0 ** (decibels / 10.0), axis=1)) * 10.0
+        speech[number] = speaks[start : start + length].mean()
+    strongest = np.argsort(-levels, axis=1, kind="stable")[:, :2]
+    top = np.take_along_axis(levels, strongest, axis=1)
+    voices = timeline.embeddings()
+    pair = np.take_along_axis(voices[:, 1:], strongest[:, :, np.newaxis], axis=1)
+    return Windows(
+        middles=timeline.starts + length / 2.0,
+        speech=speech,
+        strongest=strongest,
+        difference_db=top[:, 0] - top[:, -1],
+        likeness=np.einsum("wd,wd->w", pair[:, 0], pair[:, -1]),
+        voices=voices,
+    )
+
+
+def overlap_evidence(windows: Windows, people: FloatArray) -> FloatArray:
+    """Return what `OVERLAP_WEIGHTS` weigh, `[windows, 4]`.
+
+    Args:
+        windows: As heard.
+        people: What each sounds like, `[people, dims]`.
+    """
+    likeness = windows.voices @ people.T  # [windows, 1 + outputs, people]
+    outputs = windows.strongest[:, :, np.newaxis]
+    first, second = np.take_along_axis(likeness[:, 1:], outputs, axis=1).swapaxes(0, 1)[[0, -1]]
+    both = first[:, :, np.newaxis] + second[:, np.newaxis]
+    one = np.einsum("wpp->wp", both).max(axis=1)
+    both = np.where(np.eye(len(people), dtype=bool), -np.inf, both)
+    gain = both.max(axis=(1, 2)) - one if len(people) > 1 else np.full(len(one), -1.0)
+    best = likeness[:, 0].max(axis=1)
+    return np.stack([windows.difference_db, gain, best, windows.likeness], axis=1)
+
+
+def decide_activity(
+    timeline: Timeline, speaks: Mask, windows: Windows, people: FloatArray
+) -> tuple[Stretch, ...]:
+    """Return who speaks when, in order of time; pauses are between stretches.
+
+    Args:
+        timeline: What was heard.
+        speaks: When anybody speaks, `[frames]`.
+        windows: What its windows tell.
+        people: What each sounds like, `[people, dims]`.
+    """
+    states = _states(len(people), timeline.num_outputs)
+    prices = _prices(states)
+    scores = _window_scores(windows, people, states)
+    found: list[Stretch] = []
+    for start, stop in runs(speaks):
+        evidence = _steps(timeline, windows, scores, states, start, stop)
+        for first, last, state in _constant(_viterbi(evidence, prices)):
+            begin, end = start + first * STEP_FRAMES, min(start + last * STEP_FRAMES, stop)
+            found.append(Stretch(begin, end, states[state]))
+    return tuple(found)
+
+
+def _states(num_people: int, num_outputs: int) -> list[tuple[tuple[int, int], ...]]:
+    """Return who may be where: sets of people in outputs of their own."""
+    states: list[tuple[tuple[int, int], ...]] = []
+    for size in range(1, min(num_people, num_outputs) + 1):
+        more = [
+            tuple(zip(group, places, strict=True))
+            for group in combinations(range(num_people), size)
+            for places in permutations(range(num_outputs), size)
+        ]
+        if size > 2 and len(states) + len(more) > MOST_STATES:
+            break
+        states += more
+    return states
+
+
+def _prices(states: Sequence[tuple[tuple[int, int], ...]]) -> FloatArray:
+    """Return what it costs to go from one state to another, `[before, after]`."""
+    prices = np.zeros((len(states), len(states)))
+    for (one, before), (other, after) in permutations(enumerate(states), 2):
+        was, now = dict(before), dict(after)
+        stays = was.keys() & now.keys()
+        if was.keys() != now.keys():
+            grows = len(stays) == min(len(was), len(now))
+            prices[one, other] += ENTER_COST if grows else CHANGE_COST
+        if any(was[person] != now[person] for person in stays):
+            prices[one, other] += MOVE_COST
+    return prices
+
+
+def _window_scores(
+    windows: Windows, people: FloatArray, states: Sequence[tuple[tuple[int, int], ...]]
+) -> FloatArray:
+    """Return the log odds of each state in each window, `[windows, states]`."""
+    odds = overlap_evidence(windows, people) @ np.array(OVERLAP_WEIGHTS) + OVERLAP_BIAS
+    likeness = windows.voices @ people.T
+    scores = np.empty((len(odds), len(states)))
+    sizes = np.array([len(state) for state in states])
+    for number, state in enumerate(states):
+        if len(state) == 1:
+            scores[:, number] = likeness[:, 0, state[0][0]]
+        else:
+            scores[:, number] = np.mean([likeness[:, 1 + k, who] for who, k in state], axis=0)
+    for size in np.unique(sizes):
+        same = sizes == size
+        scores[:, same] -= scores[:, same].max(axis=1, keepdims=True)
+        count = -np.logaddexp(0.0, odds if size == 1 else -odds)
+        scores[:, same] = count[:, np.newaxis] + VOICE_WEIGHT * scores[:, same]
+    return scores * windows.speech[:, np.newaxis]
+
+
+def _steps(
+    timeline: Timeline,
+    windows: Windows,
+    scores: FloatArray,
+    states: Sequence[tuple[tuple[int, int], ...]],
+    start: int,
+    stop: int,
+) -> FloatArray:
+    """Return the evidence of each step of some frames, `[steps, states]`."""
+    num_steps = -(-(stop - start) // STEP_FRAMES)
+    times = start + (np.arange(num_steps) + 0.5) * STEP_FRAMES
+    half = WINDOW_SECONDS / FRAME_SECONDS / 2.0
+    near = np.flatnonzero(
+        (windows.middles > times[0] - 2 * half) & (windows.middles < times[-1] + 2 * half)
+    )
+    weights = np.maximum(0.0, 1.0 - np.abs(times[:, np.newaxis] - windows.middles[near]) / half)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+    evidence = WINDOW_SHARE * weights @ scores[near]
+    below = _below_strongest(timeline, start, num_steps)
+    for number, state in enumerate(states):
+        held = [output for _, output in state]
+        signs = np.where(np.isin(np.arange(timeline.num_outputs), held), 1.0, -1.0)
+        evidence[:, number] += LEVEL_WEIGHT * ((PRESENT_DB - below) @ signs)
+    return evidence
+
+
+def _below_strongest(timeline: Timeline, start: int, num_steps: int) -> FloatArray:
+    """Return by how much each output is weaker than the strongest [dB], `[steps, outputs]`."""
+    first = max(0, start - STEP_FRAMES)
+    decibels = timeline.decibels(first, start + (num_steps + 1) * STEP_FRAMES)[1:]
+    power = 10.0 ** (decibels / 10.0)
+    total = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1)
+    edges = start - first + np.arange(num_steps) * STEP_FRAMES
+    last = power.shape[1]
+    around = total[:, np.minimum(edges + 2 * STEP_FRAMES, last)]
+    around = around - total[:, np.maximum(edges - STEP_FRAMES, 0)]
+    levels = 10.0 * np.log10(np.maximum(around, 1e-12))
+    below: FloatArray = np.minimum(levels.max(axis=0) - levels, SMALLEST_DB)
+    return below.T
+
+
+def _viterbi(evidence: FloatArray, prices: FloatArray) -> IntArray:
+    """Return the best state at each step."""
+    came_from = np.zeros(evidence.shape, np.uint8)
+    score = evidence[0]
+    for step in range(1, len(evidence)):
+        through = score[:, np.newaxis] - prices
+        came_from[step] = through.argmax(axis=0)
+        score = through.max(axis=0) + evidence[step]
+    path = np.zeros(len(evidence), np.int64)
+    path[-1] = score.argmax()
+    for step in range(len(evidence) - 1, 0, -1):
+        path[step - 1] = came_from[step, path[step]]
+    return path
+
+
+def _constant(path: IntArray) -> list[tuple[int, int, int]]:
+    """Return the runs of equal values: first step, step after the last, value."""
+    edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    return [(a, b, int(path[a])) for a, b in pairwise(edges)]
+
+
+def _frames(seconds: float) -> int:
+    return round(seconds / FRAME_SECONDS)
+
+
+def voices_alone(
+    windows: Windows, stretches: Sequence[Stretch], num_people: int, num_frames: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return what people sound like where they speak alone, and for how long they do.
+
+    Args:
+        windows: As heard.
+        stretches: Who speaks when.
+        num_people: How many there are.
+        num_frames: Length of the recording.
+
+    Returns:
+        Voices `[people, dims]`, zero of who is never alone, and seconds `[people]`.
+    """
+    alone = np.full(num_frames, -1, np.int8)
+    for stretch in stretches:
+        if len(stretch.outputs) == 1:
+            alone[stretch.start : stretch.stop] = stretch.outputs[0][0]
+    half = round(WINDOW_SECONDS / FRAME_SECONDS / 2)
+    totals = np.zeros((num_people, windows.voices.shape[2]), np.float32)
+    for middle, voice in zip(windows.middles.astype(int), windows.voices[:, 0], strict=True):
+        inside = alone[max(0, middle - half) : middle + half]
+        who = int(inside[len(inside) // 2]) if len(inside) else -1
+        if who >= 0 and np.mean(inside == who) > MOSTLY_ALONE:
+            totals[who] += voice
+    seconds = np.bincount(alone[alone >= 0], minlength=num_people) * FRAME_SECONDS
+    return unit(totals), seconds

@@ -1,0 +1,152 @@
+"""The scene of a recording: how many people, what they sound like, who speaks when and where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sepcli.separation.speakers.activity import (
+    Stretch,
+    Windows,
+    decide_activity,
+    look_at_windows,
+    speech_frames,
+    voices_alone,
+    without_short_runs,
+)
+from sepcli.separation.speakers.people import MOST_PEOPLE, find_people, unit
+from sepcli.separation.speakers.timeline import FRAME_SECONDS, HOP_SECONDS, Timeline
+from sepcli.separation.speakers.turns import Mask, Turn, turns_of
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+MOSTLY_SPEECH = 0.6  # of a window that people are told by
+CLEAREST_SHARE = 0.7  # of windows with speech: those that are most likely of one person
+SURELY_ALONE, SURELY_BOTH = 7.0, 3.5  # of `Windows.alone`: above the one, below the other
+LEAST_SECONDS_ALONE = 3.0  # of less, people cannot be told by their voices
+LEAST_SECONDS_BOTH = 1.5  # of two who speak at once, where one voice alone was found
+LEAST_SECONDS_OF_A_PERSON = 1.0  # alone; who is heard for less is not counted
+SAME_OF_TWO, SAME_OF_MANY = 0.445, 0.26  # likeness beyond which two people are one
+WEAKEST_DB = 12.0  # below the strongest output, it is no turn where people are outputs
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Who takes part, and when.
+
+    Attributes:
+        num_people: How many take part; numbered by who speaks first.
+        stretches: Who speaks where, in order of time; None where voices cannot tell people apart,
+            and each is an output of the separator.
+        turns: When each person speaks, in order of time.
+        voices: What each person sounds like, `[people, dims]`; without dims where `stretches` is
+            None.
+    """
+
+    num_people: int
+    stretches: tuple[Stretch, ...] | None
+    turns: tuple[Turn, ...]
+    voices: Array
+
+
+def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOPLE) -> Scene:
+    """Return the scene of a recording.
+
+    Args:
+        timeline: What was heard.
+        num_people: How many people there are; None counts them.
+        most: How many there are at most, where they are counted.
+    """
+    speaks = speech_frames(timeline)
+    windows = look_at_windows(timeline, speaks)
+    clear = _clearest(windows)
+    if len(clear) * HOP_SECONDS < LEAST_SECONDS_ALONE:
+        return _outputs_as_people(timeline, speaks)
+    people = find_people(windows.voices[clear, 0], max(MOST_PEOPLE, num_people or 0))
+    while True:  # too many at first: a voice of its own for what would blur those of people
+        people, seconds, stretches = _settled(timeline, speaks, windows, people)
+        if len(people) == max(1, num_people or 0):
+            break
+        fewer = _one_fewer(people, seconds, is_certain=bool(num_people) or len(people) > most)
+        if len(fewer) == len(people):
+            break
+        people = fewer
+    both = (windows.alone() < SURELY_BOTH) & (windows.speech > MOSTLY_SPEECH)
+    if len(people) == 1 and num_people != 1 and both.sum() * HOP_SECONDS > LEAST_SECONDS_BOTH:
+        return _outputs_as_people(timeline, speaks)  # one of them never speaks alone
+    return _in_order(people, stretches)
+
+
+def _clearest(windows: Windows) -> np.ndarray[Any, Any]:
+    """Return the numbers of the windows in which one person most likely speaks alone."""
+    odds = windows.alone()
+    full = np.flatnonzero((windows.speech > MOSTLY_SPEECH) & (odds > SURELY_ALONE))
+    if not full.size:
+        return full
+    return full[odds[full] >= np.quantile(odds[full], 1.0 - CLEAREST_SHARE)]
+
+
+def _settled(
+    timeline: Timeline, speaks: Mask, windows: Windows, people: Array
+) -> tuple[Array, Array, tuple[Stretch, ...]]:
+    """Return voices as heard alone, for how long, and who speaks when by these voices."""
+    for _ in range(2):
+        stretches = decide_activity(timeline, speaks, windows, people)
+        heard, seconds = voices_alone(windows, stretches, len(people), timeline.num_frames)
+        people = np.where(heard.any(axis=1, keepdims=True), heard, people)
+    return people, seconds, stretches
+
+
+def _one_fewer(people: Array, seconds: Array, *, is_certain: bool) -> Array:
+    """Return people without one who hardly speaks or is another; the same if there is none.
+
+    Args:
+        people: What they sound like, two or more.
+        seconds: For how long each is heard alone.
+        is_certain: There are fewer people: the two most alike are one.
+    """
+    if seconds.min() < LEAST_SECONDS_OF_A_PERSON:
+        return np.delete(people, seconds.argmin(), axis=0)
+    likeness = people @ people.T - 2.0 * np.eye(len(people))
+    one, other = divmod(int(likeness.argmax()), len(people))
+    same = SAME_OF_TWO if len(people) == 2 else SAME_OF_MANY
+    if likeness[one, other] <= same and not is_certain:
+        return people
+    merged = people.copy()
+    merged[one] = unit(people[one] * seconds[one] + people[other] * seconds[other])
+    return np.delete(merged, other, axis=0)
+
+
+def _in_order(people: Array, stretches: Sequence[Stretch]) -> Scene:
+    """Return the scene with people numbered by who speaks first; who never speaks is left out."""
+    order = list(dict.fromkeys(person for each in stretches for person, _ in each.outputs))
+    place = {person: number for number, person in enumerate(order)}
+    numbered = tuple(
+        Stretch(each.start, each.stop, tuple(sorted((place[p], k) for p, k in each.outputs)))
+        for each in stretches
+    )
+    turns = tuple(sorted(turn for number in range(len(order)) for turn in _turns(numbered, number)))
+    return Scene(len(order), numbered, turns, people[order])
+
+
+def _turns(stretches: Sequence[Stretch], person: int) -> list[Turn]:
+    """Return the turns of one person: stretches that touch are one."""
+    turns: list[Turn] = []
+    for stretch in stretches:
+        if all(person != who for who, _ in stretch.outputs):
+            continue
+        start, stop = stretch.start * FRAME_SECONDS, stretch.stop * FRAME_SECONDS
+        if turns and turns[-1].stop_seconds == start:
+            start = turns.pop().start_seconds
+        turns.append(Turn(start, stop, person))
+    return turns
+
+
+def _outputs_as_people(timeline: Timeline, speaks: Mask) -> Scene:
+    """Return the scene in which each output of the separator is a person."""
+    decibels = timeline.decibels()[1:]
+    active = speaks & (decibels > decibels.max(axis=0) - WEAKEST_DB)
+    active = np.stack([without_short_runs(row) for row in active])
+    turns = turns_of(active, 1.0 / FRAME_SECONDS)
+    return Scene(timeline.num_outputs, None, turns, np.zeros((timeline.num_outputs, 0), np.float32))

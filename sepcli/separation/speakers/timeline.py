@@ -1,0 +1,137 @@
+"""What is heard along a whole recording: levels every 10 ms, and voices in windows that slide.
+
+A few bytes a frame: ten hours of two outputs are 11 MB of levels and 28 MB of voices.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sepcli.separation.chunking import seconds_to_samples
+from sepcli.separation.speakers.evidence import Embed
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+FRAME_SECONDS = 0.01
+WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
+FLOOR_DB, STEP_DB = -120.0, 0.5  # 8 bits from the floor to above full scale
+LEAST_WINDOW_SECONDS = 0.5  # a recording of less has no voices
+SAME_SOUND_DB = 30.0  # outputs this much weaker than another hold nothing to listen to
+VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What was heard.
+
+    Attributes:
+        levels: Of the mixture, then of each output, in `STEP_DB` above `FLOOR_DB`,
+            `[1 + outputs, frames]`.
+        starts: First frame of each window, `[windows]`.
+        voices: Embeddings of the mixture and of each output in a window, `[windows, 1 + outputs,
+            dims]`, in `VOICE_STEPS`; zero where there is nothing to hear.
+    """
+
+    levels: Bytes
+    starts: np.ndarray[Any, np.dtype[np.int64]]
+    voices: np.ndarray[Any, np.dtype[np.int8]]
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the separator."""
+        return len(self.levels) - 1
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of the recording; the last one may reach beyond its end."""
+        return int(self.levels.shape[1])
+
+    def decibels(self, start: int = 0, stop: int | None = None) -> Array:
+        """Return levels of frames [dB], `[1 + outputs, frames]`."""
+        return self.levels[:, start:stop].astype(np.float32) * STEP_DB + FLOOR_DB
+
+    def embeddings(self) -> Array:
+        """Return the voices of all windows, of length one or zero."""
+        voices = self.voices.astype(np.float32)
+        lengths = np.linalg.norm(voices, axis=-1, keepdims=True)
+        return np.asarray(voices / np.maximum(lengths, 1.0), np.float32)
+
+
+class TimelineBuilder:
+    """Listens to a recording block by block; holds one window of it.
+
+    Args:
+        num_outputs: Of the separator.
+        sample_rate: Of the blocks [Hz].
+        embed: Embeds a waveform at a rate.
+    """
+
+    def __init__(self, num_outputs: int, sample_rate: int, embed: Embed) -> None:
+        self._rate, self._embed = sample_rate, embed
+        self._frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
+        self._window = round(WINDOW_SECONDS / FRAME_SECONDS) * self._frame
+        self._hop = round(HOP_SECONDS / FRAME_SECONDS) * self._frame
+        self._held = np.zeros((1 + num_outputs, 0), np.float32)
+        self._position = 0  # of the first sample held
+        self._levels = [bytearray() for _ in range(1 + num_outputs)]
+        self._rest = self._held
+        self._starts: list[int] = []
+        self._voices: list[bytes | None] = []  # None: silence
+        self._dims = 0
+
+    def add(self, mixture: Array, estimates: Array) -> None:
+        """Hear the next samples, `[samples]` and `[outputs, samples]`; any number of them."""
+        block = np.concatenate([mixture[np.newaxis], estimates])
+        samples = np.concatenate([self._rest, block], axis=1)
+        whole = samples.shape[1] // self._frame * self._frame
+        self._add_levels(samples[:, :whole])
+        self._rest = samples[:, whole:]
+        self._held = np.concatenate([self._held, block], axis=1)
+        while self._held.shape[1] >= self._window:
+            self._listen(self._position, self._held[:, : self._window])
+            self._position += self._hop
+            self._held = self._held[:, self._hop :]
+
+    def finish(self) -> Timeline:
+        """Return what was heard; the end is listened to in a window of its own."""
+        if self._rest.shape[1]:
+            self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
+        if self._held.shape[1] >= LEAST_WINDOW_SECONDS * self._rate:
+            self._listen(self._position, self._held)
+        shape = (len(self._levels), self._dims)
+        silent = np.zeros(shape, np.int8)
+        voices = [
+            silent if each is None else np.frombuffer(each, np.int8).reshape(shape)
+            for each in self._voices
+        ]
+        return Timeline(
+            levels=np.stack([np.frombuffer(bytes(row), np.uint8) for row in self._levels]),
+            starts=np.array(self._starts, np.int64),
+            voices=np.stack(voices) if voices else np.zeros((0, *shape), np.int8),
+        )
+
+    def _add_levels(self, samples: Array) -> None:
+        frames = samples.reshape(len(samples), -1, self._frame)
+        power = np.einsum("kfs,kfs->kf", frames, frames) / self._frame
+        decibels = 10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10.0))
+        steps = np.clip(np.round((decibels - FLOOR_DB) / STEP_DB), 0, 255).astype(np.uint8)
+        for row, values in zip(self._levels, steps, strict=True):
+            row += values.tobytes()
+
+    def _listen(self, start: int, signals: Array) -> None:
+        power = np.square(signals).mean(axis=1)
+        self._starts.append(start // self._frame)
+        if power[0] <= 10.0 ** (FLOOR_DB / 10.0):
+            self._voices.append(None)
+            return
+        audible = power >= float(power[1:].max()) * 10.0 ** (-SAME_SOUND_DB / 10.0)
+        audible[0] = True
+        found = {k: self._embed(signals[k], self._rate) for k in np.flatnonzero(audible).tolist()}
+        self._dims = len(found[0])
+        voices = np.zeros((len(signals), self._dims), np.float32)
+        for signal, voice in found.items():
+            voices[signal] = voice
+        steps = np.clip(np.round(voices * VOICE_STEPS), -127, 127)
+        self._voices.append(steps.astype(np.int8).tobytes())
