@@ -71,3 +71,19 @@ def test_a_process_that_is_starting_ends_without_a_traceback(tmp_path: Path) -> 
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("code,says", [(130, "out\n"), (1, "out\nlate\n")])
+def test_an_interrupted_process_does_not_stay_to_tidy_memory(code: int, says: str) -> None:
+    program = (
+        "import atexit, sys\n"
+        "atexit.register(print, 'late')\n"
+        "import sepcli.__main__ as command\n"
+        "def main():\n"
+        "    print('out')\n"
+        f"    sys.exit({code})\n"
+        "command.app.main = main\n"
+        "command.main()\n"
+    )
+    done = _run(program)
+    assert (done.returncode, done.stdout, done.stderr) == (code, says, "")

@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 ROUNDS = int(os.environ.get("STRESS_ROUNDS", "30"))
 NUM_RECORDINGS = 20
+PIPE_BYTES = 1 << 15  # what a pipe takes before anybody reads
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-BUSY_SECONDS = 2.0  # besides the second that is promised, on a machine that does other things too
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,17 @@ def moments(place: Place, seed: int) -> Iterator[tuple[int, signal.Signals, floa
         yield turn, SIGNALS[turn % len(SIGNALS)], chance.uniform(0.0, 1.05) * place.usual_seconds
 
 
-def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> tuple[bytes, float]:
-    """Send a signal and return what the process said, and after how many seconds it was gone."""
+def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> float:
+    """Send a signal and return after how many seconds the process was gone; its stdin is open."""
     process.send_signal(number)
     started = time.monotonic()
-    _, said = process.communicate(timeout=120)
+    process.wait(timeout=120)
+    took = time.monotonic() - started
+    assert process.stderr is not None
+    with process.stderr as stream:
+        said = stream.read()
     assert b"Traceback" not in said, said
-    return said, time.monotonic() - started
+    return took
 
 
 def test_a_folder(place: Place) -> None:
@@ -155,12 +159,14 @@ def test_waiting(place: Place, waits_for: str) -> None:
             "-" if waits_for == "stdin" else "a.m4a", stdin=subprocess.PIPE, env=environment
         )
         assert process.stdin is not None
-        process.stdin.write(recording[: len(recording) * turn // ROUNDS])
+        process.stdin.write(recording[: len(recording) * turn // ROUNDS][:PIPE_BYTES])
         process.stdin.flush()
         time.sleep(seconds if turn % 2 else 2 * place.usual_seconds)
         assert process.poll() is None
-        _, took = end(process, number)
-        assert took < 1.0 + BUSY_SECONDS
+        took = end(process, number)
+        process.stdin.close()
+        # a second is promised; where starting takes more than usual, ending may
+        assert took < max(1.0, place.usual_seconds / 4)
         assert process.returncode in (-number, 128 + number)
         assert contents(out) == {}
 
