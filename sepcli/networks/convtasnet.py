@@ -4,15 +4,14 @@ Luo, Mesgarani, "Conv-TasNet: surpassing ideal time-frequency magnitude masking 
 separation", IEEE/ACM TASLP 2019, https://arxiv.org/abs/1809.07454, figure 1 and section II,
 with the details and the state-dict keys of the checkpoints that asteroid published.
 
-Layout: `[batch, frames, channels]`, so that a convolution of kernel 1 is one matrix product. A norm
-only finds a gain and an offset for each channel; these go into the weights of what comes next, and
-a block crosses memory as rarely as it can. The depthwise convolution is a sum of shifted products:
-a tenth of the time of torch's, forward, and less backward.
+Layout: `[batch, frames, channels]`, so that a convolution of kernel 1 is one matrix product.
+
+Letters in comments: B batch, L frames, N filters, S speakers, C bottleneck channels, H hidden ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +20,13 @@ from torch.nn import functional as F
 from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
+    GlobalNorm,
     cumulative_norm,
-    global_gain,
-    linear,
+    depthwise,
     pointwise,
 )
 
 EPS = 1e-8
-
-Normed = tuple[Tensor, Tensor, Tensor]
-"""Features, and the gain and offset that what comes next applies to them; see `GlobalNorm`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,18 +93,15 @@ class Masker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Masks for features; see the class."""
-        # B: batch, L: frames, C: channels of the bottleneck, S: speakers, N: filters
-        batch, frames, filters = features.shape
-        norm, conv = self.bottleneck
-        narrow = affine(norm(features), [conv])  # [B, L, C]
-        # The stream of the blocks and the sum of their skip connections side by side.
-        streams = F.pad(narrow, (0, self.config.skip))
+        norm, to_bottleneck = self.bottleneck
+        stream = pointwise(norm(features), to_bottleneck)  # [B, L, C]
+        total = torch.zeros(())  # of the skip connections
         for block in self.TCN:
-            streams = block(streams)
-        last = streams[..., self.config.bottleneck :] if self.config.skip else streams
-        prelu, conv = self.mask_net
-        masks = pointwise(prelu(last), conv)  # [B, L, S * N]
-        masks = masks.view(batch, frames, self.config.num_speakers, filters)
+            stream, skip = block(stream)  # [B, L, C], [B, L, Sc]
+            total = skip + total
+        rectify, to_masks = self.mask_net
+        masks = pointwise(rectify(total if self.config.skip else stream), to_masks)  # [B, L, S * N]
+        masks = masks.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, S, N]
         return self.config.bound(masks)
 
 
@@ -120,10 +113,11 @@ class Block(nn.Module):
         dilation: Distance of the depthwise convolution's taps [frames].
     """
 
+    shared_block: Any
+
     def __init__(self, config: Config, dilation: int) -> None:
         super().__init__()
-        hidden = config.hidden
-        self.bottleneck = config.bottleneck
+        hidden, norm = config.hidden, NORMS[config.norm]
         self.dilation = dilation
         self.causal = config.causal
         depthwise = nn.Conv1d(hidden, hidden, config.conv_kernel_size, groups=hidden)
@@ -131,118 +125,69 @@ class Block(nn.Module):
             [
                 nn.Conv1d(config.bottleneck, hidden, 1),
                 nn.PReLU(),
-                NORMS[config.norm](hidden),
+                norm(hidden),
                 nn.ModuleList([depthwise]) if config.causal else depthwise,
                 nn.PReLU(),
-                NORMS[config.norm](hidden),
+                norm(hidden),
             ]
         )
         self.res_conv = nn.Conv1d(hidden, config.bottleneck, 1)
         self.skip_conv = nn.Conv1d(hidden, config.skip, 1) if config.skip else None
 
-    def forward(self, streams: Tensor) -> Tensor:
-        """Return both streams, `[batch, frames, bottleneck + skip]`, with this block's added."""
-        widen, first_prelu, first_norm, conv, prelu, norm = self.shared_block
-        if isinstance(conv, nn.ModuleList):
-            conv = conv[0]
-        wide = pointwise(streams[..., : self.bottleneck], widen, prelu=first_prelu)
-        mixed = prelu(self._convolve(first_norm(wide), conv))
-        narrow = [self.res_conv] if self.skip_conv is None else [self.res_conv, self.skip_conv]
-        return affine(norm(mixed), narrow, residual=streams)
+    def forward(self, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream `[batch, frames, bottleneck]` for the next block, and what it skips."""
+        widen, rectify, norm, conv, last_rectify, last_norm = self.shared_block
+        wide = norm(pointwise(stream, widen, prelu=rectify))  # [B, L, H]
+        seen = last_norm(last_rectify(self.convolve(wide, conv[0] if self.causal else conv)))
+        stream = pointwise(seen, self.res_conv, residual=stream)  # [B, L, C]
+        return stream, stream if self.skip_conv is None else pointwise(seen, self.skip_conv)
 
-    def _convolve(self, normed: Normed, conv: nn.Module) -> Tensor:
-        """Return the depthwise convolution of `features * gain + offset`, with zeros around."""
-        assert isinstance(conv, nn.Conv1d) and conv.bias is not None
-        features, gain, offset = normed
-        weights = conv.weight.squeeze(1).t()  # [taps, channels]
-        frames, reach = features.shape[1], self.dilation * (len(weights) - 1)
-        before = reach if self.causal else reach // 2
-        # As if the offset stood in the zeros around as well; taken out of the ends below.
-        constant = conv.bias + offset * weights.sum(0)  # [rows, 1, channels]
-        here = before // self.dilation  # the tap that is not shifted
-        total = torch.addcmul(constant, features, gain * weights[here])
-        for tap, weight in enumerate(weights):
-            shift = max(-frames, min(self.dilation * tap - before, frames))
-            if tap == here:
-                continue
-            first, last = max(0, -shift), frames - max(0, shift)  # frames that this tap reaches
-            seen = features[:, first + shift : last + shift]
-            total[:, first:last].addcmul_(seen, gain * weight)
-            total[:, :first] -= offset * weight
-            total[:, last:] -= offset * weight
-        return total
+    def convolve(self, features: Tensor, conv: nn.Conv1d) -> Tensor:
+        """Return the dilated convolution of each channel, `[batch, frames, hidden]`."""
+        if not self.causal:
+            return depthwise(features, conv.weight, conv.bias, dilation=self.dilation)
+        weight = F.pad(conv.weight, (1 - conv.weight.shape[2] % 2, 0))  # an odd number of taps
+        late = F.pad(features, (0, 0, self.dilation * (weight.shape[2] // 2), 0))
+        return depthwise(late, weight, conv.bias, dilation=self.dilation)[:, : features.shape[1]]
 
 
-class GlobalNorm(nn.Module):
-    """Norm over all of a row.
+def global_norm(channels: int) -> GlobalNorm:
+    """Return the norm over all of a row (eq. 5)."""
+    return GlobalNorm((channels,), EPS, ("gamma", "beta"))
 
-    Like the other norms here it returns features, gain and offset, and leaves it to what comes
-    next to compute `features * gain + offset`; gain and offset are `[batch or 1, 1, channels]`.
-    """
+
+class FrameNorm(nn.Module):
+    """Norm over the channels of each frame."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, features: Tensor) -> Normed:
-        """Return features `[batch, frames, channels]` with gain and offset; see the class."""
-        return features, *global_gain(features, self.gamma, self.beta, EPS)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, channels]` for the same."""
+        return F.layer_norm(features, self.gamma.shape, self.gamma, self.beta, EPS)
 
 
-class FrameNorm(GlobalNorm):
-    """Norm over the channels of each frame; see `GlobalNorm` for what it returns."""
+class CumulativeNorm(FrameNorm):
+    """Norm over all frames up to each one (eq. 9)."""
 
-    def forward(self, features: Tensor) -> Normed:
-        """Return features `[batch, frames, channels]` with gain and offset; see `GlobalNorm`."""
-        normed = F.layer_norm(features, features.shape[-1:], eps=EPS)
-        return normed, self.gamma.view(1, 1, -1), self.beta.view(1, 1, -1)
-
-
-class CumulativeNorm(GlobalNorm):
-    """Norm over all frames up to each one; see `GlobalNorm` for what it returns."""
-
-    def forward(self, features: Tensor) -> Normed:
-        """Return features `[batch, frames, channels]` with gain and offset; see `GlobalNorm`."""
-        one, zero = torch.ones_like(self.gamma), torch.zeros_like(self.beta)
-        normed = cumulative_norm(features, one, zero, EPS)
-        return normed, self.gamma.view(1, 1, -1), self.beta.view(1, 1, -1)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, channels]` for the same."""
+        return cumulative_norm(features, self.gamma, self.beta, EPS)
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Norm by running statistics; see `GlobalNorm` for what it returns."""
+    """Norm by running statistics, for channels that come last."""
 
-    def forward(self, features: Tensor) -> Normed:  # type: ignore[override]
-        """Return features `[batch, frames, channels]` with gain and offset; see `GlobalNorm`."""
-        assert self.running_mean is not None and self.running_var is not None
-        if self.training:
-            normed = super().forward(features.transpose(1, 2)).transpose(1, 2)
-            one, zero = torch.ones_like(self.weight), torch.zeros_like(self.bias)
-            return normed, one.view(1, 1, -1), zero.view(1, 1, -1)
-        gain = self.weight * (self.running_var + self.eps).rsqrt()
-        offset = self.bias - self.running_mean * gain
-        return features, gain.view(1, 1, -1), offset.view(1, 1, -1)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, channels]` for the same."""
+        return super().forward(features.transpose(1, 2)).transpose(1, 2)
 
 
-NORMS = {"gLN": GlobalNorm, "cLN": FrameNorm, "cgLN": CumulativeNorm, "bN": BatchNorm}
-
-
-def affine(normed: Normed, convs: Sequence[nn.Module], residual: Tensor | None = None) -> Tensor:
-    """Return convolutions of kernel 1 of `features * gain + offset`, side by side.
-
-    Args:
-        normed: What a norm returned.
-        convs: The convolutions.
-        residual: `[batch, frames, outputs of all]`, added to the result.
-    """
-    features, gain, offset = normed
-    weight = torch.cat([conv.get_parameter("weight").squeeze(-1) for conv in convs])
-    bias = torch.cat([conv.get_parameter("bias") for conv in convs])
-    weights, biases = weight * gain, F.linear(offset.squeeze(1), weight, bias)
-    if len(weights) == 1:
-        return linear(features, weights[0], biases[0], residual=residual)
-    rows = []
-    for row, own_weight in enumerate(weights):
-        other = None if residual is None else residual[row]
-        rows.append(linear(features[row], own_weight, biases[row], residual=other))
-    return torch.stack(rows)
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "gLN": global_norm,
+    "cLN": FrameNorm,
+    "cgLN": CumulativeNorm,
+    "bN": BatchNorm,
+}

@@ -9,9 +9,7 @@ transform-average-concatenate module (TAC) lets the groups exchange what they kn
 codec squeezes a stretch of frames into one vector before that network and expands it after. Inside
 works DPRNN, TCN, the U blocks of Sudo rm -rf, or DPTNet's transformer.
 
-Layout: `[batch, group, frame, feature]`, see sepcli/networks/layers/groupcomm.py. Context stretches
-do not depend on each other, so without gradients they go through the codec in tiles that stay in
-the cache.
+Layout: `[batch, group, frame, feature]`, see sepcli/networks/layers/groupcomm.py.
 
 Letters in comments: B batch, T frames, N filters, G groups, W features of a group, L stretches or
 segments, K frames of one, S speakers.
@@ -26,23 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.networks.layers import (
+    GlobalNorm,
+    depthwise,
     half_overlap_padding,
     linear,
-    linear_of_parts,
     merge,
-    run,
+    pointwise,
     segment,
 )
-from sepcli.networks.layers.groupcomm import TAC, SumBlock, each, normalise, pointwise
-
-TILE_ROWS = 2048
-"""Group sequences that go through the context codec at once: their widest map takes 12 MB."""
-
-SHORT_ATTENTION = 32
-"""Steps up to which attention is written out: the fused kernel takes three times as long there."""
-
-SHORT_ATTENTION_ROWS = 64
-"""Rows of it at once, so that the products stay in the cache."""
+from sepcli.networks.layers.groupcomm import TAC, SumBlock, by_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +101,7 @@ def along(network: Callable[[Tensor], Tensor], features: Tensor, axis: int) -> T
 
 def recurrent_tac(width: int, config: Config) -> TAC:
     """Return the TAC that goes before recurrent layers."""
-    return TAC(width, 3 * config.hidden // config.num_groups, nn.GroupNorm(1, width))
+    return TAC(width, 3 * config.hidden // config.num_groups, GlobalNorm((width,), 1e-5))
 
 
 class ProjectedLSTM(nn.Module):
@@ -124,26 +114,25 @@ class ProjectedLSTM(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return `[steps, rows, features]` for the same."""
-        parts = run(self.rnn, steps.contiguous())
-        return linear_of_parts(parts, self.proj.weight, self.proj.bias)
+        hidden, _ = self.rnn(steps)  # [steps, rows, 2 * hidden]
+        return linear(hidden, self.proj.weight, self.proj.bias)
 
 
 class ContextRNN(nn.Module):
-    """Half of the context codec: TAC and LSTM over the frames of a stretch, twice."""
+    """Half of the context codec: TAC and LSTM over the frames of a stretch, twice (figure 3)."""
 
     def __init__(self, width: int, config: Config) -> None:
         super().__init__()
         hidden = config.hidden // config.num_groups
         self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in range(2))
         self.rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in range(2))
-        self.LN = nn.ModuleList(nn.GroupNorm(1, width) for _ in range(2))
+        self.LN = nn.ModuleList(GlobalNorm((width,), 1e-5) for _ in range(2))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[stretches, groups, frames, features]` for the same."""
-        norms = each(nn.GroupNorm, self.LN)
-        for tac, rnn, norm in zip(self.TAC, self.rnn, norms, strict=True):
+        for tac, rnn, norm in zip(self.TAC, self.rnn, self.LN, strict=True):
             features = tac(features)
-            features = features + normalise(along(rnn, features, 2), norm)
+            features = features + by_group(norm, along(rnn, features, 2))
         return features
 
 
@@ -156,19 +145,20 @@ class DualPathLSTM(nn.Module):
         self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in layers)
         self.row_rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in layers)
         self.col_rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in layers)
-        self.row_norm = nn.ModuleList(nn.GroupNorm(1, width, eps=1e-8) for _ in layers)
-        self.col_norm = nn.ModuleList(nn.GroupNorm(1, width, eps=1e-8) for _ in layers)
+        self.row_norm = nn.ModuleList(GlobalNorm((width,), 1e-8) for _ in layers)
+        self.col_norm = nn.ModuleList(GlobalNorm((width,), 1e-8) for _ in layers)
         self.output = nn.Conv2d(width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, groups, segments, segment, features]` for the same."""
-        rows = zip(self.row_rnn, each(nn.GroupNorm, self.row_norm), strict=True)
-        columns = zip(self.col_rnn, each(nn.GroupNorm, self.col_norm), strict=True)
-        for tac, row, column in zip(self.TAC, rows, columns, strict=True):
+        rows = zip(self.row_rnn, self.row_norm, strict=True)
+        columns = zip(self.col_rnn, self.col_norm, strict=True)
+        for tac, (row, row_norm), (column, column_norm) in zip(
+            self.TAC, rows, columns, strict=True
+        ):
             features = tac(features.flatten(2, 3)).view(features.shape)
-            for (rnn, norm), axis in ((row, 3), (column, 2)):
-                told = along(rnn, features, axis).flatten(2, 3)
-                features = features + normalise(told, norm).view(features.shape)
+            features = features + by_group(row_norm, along(row, features, 3))
+            features = features + by_group(column_norm, along(column, features, 2))
         return pointwise(features, self.output)
 
 
@@ -185,43 +175,11 @@ class AttentionLSTM(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return `[steps, rows, features]` for the same."""
-        attended = self.norm1(steps + self.attend(steps))
-        wide = F.relu(self.linear1(attended)[0])
-        narrow = linear(wide, self.linear2.weight, self.linear2.bias, residual=attended)
-        normed: Tensor = self.norm2(narrow)
+        attended, _ = self.self_attn(steps, steps, steps, need_weights=False)
+        attended = self.norm1(steps + attended)
+        wide = F.relu(self.linear1(attended)[0])  # [steps, rows, 4 * features]
+        normed: Tensor = self.norm2(attended + self.linear2(wide))
         return normed
-
-    def attend(self, steps: Tensor) -> Tensor:
-        """Return self-attention over the steps, `[steps, rows, features]`."""
-        attention = self.self_attn
-        length, rows, width = steps.shape
-        joint = linear(steps, attention.in_proj_weight, attention.in_proj_bias)
-        heads = joint.view(length, rows, 3, attention.num_heads, width // attention.num_heads)
-        if length <= SHORT_ATTENTION:
-            joint, tile = heads.permute(2, 3, 4, 0, 1), SHORT_ATTENTION_ROWS
-            tiles = [short_attention(joint[..., i : i + tile]) for i in range(0, rows, tile)]
-            mixed = torch.cat(tiles, 3).permute(2, 3, 0, 1)
-        else:
-            query, key, value = heads.permute(2, 1, 3, 0, 4)  # [rows, heads, steps, features]
-            mixed = F.scaled_dot_product_attention(query, key, value).permute(2, 0, 1, 3)
-        out = attention.out_proj
-        return linear(mixed.reshape(steps.shape), out.weight, out.bias)
-
-
-def short_attention(joint: Tensor) -> Tensor:
-    """Return attention among few steps of few features, `[heads, features, steps, rows]`.
-
-    With the rows last every operation runs over adjacent memory; with two features a head, a
-    matrix product has next to nothing to multiply.
-
-    Args:
-        joint: Queries, keys and values, `[3, heads, features, steps, rows]`.
-    """
-    query, key, value = joint.contiguous()
-    scores = (query.unsqueeze(3) * key.unsqueeze(2)).sum(1) * query.shape[1] ** -0.5
-    weights = scores.softmax(2)  # [heads, asking step, asked step, rows]
-    mixed: Tensor = (weights.unsqueeze(1) * value.unsqueeze(2)).sum(3)
-    return mixed
 
 
 class _Transformer(nn.Module):
@@ -230,6 +188,11 @@ class _Transformer(nn.Module):
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.transformer = AttentionLSTM(width, num_heads)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Return `[steps, rows, features]` for the same."""
+        transformed: Tensor = self.transformer(steps)
+        return transformed
 
 
 class DualPathTransformer(nn.Module):
@@ -245,11 +208,10 @@ class DualPathTransformer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, groups, segments, segment, features]` for the same."""
-        rows, columns = each(_Transformer, self.row_xfmr), each(_Transformer, self.col_xfmr)
-        for tac, row, column in zip(self.TAC, rows, columns, strict=True):
+        for tac, row, column in zip(self.TAC, self.row_xfmr, self.col_xfmr, strict=True):
             features = tac(features.flatten(2, 3)).view(features.shape)
-            features = features + along(row.transformer, features, 3)
-            features = features + along(column.transformer, features, 2)
+            features = features + along(row, features, 3)
+            features = features + along(column, features, 2)
         return pointwise(features, self.output)
 
 
@@ -277,20 +239,16 @@ class DilatedBlock(nn.Module):
         self.res_out = nn.Conv1d(hidden, width, 1)
         self.nonlinearity1 = nn.PReLU()
         self.nonlinearity2 = nn.PReLU()
-        self.reg1 = nn.GroupNorm(1, hidden, eps=1e-8)
-        self.reg2 = nn.GroupNorm(1, hidden, eps=1e-8)
+        self.reg1 = GlobalNorm((hidden,), 1e-8)
+        self.reg2 = GlobalNorm((hidden,), 1e-8)
         self.skip_out = nn.Conv1d(hidden, width, 1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features for the next block, and the skip output; shapes as given."""
-        wide = normalise(self.nonlinearity1(pointwise(features, self.conv1d)), self.reg1)
         conv = self.dconv1d
-        rows = wide.flatten(0, -3).transpose(1, 2)
-        filtered = F.conv1d(
-            rows, conv.weight, conv.bias, 1, conv.padding, conv.dilation, conv.groups
-        )
-        told = self.nonlinearity2(filtered.transpose(1, 2).reshape(wide.shape))
-        told = normalise(told, self.reg2)
+        wide = self.nonlinearity1(pointwise(features.flatten(0, 1), self.conv1d))
+        filtered = depthwise(self.reg1(wide), conv.weight, conv.bias, dilation=conv.dilation[0])
+        told = self.reg2(self.nonlinearity2(filtered)).unflatten(0, features.shape[:2])
         return features + pointwise(told, self.res_out), pointwise(told, self.skip_out)
 
 
@@ -302,7 +260,9 @@ class DilatedNet(nn.Module):
         hidden = 4 * config.num_filters // config.num_groups
         dilations = [2**i for i in range(config.num_layers)] * config.num_stacks
         self.TCN = nn.ModuleList(DilatedBlock(width, hidden, dilation) for dilation in dilations)
-        self.TAC = nn.ModuleList(TAC(width, 3 * hidden, nn.GroupNorm(1, width)) for _ in dilations)
+        self.TAC = nn.ModuleList(
+            TAC(width, 3 * hidden, GlobalNorm((width,), 1e-5)) for _ in dilations
+        )
         self.output = nn.Conv1d(width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -320,7 +280,7 @@ class GroupUBlock(nn.Module):
     def __init__(self, width: int, config: Config) -> None:
         super().__init__()
         hidden = 3 * config.num_filters // config.num_groups
-        self.TAC = TAC(width, hidden, nn.GroupNorm(1, width))
+        self.TAC = TAC(width, hidden, GlobalNorm((width,), 1e-5))
         self.UBlock = SumBlock(width, 2 * config.hidden // config.num_groups, config.depth)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -349,19 +309,19 @@ class Network(nn.Module):
         width = config.num_filters // config.num_groups
         filters, window, stride = config.num_filters, config.window, config.window // 2
         self.encoder = nn.Conv1d(1, filters, window, stride, bias=False)
-        self.norm = nn.GroupNorm(1, filters)
+        self.norm = GlobalNorm((filters,), 1e-5)
         if config.context:
             self.context_enc = ContextRNN(width, config)
             self.context_dec = ContextRNN(width, config)
         self.seq_model = inner_network(width, config)
-        self.mask = nn.Sequential(nn.Conv1d(width, config.num_speakers * width, 1), nn.ReLU())
+        self.mask = nn.ModuleList([nn.Conv1d(width, config.num_speakers * width, 1)])
         self.decoder = nn.ConvTranspose1d(filters, 1, window, stride, bias=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Return the estimates, `[batch, time]` → `[batch, speakers, time]`."""
         encoded = self._encode(mixture)  # [B, T, N]
         groups = (*encoded.shape[:2], self.config.num_groups, -1)
-        features = normalise(encoded, self.norm).view(groups).transpose(1, 2)  # [B, G, T, W]
+        features = self.norm(encoded).view(groups).transpose(1, 2)  # [B, G, T, W]
         features = self._coded(features) if self.config.context else self.seq_model(features)
         return self._decode(features, encoded)[..., : mixture.shape[1]]
 
@@ -373,22 +333,12 @@ class Network(nn.Module):
 
     def _coded(self, features: Tensor) -> Tensor:
         """Return what the inner network between the halves of the codec makes of the frames."""
-        batch, _, num_frames, _ = features.shape
         stretches = split(features, self.config.context)  # [B, L, G, K, W]
-        shape = stretches.shape
-        tiles = [tile.contiguous() for tile in self._tiles(stretches.flatten(0, 1))]
-        squeezed = torch.cat([self.context_enc(tile).mean(2) for tile in tiles])  # [B * L, G, W]
-        squeezed = squeezed.view(batch, -1, *squeezed.shape[1:]).transpose(1, 2)  # [B, G, L, W]
-        inner = self.seq_model(squeezed)
-        told = self._tiles(inner.transpose(1, 2).flatten(0, 1).unsqueeze(2))
-        decoded = [self.context_dec(tile + one) for tile, one in zip(tiles, told, strict=True)]
-        return join(torch.cat(decoded).view(shape), num_frames)
-
-    def _tiles(self, stretches: Tensor) -> list[Tensor]:
-        """Return the stretches in tiles; in one where gradients keep every map anyway."""
-        whole = torch.is_grad_enabled()
-        size = len(stretches) if whole else max(1, TILE_ROWS // stretches.shape[1])
-        return [stretches[start : start + size] for start in range(0, len(stretches), size)]
+        rows = stretches.flatten(0, 1)  # [B * L, G, K, W]
+        squeezed = self.context_enc(rows).mean(2).unflatten(0, stretches.shape[:2])  # [B, L, G, W]
+        told = self.seq_model(squeezed.transpose(1, 2))  # [B, G, L, W]
+        decoded = self.context_dec(rows + told.transpose(1, 2).flatten(0, 1).unsqueeze(2))
+        return join(decoded.view(stretches.shape), features.shape[2])  # [B, G, T, W]
 
     def _decode(self, features: Tensor, encoded: Tensor) -> Tensor:
         """Return waveforms, `[batch, speakers, time]`, of the masked frames.
@@ -397,9 +347,7 @@ class Network(nn.Module):
             features: `[batch, groups, frames, features]`.
             encoded: `[batch, frames, filters]`.
         """
-        convolution = self.mask[0]
-        assert isinstance(convolution, nn.Conv1d)
-        masks = linear(features, convolution.weight.squeeze(2), convolution.bias, activation="relu")
+        masks = pointwise(features, self.mask[0]).relu()
         masks = masks.view(*masks.shape[:3], self.config.num_speakers, -1)  # [B, G, T, S, W]
         masked = masks.permute(0, 3, 2, 1, 4).flatten(3) * encoded.unsqueeze(1)  # [B, S, T, N]
         frames = linear(masked, self.decoder.weight.squeeze(1).t().contiguous())

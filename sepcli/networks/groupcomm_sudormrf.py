@@ -15,18 +15,14 @@ Layout: `[batch, group, frame, channel]`, see sepcli/networks/layers/groupcomm.p
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import linear, merge
-from sepcli.networks.layers.groupcomm import TAC, SumBlock, pointwise
-from sepcli.networks.layers.ublock import GlobalNorm, normalise
+from sepcli.networks.layers import linear, merge, pointwise
+from sepcli.networks.layers.groupcomm import TAC, SumBlock
+from sepcli.networks.layers.ublock import gamma_norm
 
 DEVIATION_FLOOR = 1e-9
-
-TILE = 512
-"""Frames that are masked and decoded at once, so that the masks stay in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +56,7 @@ class GroupBlock(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         width = config.channels // config.num_groups
-        self.TAC = TAC(width, 3 * width, GlobalNorm(width))
+        self.TAC = TAC(width, 3 * width, gamma_norm(width))
         self.UBlock = SumBlock(width, config.hidden // config.num_groups, config.depth)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -78,7 +74,7 @@ class Network(nn.Module):
         filters, kernel, speakers = config.num_filters, config.kernel_size, config.num_speakers
         stride, margin = kernel // 2, kernel // 2
         self.encoder = nn.Conv1d(1, filters, kernel, stride, margin, bias=False)
-        self.ln = GlobalNorm(filters)
+        self.ln = gamma_norm(filters)
         self.bottleneck = nn.Conv1d(filters, config.channels, 1)
         self.sm = nn.Sequential(*(GroupBlock(config) for _ in range(config.num_blocks)))
         self.mask_net = nn.Sequential(
@@ -108,12 +104,11 @@ class Network(nn.Module):
         padded = F.pad(mixture, (0, -time % (stride << self.config.depth)))
         framed = F.pad(padded, (stride, stride)).unfold(1, self.config.kernel_size, stride)
         encoded = linear(framed, self.encoder.weight.squeeze(1))  # [B, T, N]
-        features = pointwise(normalise(encoded, self.ln), self.bottleneck)  # [B, T, C]
+        features = pointwise(self.ln(encoded), self.bottleneck)  # [B, T, C]
         batch, frames, channels = features.shape
         groups = features.view(batch, frames, self.config.num_groups, -1).transpose(1, 2)
         refined = self.sm(groups.contiguous()).transpose(1, 2).reshape(batch, frames, channels)
-        tiles = zip(torch.split(refined, TILE, 1), torch.split(encoded, TILE, 1), strict=True)
-        pieces = torch.cat([self._masked(*tile) for tile in tiles], 1)  # [B, T, S * W]
+        pieces = self._masked(refined, encoded)  # [B, T, S * W]
         pieces = pieces.view(batch, frames, self.config.num_speakers, -1).transpose(1, 2)
         waveforms = merge(pieces.flatten(0, 1).unsqueeze(3), stride, stride, time)
         return waveforms.view(batch, -1, time)

@@ -13,17 +13,16 @@ the answer depends on weights and input alone. Both members of each conjugate pa
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers.ublock import GlobalNorm, RecurrentMasker, UBlock, child, pointwise
+from sepcli.networks.layers import pointwise
+from sepcli.networks.layers.ublock import RecurrentMasker, UBlock, gamma_norm
 
 DIRECTIONS = 2
-MAX_CACHED = 4
-"""Lengths whose kernels are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +54,13 @@ def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
     S4's appendix C.1: A + P P* is -1/2 plus a skew-symmetric matrix, which the returned basis
     makes diagonal; of each conjugate pair the member with negative imaginary part is kept.
     """
-    # In numpy: torch would load its compiler where a network is built without memory.
-    n = np.arange(state)
-    into, low_rank = np.sqrt(2 * n + 1.0), np.sqrt(n + 0.5)
-    lower = np.tril(np.outer(into, into), -1)
-    values, vectors = np.linalg.eigh((lower.T - lower) * -0.5j)
-    basis = vectors[:, : state // 2].conj().T
+    n = torch.arange(state, dtype=torch.float64)
+    into, low_rank = (2 * n + 1).sqrt(), (n + 0.5).sqrt()
+    lower = torch.outer(into, into).tril(-1)
+    values, vectors = torch.linalg.eigh((lower.T - lower) * -0.5j)
+    basis = vectors[:, : state // 2].mH
     eigenvalues = -0.5 + 1j * values[: state // 2]
-    kept = (eigenvalues, basis @ into, basis @ low_rank)
-    first, second, third = (torch.from_numpy(values) for values in kept)
-    return first, second, third
+    return eigenvalues, basis @ into.to(basis.dtype), basis @ low_rank.to(basis.dtype)
 
 
 class Kernel(nn.Module):
@@ -156,75 +152,63 @@ class S4(nn.Module):
         super().__init__()
         self.D = nn.Parameter(torch.randn(1, channels))
         self.kernel = KernelHolder(channels, state)
-        self.output_linear = nn.Sequential(nn.Conv1d(channels, 2 * channels, 1), nn.GLU(1))
-        self._spectra: dict[tuple[object, ...], Tensor] = {}
+        self.output_linear = nn.ModuleList([nn.Conv1d(channels, 2 * channels, 1)])
+
+    def forward(self, features: Tensor, spectrum: Tensor) -> Tensor:
+        """Return `[row, time, channel]`; `spectrum` is of as many frames."""
+        inputs = features.to(self.D.dtype)  # Fourier transforms know no half precision
+        convolved = convolve(inputs, spectrum)  # [B, T, H]
+        active = F.gelu(torch.addcmul(convolved, inputs, self.D))
+        return F.glu(pointwise(active, self.output_linear[0]), 2)
 
     def spectrum(self, frames: int) -> Tensor:
         """Return the Fourier transform of the two-sided kernel, `[bins, channel]`.
 
-        It depends on weights and length only. Without gradients it is kept for the next call, under
-        a name that changes when a weight does.
+        y_t = sum_{s <= t} forward_{t-s} u_s + sum_{s > t} backward_{s-t-1} u_s
         """
-        parameters = list(self.kernel.parameters())
-        keep = not torch.is_grad_enabled() and not any(p.is_inference() for p in parameters)
-        if not keep:
-            return self._spectrum(frames)
-        name = (frames, *((id(p), p.data_ptr(), p._version) for p in parameters))
-        found = self._spectra.get(name)
-        if found is None:
-            found = self._spectra[name] = self._spectrum(frames)
-            for oldest in list(self._spectra)[:-MAX_CACHED]:
-                self._spectra.pop(oldest, None)  # another thread may have been faster
-        return found
-
-    def _spectrum(self, frames: int) -> Tensor:
-        forward, backward = self.kernel.kernel(frames)
-        # y_t = sum_{s <= t} forward_{t-s} u_s + sum_{s > t} backward_{s-t-1} u_s
-        size = fast_size(2 * frames)
-        gap = forward.new_zeros(forward.shape[0], size - 2 * frames)
+        forward, backward = self.kernel.kernel(frames)  # each [H, T]
+        gap = forward.new_zeros(forward.shape[0], fast_size(2 * frames) - 2 * frames)
         two_sided = torch.cat([forward, gap, backward.flip(1)], 1)
         real = torch.view_as_real(torch.fft.rfft(two_sided)).to(self.D.dtype)
         return torch.view_as_complex(real).t().contiguous()
 
-    def forward(self, features: Tensor, spectrum: Tensor) -> Tensor:
-        """Return `[row, time, channel]`."""
-        frames, size = features.shape[1], 2 * (spectrum.shape[0] - 1)
-        inputs = features.to(self.D.dtype)  # Fourier transforms know no half precision
-        transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum
-        convolved = torch.fft.irfft(transformed, size, dim=1)[:, :frames]
-        active = F.gelu(torch.addcmul(convolved, inputs, self.D))
-        return F.glu(pointwise(active, child(self.output_linear, 0, nn.Conv1d)), 2)
+
+def convolve(inputs: Tensor, spectrum: Tensor) -> Tensor:
+    """Return the circular convolution with a kernel of this spectrum, `[row, time, channel]`."""
+    frames, size = inputs.shape[1], 2 * (spectrum.shape[0] - 1)
+    transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum
+    convolved: Tensor = torch.fft.irfft(transformed, size, dim=1)[:, :frames]
+    return convolved
 
 
 class FeedForward(nn.Module):
-    """Widen, rectify, narrow, frame by frame."""
+    """Widen, rectify, narrow, frame by frame; keys `ff.0.0` and `ff.2`."""
+
+    ff: Any
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.ff = nn.Sequential(
-            nn.Sequential(nn.Conv1d(channels, 2 * channels, 1)),
-            nn.GELU(),
-            nn.Conv1d(2 * channels, channels, 1),
-        )
+        widen, narrow = nn.Conv1d(channels, 2 * channels, 1), nn.Conv1d(2 * channels, channels, 1)
+        self.ff = nn.ModuleList([nn.ModuleList([widen]), nn.GELU(), narrow])
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        widen = child(child(self.ff, 0, nn.Sequential), 0, nn.Conv1d)
-        wide = F.gelu(pointwise(features, widen))
-        return pointwise(wide, child(self.ff, 2, nn.Conv1d))
+        return pointwise(F.gelu(pointwise(features, self.ff[0][0])), self.ff[2])
 
 
 class Residual(nn.Module):
     """A layer of the normalised features, added to them."""
+
+    layer: Any
 
     def __init__(self, channels: int, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, features: Tensor, *more: Tensor) -> Tensor:
-        """Return `[row, time, channel]`."""
-        added: Tensor = features + self.layer(self.norm(features), *more)
+    def forward(self, features: Tensor, *shared: Tensor) -> Tensor:
+        """Return `[row, time, channel]`; `shared` is what the layer needs besides."""
+        added: Tensor = features + self.layer(self.norm(features), *shared)
         return added
 
 
@@ -232,19 +216,18 @@ class Block(UBlock):
     """S4M's U block (figure 1)."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config.channels, config.hidden, config.depth, GlobalNorm)
+        super().__init__(config.channels, config.hidden, config.depth, gamma_norm)
         self.s4 = Residual(config.hidden, S4(config.hidden, config.state))
         self.ff = Residual(config.hidden, FeedForward(config.hidden))
 
-    def prepare(self, frames: int) -> tuple[Tensor, ...]:
+    def shared(self, frames: int) -> tuple[Tensor, ...]:
         """Return the spectrum of the state-space kernel."""
-        layer = self.s4.layer
-        assert isinstance(layer, S4)
-        return (layer.spectrum(frames),)
+        spectrum: Tensor = self.s4.layer.spectrum(frames)
+        return (spectrum,)
 
-    def refine(self, coarse: Tensor, prepared: tuple[Tensor, ...]) -> Tensor:
+    def refine(self, coarse: Tensor, *shared: Tensor) -> Tensor:
         """Return the global features, `[row, coarse time, hidden]`."""
-        refined: Tensor = self.ff(self.s4(coarse, *prepared))
+        refined: Tensor = self.ff(self.s4(coarse, *shared))
         return refined
 
 
@@ -258,6 +241,6 @@ class Network(RecurrentMasker):
             window=config.window,
             channels=config.channels,
             repeats=config.repeats,
-            norm=GlobalNorm,
+            norm=gamma_norm,
         )
         self.config = config

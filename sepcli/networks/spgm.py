@@ -192,7 +192,7 @@ class Norm(GlobalNorm):
         """Return normalised features, plus `residual` of the same shape."""
         if not self.per_frame:
             return super().forward(features, residual)
-        normed = F.layer_norm(features, self.weight.shape, self.weight, self.bias, EPS)
+        normed = F.layer_norm(features, self.gain.shape, self.gain, self.offset, EPS)
         return normed if residual is None else normed + residual
 
 

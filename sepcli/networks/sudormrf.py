@@ -17,21 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import Filterbank, decode, linear
-from sepcli.networks.layers.ublock import (
-    KERNEL,
-    ConvNorm,
-    GlobalNorm,
-    MakeNorm,
-    Norm,
-    add_doubled,
-    child,
-    depthwise,
-    group_norm,
-    normalise,
-    pointwise,
-    rectify,
-)
+from sepcli.networks.layers import Filterbank, decode, linear, pointwise
+from sepcli.networks.layers.groupcomm import add_up
+from sepcli.networks.layers.ublock import KERNEL, ConvNorm, MakeNorm, gamma_norm, group_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +47,26 @@ class Config:
     improved: bool = True
 
 
+class ChannelPReLU(nn.PReLU):
+    """PReLU with one slope a channel, for channels that come last."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frame, channel]`."""
+        return F.prelu(features.flatten(0, 1), self.weight).view(features.shape)
+
+
 class NormAct(nn.Module):
-    """Normalisation, then a rectifier with one slope a channel."""
+    """Norm, then a PReLU with one slope a channel."""
 
     def __init__(self, channels: int, norm: MakeNorm) -> None:
         super().__init__()
         self.norm = norm(channels)
-        self.act = nn.PReLU(channels)
+        self.act = ChannelPReLU(channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frame, channel]`."""
-        return rectify(normalise(features, self.norm), self.act)
+        rectified: Tensor = self.act(self.norm(features))
+        return rectified
 
 
 class Block(nn.Module):
@@ -77,7 +74,7 @@ class Block(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        norm: MakeNorm = GlobalNorm if config.improved else group_norm
+        norm: MakeNorm = gamma_norm if config.improved else group_norm
         channels, hidden = config.channels, config.num_filters
         self.proj_1x1 = ConvNorm(channels, hidden, norm, rectify=True)
         self.spp_dw = nn.ModuleList(
@@ -88,28 +85,23 @@ class Block(nn.Module):
         if config.improved:
             self.res_conv = nn.Conv1d(hidden, channels, 1)
         else:
-            self.proj_1x1.act = nn.PReLU(hidden)
+            self.proj_1x1.act = ChannelPReLU(hidden)
             self.conv_1x1_exp = ConvNorm(hidden, channels, norm)
             self.module_act = NormAct(channels, norm)
         self.improved = config.improved
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frame, channel]`."""
-        projected = normalise(pointwise(features, self.proj_1x1.conv), self.proj_1x1.norm)
-        current = rectify(projected, self.proj_1x1.act)
+        # B batch, L frames, C channels, N filters
+        current = self.proj_1x1(features)  # [B, L, N]
         scales = []
         for stage in self.spp_dw:
-            assert isinstance(stage, ConvNorm)
-            current = normalise(depthwise(current, stage.conv), stage.norm)
+            current = stage(current)  # [B, L / 2^d, N]
             scales.append(current)
-        for finer in reversed(scales[:-1]):
-            current = add_doubled(finer, current)
-        final: Tensor = self.final_norm(current)
+        final = self.final_norm(add_up(scales))  # [B, L, N]
         if self.improved:
-            return pointwise(final, self.res_conv, residual=features)
-        last = self.conv_1x1_exp
-        narrow = normalise(pointwise(final, last.conv), last.norm, residual=features)
-        out: Tensor = self.module_act(narrow)
+            return pointwise(final, self.res_conv, residual=features)  # [B, L, C]
+        out: Tensor = self.module_act(self.conv_1x1_exp(final) + features)  # [B, L, C]
         return out
 
 
@@ -129,13 +121,13 @@ class Masker(nn.Module):
         super().__init__()
         self.num_speakers, self.improved = config.num_speakers, config.improved
         filters, channels = config.num_filters, config.channels
-        norm: MakeNorm = GlobalNorm if config.improved else group_norm
-        self.ln: Norm = norm(filters)
+        norm: MakeNorm = gamma_norm if config.improved else group_norm
+        self.ln = norm(filters)
         self.sm = nn.Sequential(*(Block(config) for _ in range(config.num_blocks)))
         if config.improved:
             self.bottleneck = nn.Conv1d(filters, channels, 1)
-            self.mask_net = nn.Sequential(
-                nn.PReLU(), nn.Conv1d(channels, self.num_speakers * filters, 1)
+            self.mask_net = nn.ModuleList(
+                [nn.PReLU(), nn.Conv1d(channels, self.num_speakers * filters, 1)]
             )
         else:
             self.l1 = nn.Conv1d(filters, channels, 1)
@@ -146,10 +138,10 @@ class Masker(nn.Module):
     def forward(self, encoded: Tensor) -> Tensor:
         """Return the masks, `[batch, frame, speaker, filter]`."""
         first = self.bottleneck if self.improved else self.l1
-        refined: Tensor = self.sm(pointwise(normalise(encoded, self.ln), first))
+        refined: Tensor = self.sm(pointwise(self.ln(encoded), first))
         if self.improved:
-            slope = child(self.mask_net, 0, nn.PReLU)
-            masks = pointwise(rectify(refined, slope), child(self.mask_net, 1, nn.Conv1d)).relu()
+            rectify, to_masks = self.mask_net
+            masks = pointwise(rectify(refined), to_masks).relu()
             return masks.reshape(*masks.shape[:2], self.num_speakers, -1)
         masks = linear(refined, *self.filters())
         return masks.reshape(*masks.shape[:2], self.num_speakers, -1).softmax(2)

@@ -9,23 +9,19 @@ rows of the batch instead of time, so that for a row alone it is a linear map, w
 computed here. There is no limit on the length.
 """
 
-import math
 from dataclasses import dataclass
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import linear
+from sepcli.networks.layers import Positions, depthwise, linear
 from sepcli.networks.layers.ublock import (
     ConvNorm,
-    GlobalNorm,
     MakeNorm,
     RecurrentMasker,
     UBlock,
-    depthwise,
+    gamma_norm,
     group_norm,
-    normalise,
-    pointwise,
 )
 
 TABLE_FRAMES = 10000
@@ -57,55 +53,69 @@ class Config:
     gated: bool = True
 
 
-def positions(frames: int, channels: int) -> Tensor:
-    """Return sines and cosines of the frame number, `[1, frames, channels]` (Vaswani 2017, 3.5)."""
-    step = -math.log(10000.0) / channels
-    rate = torch.exp(torch.arange(0, channels, 2, dtype=torch.float32) * step)
-    angle = torch.arange(frames, dtype=torch.float32).unsqueeze(1) * rate
-    table = torch.stack([angle.sin(), angle.cos()], 2)
-    return table.flatten(1)[:, :channels].unsqueeze(0)
+class Network(RecurrentMasker):
+    """TDANet: `[batch, time]` → `[batch, speakers, time]`."""
+
+    def __init__(self, config: Config) -> None:
+        norm: MakeNorm = gamma_norm if config.gated else group_norm
+        super().__init__(
+            Block(config, norm),
+            num_speakers=config.num_speakers,
+            window=config.window,
+            channels=config.channels,
+            repeats=config.repeats,
+            norm=norm,
+        )
+        self.config = config
 
 
-class PositionTable(nn.Module):
-    """The positional table, stored in checkpoints."""
+class Block(UBlock):
+    """TDANet's U block: global attention refines the coarsest scale (figure 2)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, config: Config, norm: MakeNorm) -> None:
+        super().__init__(config.channels, config.hidden, config.depth, norm, gated=config.gated)
+        self.globalatt = GlobalAttention(config.hidden, config.heads, norm)
+
+    def refine(self, coarse: Tensor, *shared: Tensor) -> Tensor:
+        """Return the global features, `[row, coarse time, hidden]`."""
+        refined: Tensor = self.globalatt(coarse)
+        return refined
+
+
+class GlobalAttention(nn.Module):
+    """Attention and a feed-forward layer, each with a skip (figure 3, GA)."""
+
+    def __init__(self, channels: int, heads: int, norm: MakeNorm) -> None:
         super().__init__()
-        self.register_buffer("pe", positions(TABLE_FRAMES, channels))
-        self.pe: Tensor
+        self.attn = Attention(channels, heads)
+        self.mlp = Mlp(channels, 2 * channels, norm)
 
-    def forward(self, frames: int) -> Tensor:
-        """Return the first `frames` rows, `[1, frames, channels]`."""
-        if frames <= TABLE_FRAMES:
-            return self.pe[:, :frames]
-        return positions(frames, self.pe.shape[2]).to(self.pe)
+    def forward(self, coarse: Tensor) -> Tensor:
+        """Return `[row, time, channel]`."""
+        coarse = coarse + self.attn(coarse)
+        refined: Tensor = coarse + self.mlp(coarse)
+        return refined
 
 
 class Attention(nn.Module):
-    """Attention over a single element: the values' map, then the output's."""
+    """Attention over a single element: the map to values, then the one to the output."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.pos_enc = PositionTable(channels)
+        self.pos_enc = Positions(TABLE_FRAMES, channels)
         self.attn_in_norm = nn.LayerNorm(channels)
         self.attn = nn.MultiheadAttention(channels, heads)
         self.norm = nn.LayerNorm(channels)
 
-    def maps(self, frames: int) -> tuple[Tensor, Tensor]:
-        """Return both maps as one: weight `[channel, channel]`, offset `[1, frame, channel]`.
-
-        A softmax over one element is 1, so queries and keys do not matter.
-        """
-        attn, channels = self.attn, self.norm.weight.shape[0]
-        value, value_bias = attn.in_proj_weight[-channels:], attn.in_proj_bias[-channels:]
-        weight = attn.out_proj.weight @ value
-        bias = attn.out_proj.weight @ value_bias + attn.out_proj.bias
-        return weight, self.pos_enc(frames) @ weight.t() + bias
-
-    def forward(self, features: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        out = linear(self.attn_in_norm(features), weight) + offset
-        normed: Tensor = self.norm(out + out)  # twice the output: no residual, as published
+        _, time, channels = features.shape
+        attn, out = self.attn, self.attn.out_proj
+        sequence = self.attn_in_norm(features) + self.pos_enc(time)
+        # The softmax over one element is 1: queries and keys do not matter.
+        value = linear(sequence, attn.in_proj_weight[-channels:], attn.in_proj_bias[-channels:])
+        attended = linear(value, out.weight, out.bias)
+        normed: Tensor = self.norm(attended + attended)  # no residual, as published
         return normed
 
 
@@ -120,54 +130,7 @@ class Mlp(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        wide = normalise(pointwise(features, self.fc1.conv), self.fc1.norm)
-        seen = depthwise(wide, self.dwconv).relu()
-        return normalise(pointwise(seen, self.fc2.conv), self.fc2.norm)
-
-
-class GlobalAttention(nn.Module):
-    """What refines the coarsest scale (figure 3, left)."""
-
-    def __init__(self, channels: int, heads: int, norm: MakeNorm) -> None:
-        super().__init__()
-        self.attn = Attention(channels, heads)
-        self.mlp = Mlp(channels, 2 * channels, norm)
-
-    def forward(self, coarse: Tensor, weight: Tensor, offset: Tensor) -> Tensor:
-        """Return `[row, time, channel]`; weight and offset are those of `Attention.maps`."""
-        coarse = coarse + self.attn(coarse, weight, offset)
-        refined: Tensor = coarse + self.mlp(coarse)
-        return refined
-
-
-class Block(UBlock):
-    """TDANet's U block."""
-
-    def __init__(self, config: Config, norm: MakeNorm) -> None:
-        super().__init__(config.channels, config.hidden, config.depth, norm, gated=config.gated)
-        self.globalatt = GlobalAttention(config.hidden, config.heads, norm)
-
-    def prepare(self, frames: int) -> tuple[Tensor, ...]:
-        """Return the attention's maps."""
-        return self.globalatt.attn.maps(frames)
-
-    def refine(self, coarse: Tensor, prepared: tuple[Tensor, ...]) -> Tensor:
-        """Return the global features, `[row, coarse time, hidden]`."""
-        refined: Tensor = self.globalatt(coarse, *prepared)
-        return refined
-
-
-class Network(RecurrentMasker):
-    """TDANet: `[batch, time]` → `[batch, speakers, time]`."""
-
-    def __init__(self, config: Config) -> None:
-        norm: MakeNorm = GlobalNorm if config.gated else group_norm
-        super().__init__(
-            Block(config, norm),
-            num_speakers=config.num_speakers,
-            window=config.window,
-            channels=config.channels,
-            repeats=config.repeats,
-            norm=norm,
-        )
-        self.config = config
+        wide = self.fc1(features)  # [B, T, 2 * H]
+        seen = F.relu(depthwise(wide, self.dwconv.weight, self.dwconv.bias))
+        narrow: Tensor = self.fc2(seen)  # [B, T, H]
+        return narrow

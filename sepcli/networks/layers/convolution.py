@@ -8,9 +8,14 @@ from torch.nn import functional as F
 
 
 def depthwise(
-    features: Tensor, weight: Tensor, bias: Tensor | None = None, *, dilation: int = 1
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
 ) -> Tensor:
-    """Return each channel convolved over time with its own filter, `[batch, time, channels]`.
+    """Return each channel convolved with its own filter, `[batch, ceil(time / stride), channels]`.
 
     Zeros are put around the sequence so that it keeps its length; the kernel is odd.
 
@@ -22,14 +27,18 @@ def depthwise(
         features: `[batch, time, channels]`, or `[batch, maps, time, channels]` of maps to add up.
         weight: `[channels, maps, kernel]`, of one map in the first case.
         bias: `[channels]`.
+        stride: Distance of the frames that are computed; 1 with a dilation.
         dilation: Distance of the taps [frames].
     """
     if features.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         # There is no product to gain from 16 bits, and in bf16 12 channels never come back.
         with torch.autocast("cpu", enabled=False):
-            return depthwise(features.float(), weight, bias, dilation=dilation)
+            return depthwise(features.float(), weight, bias, stride=stride, dilation=dilation)
     batch, time, channels = features.shape[0], *features.shape[-2:]
     kernel = weight.shape[-1]
+    if weight.shape[1:] == (1, 1):  # a product; torch would take it for one matrix a channel
+        scaled = features[..., ::stride, :] * weight.flatten()
+        return scaled if bias is None else scaled + bias
     steps = math.ceil(time / dilation)
     if steps * dilation != time:
         features = F.pad(features, (0, 0, 0, steps * dilation - time))
@@ -38,5 +47,6 @@ def depthwise(
         bias = None if bias is None else bias.repeat(dilation)
     wide = channels * dilation
     image = features.reshape(batch, -1, steps, wide).permute(0, 3, 1, 2)
-    result = F.conv2d(image, weight.unsqueeze(1), bias, padding=(0, kernel // 2), groups=wide)
-    return result.permute(0, 2, 3, 1).reshape(batch, steps * dilation, channels)[:, :time]
+    padding = (0, kernel // 2)
+    result = F.conv2d(image, weight.unsqueeze(1), bias, (1, stride), padding, groups=wide)
+    return result.permute(0, 2, 3, 1).reshape(batch, -1, channels)[:, :time]

@@ -1,100 +1,34 @@
 """What the group-communication networks share: the exchange between groups, and a U block.
 
-Features are cut into groups, and one narrow network serves every group. Groups belong to the
-batch and features come last, `[batch, group, frame, feature]`, so that every linear map is one
-matrix product and every normalisation one pass over adjacent memory.
+Features are cut into groups, and one narrow network serves every group. Groups belong to the batch
+and features come last, `[batch, group, frame, feature]`.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from typing import TypeVar
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import linear
-from sepcli.networks.layers.ublock import (
-    KERNEL,
-    ConvNorm,
-    GlobalNorm,
-    Norm,
-    add_doubled,
-    depthwise,
-    rectify,
-    scale_and_offset,
-)
-
-TILE = 1 << 20
-"""Features of the widest map that a thread works on at once: four megabytes."""
-
-LARGE = 1 << 17
-"""Features from which sums and an affine map in place beat the fused normalisation."""
-
-BLOCK = 1 << 10
-"""Features, at most, that one sum of squares goes over: longer float32 sums lose digits."""
-
-M = TypeVar("M", bound=nn.Module)
+from sepcli.networks.layers.linear import linear, pointwise
+from sepcli.networks.layers.norms import GlobalNorm
+from sepcli.networks.layers.resizing import resize
+from sepcli.networks.layers.ublock import KERNEL, ConvNorm, gamma_norm
 
 
-def each(kind: type[M], modules: nn.Module) -> Iterator[M]:
-    """Return the children of a list of modules, all of one kind."""
-    for module in modules.children():
-        assert isinstance(module, kind)
-        yield module
+def by_group(norm: nn.Module, features: Tensor) -> Tensor:
+    """Return each group normalised over all of its frames, `[batch, groups, ..., features]`."""
+    normed: Tensor = norm(features.flatten(0, 1))
+    return normed.view(features.shape)
 
 
-def in_tiles(
-    network: Callable[[Tensor], Tensor], features: Tensor, axis: int, width: int
-) -> Tensor:
-    """Return what a network makes of the features, a few at a time so that they stay in the cache.
+class Rectified(nn.Sequential):
+    """A linear map and a PReLU; keys `0` and `1`."""
 
-    With gradients, which keep every map anyway, all go at once.
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Linear(inputs, outputs), nn.PReLU())
 
-    Args:
-        network: Sees no two places of the axis together, and keeps it where it is.
-        features: `[..., features]`.
-        axis: The axis to cut.
-        width: Features of the network's widest map, in place of the last axis.
-    """
-    places, threads = features.shape[axis], torch.get_num_threads()
-    one = features.numel() // features.shape[-1] * width // places
-    count = math.ceil(places / (max(1, TILE // one) * threads))
-    size = math.ceil(places / count / threads) * threads
-    if torch.is_grad_enabled() or size >= places:
-        return network(features)
-    result = torch.empty_like(features)
-    sources, targets = torch.split(features, size, axis), torch.split(result, size, axis)
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(network(source))
-    return result
-
-
-def normalise(features: Tensor, norm: Norm, *, own: bool = False) -> Tensor:
-    """Return each group normalised over all of its frames.
-
-    Args:
-        features: `[..., frames, features]`; mean and variance go over the last two axes.
-        norm: Holds scale and offset by feature.
-        own: Whether nobody else needs the features, so that they may be overwritten.
-    """
-    shape = features.shape[-2:]
-    plain = features.device.type == "cpu" and features.dtype == torch.float32
-    if not (own and plain) or torch.is_grad_enabled() or features.numel() < LARGE:
-        weight, bias = norm.weight.expand(shape), norm.bias.expand(shape)
-        return F.layer_norm(features, shape, weight, bias, norm.eps)
-    # In place, and the kernel would have scale and offset laid out by frame: a third of its time.
-    count = shape.numel()
-    blocks = features.reshape(*features.shape[:-2], -1, math.gcd(count, BLOCK))
-    mean = blocks.sum((-2, -1), keepdim=True) / count
-    square = torch.linalg.vector_norm(blocks, dim=-1, keepdim=True).square_().sum(-2, keepdim=True)
-    scale, offset = scale_and_offset(mean, square / count, norm)
-    return torch.addcmul(offset, features, scale, out=features)
-
-
-def pointwise(features: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
-    """Return the kernel-1 convolution of features that come last, `[..., features]`."""
-    return linear(features, conv.weight.flatten(1), conv.bias)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[..., outputs]` for `[..., inputs]`."""
+        weight, bias, slope = self.parameters()
+        return linear(features, weight, bias, activation="prelu", slope=slope)
 
 
 class TAC(nn.Module):
@@ -103,51 +37,34 @@ class TAC(nn.Module):
     Luo, Han, Mesgarani, https://arxiv.org/abs/2012.07291, section II-B.
     """
 
-    def __init__(self, width: int, hidden: int, norm: Norm) -> None:
+    def __init__(self, width: int, hidden: int, norm: GlobalNorm) -> None:
         super().__init__()
-        self.hidden = hidden
-        self.TAC_input = nn.Sequential(nn.Linear(width, hidden), nn.PReLU())
-        self.TAC_mean = nn.Sequential(nn.Linear(hidden, hidden), nn.PReLU())
-        self.TAC_output = nn.Sequential(nn.Linear(2 * hidden, width), nn.PReLU())
+        self.TAC_input = Rectified(width, hidden)
+        self.TAC_mean = Rectified(hidden, hidden)
+        self.TAC_output = Rectified(2 * hidden, width)
         self.TAC_norm = norm
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features after the exchange, `[batch, groups, frames, features]`."""
-        return in_tiles(self.rows, features, 0, self.hidden)
-
-    def rows(self, features: Tensor) -> Tensor:
-        """Return what `forward` does, for all of the batch at once."""
-        # Before the normalisation no frame sees another.
-        told = in_tiles(self.exchange, features, 2, self.hidden)
-        return normalise(told, self.TAC_norm, own=True).add_(features)
-
-    def exchange(self, features: Tensor) -> Tensor:
-        """Return what the groups are told, `[batch, groups, frames, features]`."""
-        own = _rectified(features, self.TAC_input)
-        shared = _rectified(own.mean(1), self.TAC_mean)
-        # The product with a concatenation is a sum of two products, the mean's taken only once.
-        last, slope = self.TAC_output
-        assert isinstance(last, nn.Linear) and isinstance(slope, nn.PReLU)
-        for_own, for_shared = last.weight.chunk(2, 1)
-        told = linear(own, for_own.contiguous())
-        told += linear(shared, for_shared.contiguous(), last.bias).unsqueeze(1)
-        return rectify(told, slope)
+        # B batch, G groups, T frames, W features, H hidden
+        own = self.TAC_input(features)  # [B, G, T, H]
+        mean = self.TAC_mean(own.mean(1, keepdim=True))  # [B, 1, T, H]
+        told = self.TAC_output(torch.cat([own, mean.expand_as(own)], 3))  # [B, G, T, W]
+        return features + by_group(self.TAC_norm, told)
 
 
-def _rectified(features: Tensor, layers: nn.Sequential) -> Tensor:
-    """Return what a linear map and a rectifier make of the features."""
-    first, rectify = layers
-    assert isinstance(first, nn.Linear) and isinstance(rectify, nn.PReLU)
-    return linear(features, first.weight, first.bias, activation="prelu", slope=rectify.weight)
-
-
-class _Rectifier(nn.Module):
-    """Parameters of the normalisation and the rectifier that end a U block."""
+class NormAct(nn.Module):
+    """The norm and the PReLU that end a U block."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = GlobalNorm(width)
+        self.norm = gamma_norm(width)
         self.act = nn.PReLU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[rows, frames, features]` for the same."""
+        rectified: Tensor = self.act(self.norm(features))
+        return rectified
 
 
 class SumBlock(nn.Module):
@@ -158,29 +75,27 @@ class SumBlock(nn.Module):
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
-        self.proj_1x1 = ConvNorm(width, hidden, GlobalNorm, rectify=True)
+        self.proj_1x1 = ConvNorm(width, hidden, gamma_norm, rectify=True)
         self.spp_dw = nn.ModuleList(
-            ConvNorm(hidden, hidden, GlobalNorm, kernel=KERNEL, stride=min(d, 1) + 1, groups=hidden)
+            ConvNorm(hidden, hidden, gamma_norm, kernel=KERNEL, stride=2 if d else 1, groups=hidden)
             for d in range(depth)
         )
-        self.final_norm = _Rectifier(hidden)
+        self.final_norm = NormAct(hidden)
         self.res_conv = nn.Conv1d(hidden, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features plus what the block found, `[rows, frames, features]`."""
-        return in_tiles(self.rows, features, 0, self.res_conv.in_channels)
-
-    def rows(self, features: Tensor) -> Tensor:
-        """Return what `forward` does, for all rows at once."""
-        first, last = self.proj_1x1, self.final_norm
-        current = normalise(pointwise(features, first.conv), first.norm, own=True)
-        current = rectify(current, first.act)
+        current = self.proj_1x1(features)
         scales = []
-        for stage in each(ConvNorm, self.spp_dw):
-            current = normalise(depthwise(current, stage.conv), stage.norm, own=True)
+        for stage in self.spp_dw:
+            current = stage(current)
             scales.append(current)
-        for finer in reversed(scales[:-1]):
-            current = add_doubled(finer, current)
-        current = rectify(normalise(current, last.norm, own=True), last.act)
-        out = self.res_conv
-        return linear(current, out.weight.squeeze(2), out.bias, residual=features)
+        return pointwise(self.final_norm(add_up(scales)), self.res_conv, residual=features)
+
+
+def add_up(scales: list[Tensor]) -> Tensor:
+    """Return the finest scale with all coarser ones added, each frame of them repeated."""
+    current = scales[-1]
+    for finer in reversed(scales[:-1]):
+        current = finer + resize(current, 2 * current.shape[1])[:, : finer.shape[1]]
+    return current

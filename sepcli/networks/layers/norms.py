@@ -27,22 +27,36 @@ def global_norm(
 
 
 class GlobalNorm(nn.Module):
-    """Norm over everything but the batch, with parameters `weight` and `bias`.
+    """Norm over everything but the batch (Conv-TasNet, eq. 5 to 7: gLN).
 
     Args:
-        shape: Of both, as checkpoints store them; one number a feature.
+        shape: Of its two parameters, as checkpoints store them; one number a feature.
         eps: Added to the variance.
+        names: Of its parameters in checkpoints, gain and offset.
     """
 
-    def __init__(self, shape: tuple[int, ...], eps: float) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], eps: float, names: tuple[str, str] = ("weight", "bias")
+    ) -> None:
         super().__init__()
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(shape))
-        self.bias = nn.Parameter(torch.zeros(shape))
+        self.names = names
+        self.register_parameter(names[0], nn.Parameter(torch.ones(shape)))
+        self.register_parameter(names[1], nn.Parameter(torch.zeros(shape)))
+
+    @property
+    def gain(self) -> Tensor:
+        """The gain of each feature, `[features]`."""
+        return self.get_parameter(self.names[0]).flatten()
+
+    @property
+    def offset(self) -> Tensor:
+        """The offset of each feature, `[features]`."""
+        return self.get_parameter(self.names[1]).flatten()
 
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
         """Return normalised features `[batch, ..., features]`, plus `residual` if given."""
-        return global_norm(features, self.weight, self.bias, self.eps, residual=residual)
+        return global_norm(features, self.gain, self.offset, self.eps, residual=residual)
 
 
 def global_gain(
