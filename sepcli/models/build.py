@@ -3,8 +3,7 @@
 Nothing is allocated twice, and a wrong or absurd configuration never reaches the memory.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -20,12 +19,13 @@ M = TypeVar("M", bound=nn.Module)
 NAMED_KEYS = 3  # of those that differ: enough to recognise what went wrong
 LARGEST_NETWORK_BYTES = 2**35
 MOST_PARAMETERS = 2**13  # tensors, not numbers; the largest published network has 1,400
+LARGEST_TABLES = 2**28  # numbers; the largest of a published network have 64 million
 
 
 def build_network(
     architecture: str, config: Mapping[str, Any], *, where: str
 ) -> tuple[nn.Module, Any]:
-    """Return a network without memory, all on the meta device, and its `Config`.
+    """Return a network whose parameters take no memory, on the meta device, and its `Config`.
 
     Args:
         architecture: Module under `sepcli.networks`.
@@ -41,7 +41,7 @@ def build_network(
 
 
 def build_empty(make: Callable[[], M], *, where: str) -> M:
-    """Return a network without memory, all on the meta device.
+    """Return a network whose parameters take no memory, on the meta device.
 
     Args:
         make: Builds it.
@@ -51,17 +51,71 @@ def build_empty(make: Callable[[], M], *, where: str) -> M:
         ModelError: Its configuration is wrong or absurd.
     """
     try:
-        with torch.device("meta"), _ShapesOnly(), _bounded_parameters():
-            return make()
+        with Weightless():
+            network = make()
+        for name, parameter in network.named_parameters():
+            if parameter.numel() == 0:
+                raise ValueError(f"a parameter without elements: {name}")
     except _TooLargeError as cause:
         raise ModelError(f"configuration of {where} makes a network too large: {cause}") from None
     except (RuntimeError, ValueError, ArithmeticError, MemoryError, TypeError) as cause:
         first = str(cause).splitlines()[0][:160] if str(cause) else type(cause).__name__
         raise ModelError(f"wrong configuration of {where}: {first}") from cause
+    return network
+
+
+class _TooLargeError(Exception):
+    """A network under construction is larger than any that could be meant."""
+
+
+class Weightless(TorchFunctionMode):
+    """While it is entered, parameters are made without memory; in this thread, nowhere else.
+
+    Networks begin their parameters with `torch.empty` and the like, and their tables of positions
+    with a range. The first are made on the meta device and not filled. The second are computed:
+    without memory, torch would load its compiler for that, which takes seconds.
+
+    Raises:
+        _TooLargeError: The parameters or the tables made so far are absurdly large.
+    """
+
+    makers = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+    fills = ("normal_", "uniform_")  # and their kin: kaiming_uniform_, trunc_normal_
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = self._bytes = self._tables = self._range = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run a function of torch, but for what makes parameters or fills them."""
+        kwargs = kwargs or {}
+        if func in self.makers:
+            unfilled = torch.empty if func in (torch.rand, torch.randn) else func
+            return self._bounded(unfilled(*args, **{**kwargs, "device": "meta"}))
+        if getattr(func, "__name__", "").endswith(self.fills):
+            filled = args[0] if args else kwargs["tensor"]
+            return filled if filled.is_meta else func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if func is torch.arange:  # of two of these, one after the other, a table is the product
+            self._tables += self._range * len(result)
+            self._range = len(result)
+            if self._tables > LARGEST_TABLES:
+                raise _TooLargeError(f"tables of up to {self._tables:,} numbers")
+        return result
+
+    def _bounded(self, parameter: Tensor) -> Tensor:
+        """Return the parameter; stop a network that grows absurd."""
+        self._count += 1
+        self._bytes += parameter.numel() * parameter.element_size()
+        if self._count > MOST_PARAMETERS or self._bytes > LARGEST_NETWORK_BYTES:
+            raise _TooLargeError(f"{self._bytes:,} bytes in {self._count:,} tensors")
+        return parameter
 
 
 def assign_weights(network: nn.Module, state: Mapping[str, Tensor], *, where: str) -> None:
-    """Give a network on the meta device its weights, strictly, as float32.
+    """Give a network without memory its weights, strictly, as float32.
 
     Args:
         network: From `build_network`; its parameters become the tensors of `state`.
@@ -86,85 +140,6 @@ def assign_weights(network: nn.Module, state: Mapping[str, Tensor], *, where: st
                 raise WeightsError(f"weights of {where} are not finite: {key}")
         ready[key] = tensor.to(wanted[key].dtype).contiguous()
     network.load_state_dict(ready, strict=not tables, assign=True)  # all keys were compared above
-
-
-def fill_buffers(network: nn.Module, architecture: str, config: Any) -> None:
-    """Give a network the buffers that it computes when built and no checkpoint holds."""
-    empty = {name for name, buffer in network.named_buffers() if buffer.is_meta}
-    if not empty:
-        return
-    module = load_architecture(architecture, where=architecture)
-    with _parameters_on_meta():
-        for name, buffer in module.Network(config).named_buffers():
-            if name in empty:
-                owner, _, leaf = name.rpartition(".")
-                setattr(network.get_submodule(owner), leaf, buffer)
-
-
-class _ShapesOnly(TorchFunctionMode):
-    """Leaves out first weights, and computes tables' shapes only: torch would load its compiler.
-
-    It takes seconds to load, and leaves a folder of its own among the temporary files.
-    """
-
-    fills = frozenset(
-        {
-            Tensor.normal_,
-            Tensor.uniform_,
-            nn.init.normal_,
-            nn.init.uniform_,
-            nn.init.kaiming_normal_,
-            nn.init.kaiming_uniform_,
-            nn.init.xavier_normal_,
-            nn.init.xavier_uniform_,
-        }
-    )
-    elementwise = frozenset({"mul", "div", "__rdiv__", "__rpow__", "exp", "sin", "cos"})
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in self.fills:
-            return args[0] if args else kwargs["tensor"]
-        if func is torch.arange and all(isinstance(bound, int) for bound in args):
-            return torch.empty(len(range(*args)), dtype=kwargs.get("dtype") or torch.int64)
-        if func is torch.stack:
-            first, dim = args[0][0], kwargs.get("dim", args[-1])
-            shape = first.unsqueeze(dim).movedim(dim, 0).shape[1:]
-            return first.new_empty(len(args[0]), *shape).movedim(0, dim)
-        if getattr(func, "__name__", "") in self.elementwise and not kwargs:
-            shapes = [arg.shape for arg in args if isinstance(arg, Tensor)]
-            dtype = torch.result_type(args[0], args[-1])
-            size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
-            return torch.empty(size, dtype=dtype)
-        return func(*args, **kwargs)
-
-
-class _TooLargeError(Exception):
-    """A network under construction is larger than any that could be meant."""
-
-
-@contextmanager
-def _bounded_parameters() -> Iterator[None]:
-    """Stop the construction of a network that grows absurd, long before it fills the memory."""
-    count, size = 0, 0
-
-    def count_parameter(_: nn.Module, name: str, parameter: nn.Parameter) -> None:
-        nonlocal count, size
-        count += 1
-        size += parameter.numel() * parameter.element_size()
-        if parameter.numel() == 0:
-            raise ValueError(f"a parameter without elements: {name}")
-        if count > MOST_PARAMETERS or size > LARGEST_NETWORK_BYTES:
-            raise _TooLargeError(f"{size:,} bytes in {count:,} tensors, and not finished at {name}")
-
-    hooks = torch.nn.modules.module
-    handle = hooks.register_module_parameter_registration_hook(count_parameter)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _with_aliases(network: nn.Module, state: Mapping[str, Tensor]) -> State:
@@ -209,18 +184,3 @@ def _first(items: list[str]) -> str:
     return ", ".join(item[:100] for item in items[:NAMED_KEYS]) + (
         ", ..." if len(items) > NAMED_KEYS else ""
     )
-
-
-@contextmanager
-def _parameters_on_meta() -> Iterator[None]:
-    """Let parameters of networks built meanwhile take no memory; buffers are made as always."""
-
-    def to_meta(_: nn.Module, __: str, parameter: nn.Parameter) -> nn.Parameter:
-        return nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
-
-    hooks = torch.nn.modules.module
-    handle = hooks.register_module_parameter_registration_hook(to_meta)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        handle.remove()

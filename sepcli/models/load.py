@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import ModelError, UsageError, WeightsError
-from sepcli.models.build import assign_weights, build_network, fill_buffers
+from sepcli.models.build import assign_weights, build_network
 from sepcli.models.cache import is_offline
 from sepcli.models.entry import ModelEntry, check_repo, make_entry
 from sepcli.models.foreign import DamagedFileError
@@ -139,7 +139,6 @@ def _network_of(fetched: Fetched) -> nn.Module:
             f"its repository says {description.sample_rate}"
         )
     assign_weights(network, reader.read(fetched.files, entry.architecture), where=where)
-    fill_buffers(network, entry.architecture, checked)
     return network
 
 

@@ -249,7 +249,7 @@ class Heads(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.randn(4, dim) * 0.02)
+        self.gamma = nn.Parameter(nn.init.normal_(torch.empty(4, dim), std=0.02))
         self.beta = nn.Parameter(torch.zeros(4, dim))
 
     def forward(self, shared: Tensor, scale: tuple[float, ...], turn: Tensor) -> Tensor:

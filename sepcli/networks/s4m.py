@@ -23,6 +23,7 @@ from sepcli.networks.layers import pointwise
 from sepcli.networks.layers.ublock import RecurrentMasker, UBlock, gamma_norm
 
 DIRECTIONS = 2
+MOST_STATES = 256  # a system is a matrix of their square, for each channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,10 @@ class Config:
     depth: int = 5
     repeats: int = 16
     state: int = 16
+
+    def __post_init__(self) -> None:
+        if self.state % 2 or not 2 <= self.state <= MOST_STATES:
+            raise ValueError(f"state must be even and at most {MOST_STATES}: {self.state}")
 
 
 def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,7 +155,7 @@ class S4(nn.Module):
 
     def __init__(self, channels: int, state: int) -> None:
         super().__init__()
-        self.D = nn.Parameter(torch.randn(1, channels))
+        self.D = nn.Parameter(nn.init.normal_(torch.empty(1, channels)))
         self.kernel = KernelHolder(channels, state)
         self.output_linear = nn.ModuleList([nn.Conv1d(channels, 2 * channels, 1)])
 

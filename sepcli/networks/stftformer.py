@@ -19,7 +19,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -88,10 +87,9 @@ class Network(nn.Module):
             self.band_masker = BandMasker(config)
         # The squared windows of the frames that cover a sample add up to 1.
         scale = math.sqrt(2 * config.stride / config.window)
-        # The root of a Hann window is a half-period of a sine; from numpy, because torch loads
-        # its compiler to compute anything on the meta device.
-        window = np.sin(np.pi * np.arange(config.window) / config.window) * scale
-        self.register_buffer("window", torch.from_numpy(window).float(), persistent=False)
+        # The root of a Hann window is a half-period of a sine.
+        angles = math.pi * torch.arange(config.window, dtype=torch.float64) / config.window
+        self.register_buffer("window", (angles.sin() * scale).float(), persistent=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1.

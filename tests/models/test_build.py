@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 import sepcli.models.build
 from sepcli.errors import ModelError, WeightsError
-from sepcli.models.build import assign_weights, build_network, fill_buffers
+from sepcli.models.build import Weightless, assign_weights, build_network
 from sepcli.networks.convtasnet import Network
 
 CONFIG: dict[str, Any] = {
@@ -132,8 +133,35 @@ class Tied(nn.Module):
 def tied(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     module = type("Module", (), {"Network": Tied})
     monkeypatch.setattr(sepcli.models.build, "load_architecture", lambda *_, **__: module)
-    with torch.device("meta"):
+    with Weightless():
         return Tied(5)
+
+
+def test_tables_that_grow_absurd_are_refused_before_they_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Wide(nn.Module):
+        def __init__(self, config: object) -> None:
+            super().__init__()
+            rows, channels = torch.arange(2**20), torch.arange(2**20)
+            self.register_buffer("pe", rows.unsqueeze(1) * channels)  # 8 TB
+
+    module = type("Module", (), {"Network": Wide})
+    monkeypatch.setattr(sepcli.models.build, "load_architecture", lambda *_, **__: module)
+    with pytest.raises(ModelError, match="network too large: tables of up to"):
+        build_network("convtasnet", CONFIG, where="model x")
+
+
+def test_other_threads_build_as_always() -> None:
+    built: list[nn.Module] = []
+    with Weightless():
+        thread = threading.Thread(target=lambda: built.append(nn.Linear(3, 2)))
+        thread.start()
+        thread.join()
+        assert nn.Linear(3, 2).weight.is_meta
+    assert not built[0].weight.is_meta
+    assert built[0].weight.abs().sum() > 0
+    assert not nn.Linear(3, 2).weight.is_meta
 
 
 def test_a_shared_parameter_may_be_stored_once(tied: nn.Module) -> None:
@@ -145,7 +173,6 @@ def test_a_shared_parameter_may_be_stored_once(tied: nn.Module) -> None:
 @pytest.mark.parametrize("rows", [3, 9])
 def test_a_table_of_positions_may_have_other_rows(tied: nn.Module, rows: int) -> None:
     assign_weights(tied, Tied(rows).state_dict(), where="x")
-    fill_buffers(tied, "any", 5)
     own = Tied(5)
     assert torch.equal(tied.get_buffer("pos_enc.pe"), own.get_buffer("pos_enc.pe"))
     assert torch.equal(tied.get_buffer("window"), own.get_buffer("window"))
