@@ -6,7 +6,8 @@ to 3, and the checkpoints published with it. Each layer is a gated single-head a
 inside groups of frames and linear across them (FLASH, https://arxiv.org/abs/2202.10447), and a
 gated memory block whose convolutions reach as far as a recurrent layer would.
 
-Deviations: none in the numbers; groups run one after the other, to save memory.
+Letters in comments: B batch, T time, L frames, N channels, C speakers, M memory channels, H
+channels of values and gates together, Q query channels, G groups, P frames of a group.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from sepcli.networks.layers import (
     Encoder,
     GlobalNorm,
-    Prepared,
+    Rotary,
     decode,
     depthwise,
     encode,
@@ -74,7 +75,6 @@ class Network(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
-        # B: batch, T: time, L: frames, N: channels, C: speakers
         stride = self.config.kernel_size // 2
         features = encode(mixture, self.enc.conv1d.weight, stride)  # [B, L, N]
         masked = self.mask_net(features)  # [B, L, C, N]
@@ -102,7 +102,6 @@ class Masker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return masks, `[batch, frames, speakers, N]`."""
-        # B: batch, L: frames, N: channels, C: speakers
         batch, frames, _ = features.shape
         features = pointwise(self.norm(features), self.conv1d_encoder)  # [B, L, N]
         features = self.mdl(features + self.pos_enc(frames))
@@ -119,22 +118,14 @@ class Positions(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
-        self.register_buffer("inv_freq", rates(dim))
+        rates = 10000 ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
+        self.register_buffer("inv_freq", 1.0 / rates)
 
     def forward(self, frames: int) -> Tensor:
         """Return `[frames, dim]`."""
-        angles = frame_angles(frames, self.inv_freq)
+        rates = self.inv_freq
+        angles = torch.arange(frames, dtype=rates.dtype, device=rates.device).unsqueeze(1) * rates
         return torch.cat([angles.sin(), angles.cos()], -1) * self.scale
-
-
-def rates(dim: int) -> Tensor:
-    """Return the angular rates of sinusoidal positions, `[dim / 2]`, radians a frame."""
-    return 1.0 / 10000 ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
-
-
-def frame_angles(frames: int, rate: Tensor) -> Tensor:
-    """Return the angle of each frame at each rate, `[frames, rates]`."""
-    return torch.arange(frames, dtype=rate.dtype, device=rate.device).unsqueeze(1) * rate
 
 
 class Middle(nn.Module):
@@ -158,144 +149,116 @@ class Layers(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        rotary = min(ROTARY_CHANNELS, config.query_channels)
-        shared = nn.Parameter(rates(rotary), requires_grad=False)  # stored once a layer
-        self.layers = nn.ModuleList(Attention(config, shared) for _ in range(config.layers))
+        rotary = Rotary(min(ROTARY_CHANNELS, config.query_channels))  # one, stored once a layer
+        self.layers = nn.ModuleList(Attention(config, rotary) for _ in range(config.layers))
         self.fsmn = nn.ModuleList(MemoryBlock(config) for _ in range(config.layers))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        turn = self.layers[0].get_submodule("rotary_pos_emb")(features.shape[1])  # of all layers
         for attention, memory in zip(self.layers, self.fsmn, strict=True):
-            features = memory(attention(features, turn))
+            features = memory(attention(features))
         return features
 
 
 class Attention(nn.Module):
     """Gated attention: quadratic inside groups, linear over the whole recording, and a skip."""
 
-    def __init__(self, config: Config, rate: nn.Parameter) -> None:
+    def __init__(self, config: Config, rotary: Rotary) -> None:
         super().__init__()
         dim = config.channels
-        inner = dim * config.expansion
+        hidden = dim * config.expansion
         self.group = config.group
-        self.rotary_pos_emb = Rotary(rate)
-        self.to_hidden = ConvLinear(dim, inner)
-        self.to_qk = ConvLinear(dim, config.query_channels)
+        self.rotary_pos_emb = rotary
+        self.to_hidden = ConvLinear(ScaleNorm(), dim, hidden)
+        self.to_qk = ConvLinear(ScaleNorm(), dim, config.query_channels)
         self.qk_offset_scale = Heads(config.query_channels)
-        self.to_out = ConvLinear(inner // 2, dim)
+        self.to_out = ConvLinear(ScaleNorm(), hidden // 2, dim)
 
-    def forward(self, features: Tensor, turn: Tensor) -> Tensor:
-        """Return `[batch, frames, N]` for the same; `turn` is what `Rotary` returns."""
-        out: Tensor = self.to_out(self._gated(features, turn))
-        return out.to(features.dtype).add_(features)  # narrower where autocast made it so
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, N]` for the same."""
+        shifted = half_late(features)
+        both = self.to_hidden(shifted)  # values and gates, [B, L, H]
+        value, gate = both.chunk(2, -1)
+        seen_value, seen_gate = self.attend(self.heads(shifted), both).chunk(2, -1)
+        gated = (seen_gate * value) * torch.sigmoid(seen_value * gate)  # [B, L, H / 2]
+        summed: Tensor = features + self.to_out(gated)
+        return summed
 
-    def _gated(self, features: Tensor, turn: Tensor) -> Tensor:
-        """Return what the last layer sees, `[batch, frames, H/2]` of unit scale."""
-        # L: frames, H: channels of values and gates together, Q: query channels
-        unit = unit_scale(half_late(features))
-        scale = (1 / self.group, 1.0, 1.0, 1 / features.shape[1])
-        heads = self.qk_offset_scale(self.to_qk(unit), scale, turn)  # [4, B, L, Q]
-        both = self.to_hidden(unit)  # [B, L, H]
-        del unit  # so that its memory can be had
-        rows = [self._row(both[row], heads[:, row]) for row in range(len(features))]
-        return torch.stack(rows) if len(rows) > 1 else rows[0].unsqueeze(0)
+    def heads(self, shifted: Tensor) -> Tensor:
+        """Return queries (near, far) and keys (near, far), turned, `[4, batch, frames, Q]`."""
+        heads = self.qk_offset_scale(self.to_qk(shifted))  # [4, B, L, Q]
+        width = 2 * len(self.rotary_pos_emb.freqs)
+        return torch.cat([self.rotary_pos_emb(heads[..., :width]), heads[..., width:]], -1)
 
-    def _row(self, both: Tensor, heads: Tensor) -> Tensor:
-        """Return the same for one row of the batch, `[frames, H/2]`."""
-        query, far_query, key, far_key = heads
-        far = linear(far_key.t().contiguous(), both.t())  # [Q, H], what all frames say
-        half = both.shape[1] // 2
-        result = both.new_empty(len(both), half)
-        kept = torch.cat([far, both[: self.group]])
-        for start in range(0, len(both), self.group):
-            near = slice(start, start + self.group)
-            weights = linear(query[near], key[near], activation="relu").square()
-            # One product for what the group says and what all frames say: a sum less over memory.
-            weights = torch.cat([far_query[near], weights], -1)
-            kept = kept.clone() if torch.is_grad_enabled() else kept  # the gradient needs them all
-            rows = kept[: weights.shape[1]]
-            rows[len(far) :] = both[near]
-            seen = linear(weights, rows.t())
-            gate = (seen[:, :half] * both[near, half:]).sigmoid_()
-            result[near] = unit_scale((seen[:, half:] * both[near, :half]).mul_(gate))
-        return result
+    def attend(self, heads: Tensor, both: Tensor) -> Tensor:
+        """Return what each frame sees in its group and in the whole recording, `[B, L, H]`."""
+        frames = both.shape[1]
+        query, far_query, key, far_key = (self.grouped(head) for head in heads)  # [B, G, P, Q]
+        values = self.grouped(both)  # [B, G, P, H]
+        weights = (query @ key.mT / self.group).relu().square()  # [B, G, P, P]
+        summary = (far_key.mT @ values).sum(1, keepdim=True) / frames  # [B, 1, Q, H]
+        seen = weights @ values + far_query @ summary  # [B, G, P, H]
+        return seen.flatten(1, 2)[:, :frames]
+
+    def grouped(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, group, channels]`, zeros at the end, for `[batch, frames, …]`."""
+        padded = F.pad(features, (0, 0, 0, -features.shape[1] % self.group))
+        return padded.view(len(padded), -1, self.group, padded.shape[2])
 
 
 def half_late(features: Tensor) -> Tensor:
     """Return features `[batch, frames, N]` with half of the channels a frame later."""
-    half = features.shape[-1] // 2
-    late = features.clone()
-    late[:, 0, :half] = 0
-    late[:, 1:, :half] = features[:, :-1, :half]
-    return late
-
-
-class Rotary(nn.Module):
-    """Rotary positions on the first channels."""
-
-    def __init__(self, rate: nn.Parameter) -> None:
-        super().__init__()
-        self.freqs = rate
-
-    def forward(self, frames: int) -> Tensor:
-        """Return the turn of each frame and pair of channels, `[frames, pairs]`, complex."""
-        angles = frame_angles(frames, self.freqs)
-        return torch.polar(torch.ones_like(angles), angles)
+    late, own = features.chunk(2, -1)
+    return torch.cat([F.pad(late[:, :-1], (0, 0, 1, 0)), own], -1)
 
 
 class Heads(nn.Module):
-    """Four versions of one map of queries and keys, each with its own gain and offset."""
+    """Four versions of one map, each with its own gain and offset."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(nn.init.normal_(torch.empty(4, dim), std=0.02))
         self.beta = nn.Parameter(torch.zeros(4, dim))
 
-    def forward(self, shared: Tensor, scale: tuple[float, ...], turn: Tensor) -> Tensor:
-        """Return queries (near, far) and keys, `[4, batch, frames, Q]`, times scale and turned."""
-        factors = self.gamma.new_tensor(scale).view(-1, 1, 1, 1)
-        gain, offset = (each[:, None, None] * factors for each in (self.gamma, self.beta))
-        heads = torch.addcmul(offset, shared, gain).contiguous()  # as `shared`, which may not be
-        pairs = heads[..., : 2 * turn.shape[-1]].view(*heads.shape[:-1], -1, 2)
-        torch.view_as_complex(pairs).mul_(turn)  # in place
-        return heads
+    def forward(self, shared: Tensor) -> Tensor:
+        """Return `[4, batch, frames, Q]` for `[batch, frames, Q]`."""
+        return shared * self.gamma[:, None, None] + self.beta[:, None, None]
 
 
-class ConvLinear(Prepared):
+class ScaleNorm(nn.Module):
+    """Norm to a root mean square of one number `g`, frame by frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        return unit_scale(features) * self.g
+
+
+class ConvLinear(nn.Module):
     """Norm, linear layer, SiLU, then a depthwise convolution over time added to what it gets.
 
     Keys are `mdl.0.*` (norm), `mdl.1.*` (linear) and `mdl.3.sequential.1.conv.weight`.
     """
 
-    sources = ("mdl",)
-
-    def __init__(self, inputs: int, outputs: int, norm: nn.LayerNorm | None = None) -> None:
+    def __init__(self, norm: nn.Module, inputs: int, outputs: int) -> None:
         super().__init__()
-        first = norm or nn.ParameterDict({"g": torch.ones(1)})  # one gain after `unit_scale`
         conv = nn.Conv1d(outputs, outputs, TAPS, groups=outputs, bias=False)
         inner = nn.ModuleDict({"sequential": nn.ModuleDict({"1": nn.ModuleDict({"conv": conv})})})
-        self.mdl = nn.ModuleDict({"0": first, "1": nn.Linear(inputs, outputs), "3": inner})
+        self.mdl = nn.ModuleDict({"0": norm, "1": nn.Linear(inputs, outputs), "3": inner})
 
-    def forward(self, normed: Tensor) -> Tensor:
-        """Return `[batch, frames, outputs]` for features normalised without gain and offset."""
-        weight, bias, taps = self.weights()
-        return depthwise(linear(normed, weight, bias, activation="silu"), taps)
-
-    def _made(self) -> list[Tensor]:
-        names = ("mdl.1.weight", "mdl.1.bias", "mdl.3.sequential.1.conv.weight")
-        weight, bias, filters = map(self.get_parameter, names)
-        taps = filters + F.pad(filters.new_ones(1, 1, 1), (TAPS // 2, TAPS // 2))  # and the skip
-        norm = self.mdl["0"]
-        if isinstance(norm, nn.LayerNorm):
-            return [weight * norm.weight, bias + weight @ norm.bias, taps]
-        return [weight * norm.get_parameter("g"), bias, taps]
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frames, outputs]` for `[batch, frames, inputs]`."""
+        last = self.mdl["1"]
+        weight, bias = last.get_parameter("weight"), last.get_parameter("bias")
+        wide = linear(self.mdl["0"](features), weight, bias, activation="silu")
+        return wide + depthwise(wide, self.get_parameter("mdl.3.sequential.1.conv.weight"))
 
 
-class MemoryBlock(Prepared):
+class MemoryBlock(nn.Module):
     """Gated memory in fewer channels, with norms before and after it and a skip."""
-
-    sources = ("conv1", "conv2")
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -308,15 +271,10 @@ class MemoryBlock(Prepared):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        into, offset, slope, out, last_offset = self.weights()
-        narrow = linear(features, into, offset, activation="prelu", slope=slope)
-        narrow = self.norm2(self.gated_fsmn(self.norm1(narrow)))
-        return linear(narrow, out, last_offset, residual=features)
-
-    def _made(self) -> list[Tensor]:
-        names = ("conv1.0.weight", "conv1.0.bias", "conv1.1.weight", "conv2.weight", "conv2.bias")
-        made = map(self.get_parameter, names)
-        return [each.flatten(1) if each.dim() > 1 else each for each in made]
+        narrow, rectify = self.conv1
+        inner = self.norm1(pointwise(features, narrow, prelu=rectify))  # [B, L, M]
+        inner = self.norm2(self.gated_fsmn(inner))
+        return pointwise(inner, self.conv2, residual=features)  # [B, L, N]
 
 
 class GatedMemory(nn.Module):
@@ -324,20 +282,18 @@ class GatedMemory(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.to_u = ConvLinear(dim, dim, nn.LayerNorm(dim))
-        self.to_v = ConvLinear(dim, dim, nn.LayerNorm(dim))
+        self.to_u = ConvLinear(nn.LayerNorm(dim), dim, dim)
+        self.to_v = ConvLinear(nn.LayerNorm(dim), dim, dim)
         self.fsmn = Memory(dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frames, dim]` for the same."""
-        normed = F.layer_norm(features, features.shape[-1:])
-        return torch.addcmul(features, self.fsmn(self.to_u(normed)), self.to_v(normed))
+        """Return `[batch, frames, M]` for the same."""
+        remembered: Tensor = features + self.fsmn(self.to_u(features)) * self.to_v(features)
+        return remembered
 
 
-class Memory(Prepared):
+class Memory(nn.Module):
     """Feed-forward memory: two linear maps, dilated convolutions, and a skip."""
-
-    sources = ("linear", "project")
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -346,24 +302,17 @@ class Memory(Prepared):
         self.conv = DenseConvolutions(dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frames, dim]` for the same."""
-        weight, bias, project = self.weights()
-        inner = linear(features, weight, bias, activation="relu")
-        seen: Tensor = self.conv(linear(inner, project))
-        return seen.add_(features)
-
-    def _made(self) -> list[Tensor]:
-        return [self.linear.weight, self.linear.bias, evens_first(self.project.weight)]
+        """Return `[batch, frames, M]` for the same."""
+        inner = linear(features, self.linear.weight, self.linear.bias, activation="relu")
+        seen: Tensor = features + self.conv(linear(inner, self.project.weight))
+        return seen
 
 
-class DenseConvolutions(Prepared):
+class DenseConvolutions(nn.Module):
     """Two convolutions over time; the second one, dilated, sees the input and the first's output.
 
-    Each of its groups has two neighbouring channels of the two, side by side. Where even channels
-    come before odd ones, these are two maps whose convolutions add up inside one kernel.
+    Each of its groups has two neighbouring channels of the two, side by side.
     """
-
-    sources = ("conv1", "norm1", "prelu1", "conv2", "norm2", "prelu2")
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -375,25 +324,10 @@ class DenseConvolutions(Prepared):
         self.prelu2 = nn.PReLU(dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frames, dim]` for the same with even channels before odd ones."""
-        batch, frames, dim = features.shape
-        half = dim // 2
-        taps, *norm, last_taps, last_gain, last_offset, last_slope = self.weights()
-        first = time_norm(depthwise(features, taps), *norm)
-        even = frames + frames % 2  # so that the dilated convolution takes the maps as they are
-        maps = first.new_empty(batch, 2, even, dim)
-        maps[:, :, frames:] = 0
-        for index, own in enumerate((slice(half), slice(half, dim))):
-            maps[:, index, :frames, :half] = first[..., own]
-            maps[:, index, :frames, half:] = features[..., own]
-        second = depthwise(maps, last_taps, dilation=2)[:, :frames]
-        return time_norm(second, last_gain, last_offset, last_slope)
-
-    def _made(self) -> list[Tensor]:
-        made = [each.squeeze(-1) if each.dim() > 1 else each for each in self.parameters()]
-        return [*map(evens_first, made[:4]), *made[4:]]
-
-
-def evens_first(weight: Tensor) -> Tensor:
-    """Return rows 0, 2, … and then rows 1, 3, … of a weight."""
-    return torch.cat([weight[0::2], weight[1::2]])
+        """Return `[batch, frames, M]` for the same."""
+        first = depthwise(features, self.conv1.weight.squeeze(3))
+        first = time_norm(first, self.norm1.weight, self.norm1.bias, self.prelu1.weight)
+        both = torch.cat([first, features], 2)  # [B, L, 2 * M]
+        pairs = both.view(*features.shape, 2).movedim(3, 1)  # [B, 2, L, M]
+        second = depthwise(pairs, self.conv2.weight.squeeze(3), dilation=2)
+        return time_norm(second, self.norm2.weight, self.norm2.bias, self.prelu2.weight)

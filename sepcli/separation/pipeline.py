@@ -92,8 +92,7 @@ class Pipeline:
     """One network that any number of recordings go through.
 
     Args:
-        network: `[batch, time] → [batch, speakers, time]`; prepared for its device, so give a copy
-            of one that is to be trained or stored again.
+        network: `[batch, time] → [batch, speakers, time]`; moved to its device, and not changed.
         entry: What is known about it.
         options: How it runs.
         embed: Tells voices apart.
@@ -102,7 +101,7 @@ class Pipeline:
     Attributes:
         plan: How recordings are cut and joined.
         runner: Runs chunks on the device.
-        weights_digest: Of the weights as they were given, which a runner may change.
+        weights_digest: Of the weights as they were given; a fast form holds others.
 
     Raises:
         DeviceError: The device is not available.
@@ -121,9 +120,8 @@ class Pipeline:
         self.options = options
         self.plan = _plan(entry, options, embed)
         device = choose_device(options.device)
-        self._network = network.eval()
         self.weights_digest = _digest(network)
-        self.runner = Runner(network, device, options.precision, options.batch_size, say)
+        self.runner = Runner(network.eval(), device, options.precision, options.batch_size, say)
         is_short = self.plan.chunk <= SIDE_BY_SIDE_SECONDS * self.plan.sample_rate
         self._num_lanes = num_lanes(device) if is_short else 1
 
@@ -147,7 +145,7 @@ class Pipeline:
         """
         batches = self._batches(recordings)
         running: deque[Future[list[_Done]]] = deque()
-        with Lanes(self._network, self._num_lanes) as lanes:
+        with Lanes(self.runner.network, self._num_lanes) as lanes:
             while together := list(islice(batches, self._num_lanes)):
                 is_alone = len(together) == 1  # it runs here, where it has all cores
                 if not is_alone:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
-from sepcli.networks.layers import prepare
+from sepcli.networks import fast
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -81,13 +81,14 @@ class Runner:
 
     Args:
         network: `[batch, time] → [batch, speakers, time]`, in eval mode.
-        device: Where it runs; the network is moved there, and prepared for a processor.
+        device: Where it runs; the network is moved there; a processor gets its fast form.
         precision: `fp32`, or the type that matrix products are computed in.
         batch_size: Chunks run at once at most; None leaves the choice to the device.
         on_warning: Told when the precision does not pay here, and of each halving of the batch.
 
     Attributes:
         batch_size: Chunks run at once.
+        network: What runs; it holds what it needs of the weights, so nobody need keep the other.
 
     Raises:
         DeviceError: The device cannot do the precision.
@@ -104,9 +105,9 @@ class Runner:
         remark = check_precision(device, precision)
         if remark:
             on_warning(remark)
-        self._network = network.to(device)
-        if device.type == "cpu" and precision == "fp32":  # the form of the weights is for this
-            prepare(self._network)
+        self.network = network.to(device)
+        if device.type == "cpu" and precision == "fp32":
+            self.network = fast.optimize(self.network)
         self._device = device
         self._precision = precision
         self._on_warning = on_warning
@@ -154,7 +155,7 @@ class Runner:
         if self._device.type == "cuda":
             mixture = mixture.pin_memory()
         with torch.inference_mode(), self._autocast():
-            estimates = self._network(mixture.to(self._device, non_blocking=True))
+            estimates = self.network(mixture.to(self._device, non_blocking=True))
         result: Array = estimates.float().cpu().numpy()
         if not np.isfinite(result).all():
             hint = "use --precision fp32" if self._precision != "fp32" else "try another model"

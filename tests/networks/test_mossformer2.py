@@ -2,13 +2,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sepcli.networks import layers, mossformer2
+from sepcli.networks import mossformer2
+
+CONFIG = mossformer2.Config(channels=12, layers=1, memory_channels=6, group=16, query_channels=8)
 
 
-def test_filters_of_a_conv_linear_hold_its_skip() -> None:
-    module = mossformer2.ConvLinear(6, 4)
-    features = layers.unit_scale(torch.randn(2, 30, 6))
-    projected = F.silu(module.mdl["1"](features))
+def test_a_conv_linear_adds_its_convolution() -> None:
+    module = mossformer2.ConvLinear(mossformer2.ScaleNorm(), 6, 4)
+    features = torch.randn(2, 30, 6)
+    projected = F.silu(module.mdl["1"](module.mdl["0"](features)))
     taps = module.get_parameter("mdl.3.sequential.1.conv.weight")
     convolved = F.conv1d(projected.transpose(1, 2), taps, padding=8, groups=4).transpose(1, 2)
     with torch.no_grad():
@@ -32,28 +34,23 @@ def test_dense_convolutions_are_grouped_ones(frames: int) -> None:
     second = F.conv2d(both, module.conv2.weight, padding=(38, 0), dilation=(2, 1), groups=6)
     expected = module.prelu2(module.norm2(second)).squeeze(-1).transpose(1, 2)
     with torch.no_grad():
-        order = torch.tensor([0, 2, 4, 1, 3, 5])
-        assert torch.allclose(module(features[..., order]), expected, atol=1e-4)
+        assert torch.allclose(module(features), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [5, 16, 37])
+def test_attention_is_near_in_groups_and_far_over_all(frames: int) -> None:
+    layer = mossformer2.Network(CONFIG).mask_net.mdl.intra_mdl["mossformerM"].layers[0]
+    heads, both = torch.randn(4, 2, frames, 8), torch.randn(2, frames, 10)
+    query, far_query, key, far_key = heads
+    group = torch.arange(frames) // 16
+    near = (query @ key.mT / 16).relu().square() * (group.unsqueeze(1) == group)
+    expected = near @ both + far_query @ (far_key.mT @ both) / frames
+    assert torch.allclose(layer.attend(heads, both), expected, atol=1e-4)
 
 
 def test_rotation_depends_on_distance_only() -> None:
-    rotary = mossformer2.Rotary(torch.nn.Parameter(mossformer2.rates(8)))
-    heads = mossformer2.Heads(12)
-    with torch.no_grad():
-        heads.gamma.normal_()
-        shared = torch.randn(1, 1, 12).expand(1, 40, 12)
-        query, _, key, _ = heads(shared, (1.0, 1.0, 1.0, 1.0), rotary(40))
-    products = (query[0] @ key[0].T).diagonal(5)
+    layer = mossformer2.Network(CONFIG).mask_net.mdl.intra_mdl["mossformerM"].layers[0]
+    shared = torch.randn(4, 1, 1, 8).expand(4, 1, 40, 8)
+    turned = layer.rotary_pos_emb(shared)
+    products = (turned[0, 0] @ turned[2, 0].T).diagonal(5)
     assert torch.allclose(products, products[:1].expand_as(products), atol=1e-4)
-
-
-def test_heads_may_come_from_features_of_any_strides() -> None:
-    """As they do where autocast leaves a convolution's result channels first."""
-    torch.manual_seed(0)
-    heads, turn = mossformer2.Heads(8), mossformer2.Rotary(torch.rand(2))(5)
-    shared = torch.randn(2, 8, 5).transpose(1, 2)
-    scale = (0.5, 1.0, 2.0, 1.0)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            heads(shared, scale, turn), heads(shared.contiguous(), scale, turn)
-        )

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
-from sepcli.networks.layers import Prepared
+from sepcli.networks import convtasnet
 from sepcli.separation.runner import Runner, check_precision, choose_device, fitting_batch
 from tests.doubles import Broken, Identity
 
@@ -181,27 +181,17 @@ def test_a_gpu_measures_its_first_chunk(monkeypatch: pytest.MonkeyPatch) -> None
     assert network.batches == [1, 3, 3, 1]
 
 
-class Kept(Prepared):
-    """A network that can be prepared."""
-
-    sources = ("gain",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gain = nn.ParameterList([torch.ones(1)])
-
-    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
-        (gain,) = self.weights()
-        return (mixture * gain)[:, None]
-
-    def _made(self) -> list[torch.Tensor]:
-        return [2 * self.gain[0]]
-
-
-def test_a_network_is_prepared_once_for_single_precision_on_a_processor() -> None:
-    network = Kept()
-    for precision, is_kept in (("bf16", False), ("fp32", True), ("fp32", True)):
-        runner = Runner(network, torch.device("cpu"), precision)
-        assert network.is_kept == is_kept
-        (estimates,) = runner.run(chunks(2)[1:])
-        assert (estimates == 2).all()
+def test_a_processor_gets_the_fast_form_in_single_precision() -> None:
+    config = convtasnet.Config(
+        num_filters=8, bottleneck=6, hidden=7, skip=5, num_blocks=2, num_repeats=1
+    )
+    network = convtasnet.Network(config).eval()
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    exact = Runner(network, torch.device("cpu"))
+    assert exact.network is not network
+    assert Runner(network, torch.device("cpu"), "bf16").network is network
+    (estimates,) = exact.run([np.ones(300, np.float32)])
+    with torch.inference_mode():
+        expected = network(torch.ones(1, 300))[0].numpy()
+    np.testing.assert_allclose(estimates, expected, atol=1e-5 * abs(expected).max())
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())

@@ -17,7 +17,6 @@ from sepcli.networks.layers.norms import (
     time_norm,
     unit_scale,
 )
-from sepcli.networks.layers.prepared import Prepared, prepare
 from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur, run
 from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.networks.layers.transformer import (
@@ -48,7 +47,6 @@ __all__ = [
     "GlobalNorm",
     "LayerNorm",
     "Positions",
-    "Prepared",
     "Rotary",
     "RotaryAttention",
     "SelfAttention",
@@ -71,7 +69,6 @@ __all__ = [
     "merge",
     "merge_split",
     "pointwise",
-    "prepare",
     "recur",
     "run",
     "segment",

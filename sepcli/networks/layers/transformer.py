@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.networks.layers.linear import linear
-from sepcli.networks.layers.prepared import Prepared
 
 SHORT, NARROW = 256, 16  # frames and features of a head, at most, for `attend` to multiply itself
 SCORE_BYTES = 2**20  # what it holds of scores at a time
@@ -78,15 +77,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> T
     return result
 
 
-class SelfAttention(Prepared):
+class SelfAttention(nn.Module):
     """Multi-head self-attention with the parameters of `nn.MultiheadAttention`.
 
     Args:
         dim: Channels.
         heads: Attention heads; divides `dim`.
     """
-
-    sources = ("in_proj_weight", "in_proj_bias", "out_proj")
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -100,17 +97,12 @@ class SelfAttention(Prepared):
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
         """Attend `[batch, time, dim]` to itself; `residual` of the same shape is added."""
         batch, time, dim = features.shape
-        into, into_bias, out, out_bias = self.weights()
-        projected = linear(features, into, into_bias)
+        projected = linear(features, self.in_proj_weight, self.in_proj_bias)
         heads = projected.view(batch, time, 3, self.heads, dim // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
         attended = attend(query, key, value)
         attended = attended.transpose(1, 2).reshape(batch, time, dim)
-        return linear(attended, out, out_bias, residual=residual)
-
-    def _made(self) -> list[Tensor]:
-        out = self.out_proj
-        return [self.in_proj_weight, self.in_proj_bias, out.weight, out.bias]
+        return linear(attended, self.out_proj.weight, self.out_proj.bias, residual=residual)
 
 
 class TransformerLayer(nn.Module):
@@ -168,22 +160,17 @@ class _Attention(nn.Module):
         self.att = SelfAttention(dim, heads)
 
 
-class _FeedForward(Prepared):
+class _FeedForward(nn.Module):
     """Two linear layers with ReLU between them; keys `ffn.0` and `ffn.3`."""
-
-    sources = ("ffn",)
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
         self.ffn = nn.ModuleDict({"0": nn.Linear(dim, hidden), "3": nn.Linear(hidden, dim)})
 
     def forward(self, features: Tensor, residual: Tensor) -> Tensor:
-        wide, wide_bias, narrow, narrow_bias = self.weights()
+        wide, wide_bias, narrow, narrow_bias = self.ffn.parameters()
         inner = linear(features, wide, wide_bias, activation="relu")
         return linear(inner, narrow, narrow_bias, residual=residual)
-
-    def _made(self) -> list[Tensor]:
-        return list(self.ffn.parameters())
 
 
 class _Stack(nn.Module):
