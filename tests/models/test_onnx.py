@@ -84,6 +84,7 @@ def test_an_operation_without_a_counterpart_is_one_line(capfd: pytest.CaptureFix
 
 def test_obstacles_are_known_beforehand() -> None:
     assert "complex" in onnx.obstacle("s4m", {})
+    assert "norms over time" in onnx.obstacle("mossformer2", {})
     assert "depends on the mixture" in onnx.obstacle("srcorrnet", {"counts": True})
     assert onnx.obstacle("srcorrnet", {"counts": False}) == ""
 
