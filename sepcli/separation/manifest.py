@@ -57,7 +57,7 @@ def read_manifest(text: str, path: Path) -> tuple[list[Row], list[Failure]]:
             continue
         place = f"line {number} of {path}"
         try:
-            row = _row(line, place, path.parent)
+            row = parse_row(_object(line, place), place, path.parent)
             first = lines.setdefault((row.source, row.span), number)
             if first != number:
                 raise UsageError(
@@ -122,8 +122,6 @@ def speaker_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of each output: what is known of it, and what its recording's row said.
 
-    Where both have a key, the recording's is carried as `source_` and the key.
-
     Args:
         fields: The row of the recording.
         outputs: One path per speaker.
@@ -132,7 +130,6 @@ def speaker_rows(
         margins: How surely each chunk goes on from the one before; None: not known any more.
     """
     known = None if margins is None else [round(m, 3) for m in margins if math.isfinite(m)]
-    own_first = sorted(fields, key=lambda key: key not in OWN_KEYS)
     for number, output in enumerate(outputs, 1):
         row: dict[str, Any] = {
             "audio_filepath": str(output.absolute()),
@@ -141,23 +138,32 @@ def speaker_rows(
             "sample_rate": sample_rate,
             "margins": known,
         }
-        for key in own_first:
-            row[_free_key(key, row.keys() | OWN_KEYS)] = fields[key]
-        yield row
+        yield carry(fields, row)
 
 
-def _row(line: str, place: str, folder: Path) -> Row:
-    """Return the row that a line holds.
+def carry(fields: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with what is our own and what another row said.
+
+    Where both have a key, the other's is carried as `source_` and the key.
+    """
+    row = dict(own)
+    taken = OWN_KEYS | own.keys()
+    for key in sorted(fields, key=lambda key: key not in taken):  # ours first: the nearest source
+        row[_free_key(key, taken | row.keys())] = fields[key]
+    return row
+
+
+def parse_row(fields: Mapping[str, Any], place: str, folder: Path) -> Row:
+    """Return the row that says this.
+
+    Args:
+        fields: Its keys and values.
+        place: Where it stands, for messages.
+        folder: Where relative paths start.
 
     Raises:
-        UsageError: It holds none.
+        UsageError: It names no recording, or no part of one.
     """
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as cause:
-        raise _no_object(place) from cause
-    if not isinstance(fields, dict):
-        raise _no_object(place)
     name = fields.get("audio_filepath")
     if not isinstance(name, str) or not name:
         others = ", ".join(list(fields)[:8]) or "nothing"
@@ -170,6 +176,21 @@ def _row(line: str, place: str, folder: Path) -> Row:
         raise UsageError(f"{place}: duration is not above 0", "leave it out for all of it")
     stop = None if length is None else (start or 0.0) + length
     return Row(Path(os.path.normpath(folder / name)), (start, stop), fields)
+
+
+def _object(line: str, place: str) -> dict[str, Any]:
+    """Return the JSON object of a line.
+
+    Raises:
+        UsageError: There is none.
+    """
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as cause:
+        raise _no_object(place) from cause
+    if not isinstance(fields, dict):
+        raise _no_object(place)
+    return fields
 
 
 def _no_object(place: str) -> UsageError:

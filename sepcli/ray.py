@@ -1,0 +1,173 @@
+"""Separation as a stage of Ray Data: `dataset.map_batches(Separate, …)`.
+
+The stage does not need Ray itself: it is called with columns and gives a table.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sepcli.errors import SepcliError, UsageError
+from sepcli.models.registry import DEFAULT_MODEL
+from sepcli.separation.batch import separate_jobs
+from sepcli.separation.jobs import Job
+from sepcli.separation.manifest import carry, outcome_rows, parse_row
+from sepcli.separation.naming import Naming
+from sepcli.separation.separator import SeparationOptions, Separator
+from sepcli.separation.writing import OutputOptions
+
+# A batch does not know the others, so that no two recordings may have one name: `a.wav`, `a.flac`.
+NAME = "{stem}_{ext}_spk{speaker}"
+
+
+class Separate:
+    """Separates batches of recordings; one object serves an actor and loads its model once.
+
+    A batch has either of these columns; what else it has is carried through, as in
+    `sepcli separate --manifest`:
+
+    - `amplitude`, `[samples]` or `[channels, samples]`, and `sample_rate`, as
+      `ray.data.read_audio` gives them: out comes a row a speaker with its `amplitude`.
+    - `audio_filepath`, perhaps with `offset` and `duration` [s], as in a manifest: files are
+      written, and out comes a row a speaker that names its file.
+
+    A recording that cannot be done has one row, whose `error` says why; elsewhere it is empty.
+    Before its first batch, and where it is copied to, an object holds no weights.
+
+    Args:
+        model: Name of an entry, a model folder, or `hf:ORG/REPO`.
+        output_dir: Where files go; the same for all nodes.
+        root: Where relative paths start; files keep the folders of recordings below it.
+        overwrite: Replace files that are there. Otherwise a recording whose files are all there
+            is not done again, so that nothing is done twice where Ray runs a batch again.
+        options: How the separator runs.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        output_dir: str | Path = "separated",
+        root: str | Path = "/",
+        overwrite: bool = False,
+        options: SeparationOptions | None = None,
+    ) -> None:
+        self._model = model
+        self._folder = Path(output_dir)
+        self._root = Path(root)
+        self._output = OutputOptions(overwrite=overwrite, skip_existing=not overwrite)
+        self._options = options
+        self._loaded: Separator | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs: it loads weights of its own."""
+        return {**self.__dict__, "_loaded": None}
+
+    def __call__(self, batch: Mapping[str, Sequence[Any]]) -> Any:
+        """Return the `pyarrow.Table` of a batch's speakers.
+
+        Args:
+            batch: Columns, `batch_format="numpy"`.
+        """
+        return _table(self.rows(_rows(batch)))
+
+    def rows(self, recordings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the rows of the speakers of some recordings, those in memory first."""
+        done: list[dict[str, Any]] = []
+        jobs: list[Job] = []
+        for fields in recordings:
+            try:
+                if fields.get("amplitude") is not None:
+                    done += self._in_memory(fields)
+                else:
+                    jobs.append(self._job(fields))
+            except SepcliError as error:
+                done.append(_failed(fields, error))
+        for outcome in separate_jobs(self._separator.pipeline, jobs, self._output):
+            try:
+                if outcome.error is not None:
+                    raise outcome.error
+                done += [{**row, "error": ""} for row in outcome_rows(outcome)]
+            except SepcliError as error:
+                done.append(_failed(outcome.job.row or {}, error))
+        return done
+
+    @property
+    def _separator(self) -> Separator:
+        if self._loaded is None:
+            self._loaded = Separator.from_pretrained(self._model, options=self._options)
+        return self._loaded
+
+    def _in_memory(self, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+        waveform, rate = np.asarray(fields["amplitude"], np.float32), fields.get("sample_rate")
+        if not isinstance(rate, int):
+            raise UsageError("no sample_rate beside amplitude", "add a column with the rate in Hz")
+        separation = self._separator.separate(waveform, rate)
+        others = {k: v for k, v in fields.items() if k not in ("amplitude", "sample_rate")}
+        margins = separation.order.margins
+        shared = {
+            "duration": separation.estimates.shape[1] / rate,
+            "sample_rate": rate,
+            "margins": margins[np.isfinite(margins)].tolist(),
+            "error": "",
+        }
+        return [
+            carry(others, {"amplitude": estimate, "speaker": f"spk{number}", **shared})
+            for number, estimate in enumerate(separation.estimates, 1)
+        ]
+
+    def _job(self, fields: Mapping[str, Any]) -> Job:
+        row = parse_row(fields, "row of the dataset", self._root)
+        if not row.source.is_relative_to(self._root):
+            raise UsageError(
+                f"recording is not below the root: {row.source}",
+                f"give a root that holds all recordings, not {self._root}",
+            )
+        plan = self._separator.pipeline.plan
+        naming = Naming(
+            folder=self._folder,
+            extension=self._output.format,
+            template=NAME,
+            num_speakers=plan.num_files(None),
+        )
+        inside = row.source.parent.relative_to(self._root)
+        paths = naming.paths(row.source, inside, row.part)
+        certain = 1 if plan.people == "auto" else len(paths)
+        return Job(row.source, paths[:certain], row.span, fields, optional=paths[certain:])
+
+
+def _failed(fields: Mapping[str, Any], error: SepcliError) -> dict[str, Any]:
+    others = {key: value for key, value in fields.items() if key != "amplitude"}
+    return carry(others, {"error": error.message})
+
+
+def _rows(batch: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return columns as rows of plain values; a column of numbers has NaN where there is none."""
+    columns = [[_plain(value) for value in column] for column in batch.values()]
+    return [dict(zip(batch, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and plain != plain else plain
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return rows as a table; our own columns have the same type in every batch."""
+    import pyarrow  # here: it comes with Ray
+
+    types = {
+        "audio_filepath": pyarrow.string(),
+        "amplitude": pyarrow.list_(pyarrow.float32()),
+        "duration": pyarrow.float64(),
+        "speaker": pyarrow.string(),
+        "sample_rate": pyarrow.int64(),
+        "margins": pyarrow.list_(pyarrow.float64()),
+        "error": pyarrow.string(),
+    }
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return pyarrow.table(
+        {key: pyarrow.array([row.get(key) for row in rows], types.get(key)) for key in keys}
+    )
