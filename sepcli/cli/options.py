@@ -54,6 +54,15 @@ class Bandwidth(StrEnum):
     model = "model"
 
 
+class LabelFormat(StrEnum):
+    """Formats in which other tools read who speaks when."""
+
+    rttm = "rttm"
+    audacity = "audacity"
+    textgrid = "textgrid"
+    srt = "srt"
+
+
 MODEL_FORMS = "NAME|FOLDER|hf:ORG/REPO"
 
 # what more than one command takes
@@ -176,6 +185,10 @@ OutsideOverlaps = Annotated[
 UpTo = Annotated[
     Bandwidth,
     typer.Option("--bandwidth", help="full: overlaps get what is above the model's band too."),
+]
+WrittenLabels = Annotated[
+    list[LabelFormat] | None,
+    typer.Option("--labels", help="Write who speaks when beside the outputs; may be repeated."),
 ]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)

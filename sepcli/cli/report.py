@@ -188,7 +188,7 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
 
 def _conversation(delivery: Delivery) -> dict[str, Any]:
     """Return who speaks when, as it stands in a record."""
-    names, turns = delivery.names, delivery.scene.turns
+    names, turns = delivery.names, delivery.spoken_turns
     return {
         "speakers": [
             {
@@ -205,7 +205,6 @@ def _conversation(delivery: Delivery) -> dict[str, Any]:
                 "end_seconds": round(turn.stop_seconds, 2),
             }
             for turn in turns
-            if turn.speaker < len(names)
         ],
     }
 

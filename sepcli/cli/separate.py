@@ -38,6 +38,7 @@ def separate(
     speakers: options.Speakers = "",
     outside_overlap: options.OutsideOverlaps = options.OutsideOverlap.original,
     bandwidth: options.UpTo = options.Bandwidth.full,
+    labels: options.WrittenLabels = None,
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
@@ -70,6 +71,7 @@ def separate(
 
     from sepcli.cli.report import Report, load_separator
     from sepcli.models.load import resolve_model  # from here on torch is needed
+    from sepcli.separation.labels import WRITERS
     from sepcli.separation.separator import SeparationOptions
     from sepcli.separation.speakers import MOST_PEOPLE
     from sepcli.separation.writing import OutputOptions
@@ -105,6 +107,7 @@ def separate(
         model="channels" if channels else _file_name(entry.name),
         num_speakers=NUM_CHANNELS_OF_A_CALL if channels else num_files,
         num_certain=1 if people == "auto" and not channels else None,
+        labels=tuple(WRITERS[label.value][0] for label in dict.fromkeys(labels or ())),
     )
     if manifest is not None:
         jobs, failures = _plan_manifest(manifest, naming, overwrite)

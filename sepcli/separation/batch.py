@@ -26,6 +26,7 @@ from sepcli.separation.writing import (
     prepare_folder,
     refuse_unwritable,
     require_output_space,
+    write_labels,
 )
 
 QUIET_FOR_16_BITS = 2.0**-10  # a peak of 32 steps
@@ -240,7 +241,8 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
     """Write the outputs of a complete recording; runs in the writing thread."""
     recording = work.recording
     try:
-        delivery = deliver(recording, work.job.possible, options)
+        delivery = deliver(recording, work.job.outputs + work.job.optional, options)
+        write_labels(work.job, delivery, recording.seconds)
     except SepcliError as error:
         if error.exit_code == 130:  # given up, not failed: the spool stays
             return Outcome(work.job, error)

@@ -28,6 +28,7 @@ class Job:
         span: Which part of the recording is wanted [s].
         row: What a manifest says of it; None where no manifest names it.
         optional: Paths of speakers there may be besides.
+        labels: Paths of who speaks when; their endings say in which format.
     """
 
     source: Path | None
@@ -35,11 +36,12 @@ class Job:
     span: Span = (None, None)
     row: Mapping[str, Any] | None = field(default=None, compare=False)
     optional: tuple[Path, ...] = ()
+    labels: tuple[Path, ...] = ()
 
     @property
     def possible(self) -> tuple[Path, ...]:
         """All paths that may be written."""
-        return self.outputs + self.optional
+        return self.outputs + self.optional + self.labels
 
     @property
     def label(self) -> str:
@@ -93,7 +95,15 @@ def plan_jobs(
                 key = STDIN if source is None else str(source.absolute())
                 paths = naming.paths(source, inside or Path())
                 certain = naming.num_certain or len(paths)
-                jobs.setdefault(key, Job(source, paths[:certain], optional=paths[certain:]))
+                jobs.setdefault(
+                    key,
+                    Job(
+                        source,
+                        paths[:certain],
+                        optional=paths[certain:],
+                        labels=naming.label_paths(source, inside or Path()),
+                    ),
+                )
                 if inside is None:
                     is_named.add(key)
         except SepcliError as error:

@@ -22,6 +22,7 @@ class Naming:
         model: Name of the model, for the template.
         num_speakers: Files per recording, at most.
         num_certain: Files that every recording has; None: all.
+        labels: Endings of files that say who speaks when.
     """
 
     folder: Path
@@ -30,6 +31,7 @@ class Naming:
     model: str = ""
     num_speakers: int = 2
     num_certain: int | None = None
+    labels: tuple[str, ...] = ()
 
     def paths(self, source: Path | None, inside: Path, part: str = "") -> tuple[Path, ...]:
         """Return the outputs of `source`, in the sub-folder `inside` of the output folder.
@@ -50,6 +52,11 @@ class Naming:
             )
             for number in range(1, self.num_speakers + 1)
         )
+
+    def label_paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
+        """Return where it is said who speaks when in `source`: its name, with other endings."""
+        stem = "stdin" if source is None else source.stem
+        return tuple(self.folder / inside / f"{stem}{ending}" for ending in self.labels)
 
     def stems_behind(self, name: str) -> set[str]:
         """Return the stems of recordings whose output, of any speaker and model, `name` may be.

@@ -20,10 +20,12 @@ from sepcli.audio import (
     resampled_length,
 )
 from sepcli.errors import OutputError
-from sepcli.files import check_name, output_error, require_free_space
+from sepcli.files import check_name, output_error, require_free_space, write_whole
 from sepcli.separation.composing import compose
+from sepcli.separation.jobs import Job
+from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
-from sepcli.separation.speakers import Scene, SpeakerOrder
+from sepcli.separation.speakers import Scene, SpeakerOrder, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,11 @@ class Delivery:
     def names(self) -> tuple[str, ...]:
         """What people are called, in the order of `outputs`."""
         return tuple(f"spk{number}" for number in range(1, len(self.outputs) + 1))
+
+    @property
+    def spoken_turns(self) -> tuple[Turn, ...]:
+        """When each person who has a file speaks, in order of time."""
+        return tuple(turn for turn in self.scene.turns if turn.speaker < len(self.outputs))
 
     @property
     def gain_db(self) -> float:
@@ -182,6 +189,20 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
                 writer.write(waveform if gain == 1.0 else waveform * gain)
         commit_all(writers)
     return Delivery(rate, gain, order, kind.subtype, scene, tuple(outputs))
+
+
+def write_labels(job: Job, delivery: Delivery, seconds: float) -> None:
+    """Write who speaks when, in the formats that the endings of `job.labels` stand for.
+
+    Raises:
+        OutputError: One of them cannot be written.
+    """
+    writers = dict(WRITERS.values())
+    for path in job.labels:
+        text = writers[path.suffix](
+            Labels(path.stem, seconds, delivery.names, delivery.spoken_turns)
+        )
+        write_whole(path, text.encode())
 
 
 def _common_gain(

@@ -357,3 +357,14 @@ def test_a_manifest_stands_alone_and_says_something(
     write_manifest(tmp_path / "in.jsonl")
     done = sepcli("separate", "--manifest", "in.jsonl", *arguments)
     assert (done.code, done.err.splitlines()[0]) == (2, f"error: {message}")
+
+
+def test_labels_say_who_speaks_when(sepcli: CommandLine, model_folder: Path, mixture: Path) -> None:
+    options = ["separate", mixture, "--model", model_folder, "--labels", "rttm"]
+    done = sepcli(*options, "--labels", "audacity", "--json")
+    assert done.code == 0, done.err
+    turns = json.loads(done.lines[0])["turns"]
+    lines = Path("separated/mix.rttm").read_text().splitlines()
+    assert [line.split()[7] for line in lines] == [turn["speaker"] for turn in turns]
+    assert len(Path("separated/mix.txt").read_text().splitlines()) == len(turns)
+    assert sepcli(*options).code == 1  # they are there, and stay
