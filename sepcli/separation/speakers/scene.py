@@ -23,7 +23,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 MOSTLY_SPEECH = 0.6  # of a window that people are told by
 CLEAREST_SHARE = 0.7  # of windows with speech: those that are most likely of one person
-SURELY_ALONE, SURELY_BOTH = 7.0, 3.5  # of `Windows.alone`: above the one, below the other
+SURELY_ALONE, SURELY_BOTH = 6.0, 3.5  # of `Windows.alone`: above the one, below the other
 LEAST_SECONDS_ALONE = 3.0  # of less, people cannot be told by their voices
 LEAST_SECONDS_BOTH = 1.5  # of two who speak at once, where one voice alone was found
 LEAST_SECONDS_OF_A_PERSON = 1.0  # alone; who is heard for less is not counted
