@@ -53,6 +53,8 @@ def configure(*, quiet: bool = False, verbose: bool = False) -> None:
 def result(line: str) -> None:
     """Write one result line to stdout; bytes of a file name that are not UTF-8 survive."""
     with _results():
+        if sys.stdout.isatty():
+            line = printable(line)  # what a name holds must not move the cursor
         stream = getattr(sys.stdout, "buffer", None)
         if stream is None:
             sys.stdout.write(line + "\n")
@@ -139,6 +141,11 @@ def error(failure: SepcliError) -> None:
     cause = failure.__cause__
     if _verbosity.verbose and cause is not None:
         _say(f"cause: {type(cause).__name__}: {cause}", "dim")
+
+
+def text(lines: str) -> Text:
+    """Return text as it is shown in a table: nothing in it is markup or moves the cursor."""
+    return Text("\n".join(printable(line) for line in lines.split("\n")))
 
 
 def has_terminal() -> bool:

@@ -62,7 +62,8 @@ def _wanted(models: list[str], *, everything: bool) -> Iterator[str]:
 
 def _fetch(name: str, revision: str, *, verify: bool) -> None:
     from sepcli.models.hub import fetch_model
-    from sepcli.models.load import load_model, resolve_model
+    from sepcli.models.load import load_model
+    from sepcli.models.resolve import resolve_model
     from sepcli.separation.speakers.embedding import VOICES
 
     if name in VOICES:

@@ -33,8 +33,9 @@ def export(
 
 def _written(model: str, file: Path, chunk: float | None, revision: str, *, overwrite: bool) -> str:
     """Write the file and return the line that tells about it."""
-    from sepcli.models.load import load_model, resolve_model
+    from sepcli.models.load import load_model
     from sepcli.models.onnx import HINT, check_graph, obstacle, onnx_graph, require_packages
+    from sepcli.models.resolve import resolve_model
 
     require_packages()
     asked = resolve_model(model, revision=revision or None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sepcli.cli import console
+from sepcli.errors import UsageError
 from sepcli.models import web
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import Source
@@ -37,10 +38,15 @@ def info(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Build MODEL and count its parameters and operations.")
+    ] = False,
 ) -> None:
     """List the models, or tell everything about one."""
+    if count and model is None:
+        raise UsageError("--count needs a MODEL", "name one; see: sepcli info")
     if model is not None:
-        _tell_one(model, as_json=as_json)
+        _tell_one(model, as_json=as_json, count=count)
     elif as_json:
         for entry in load_entries().values():
             console.result_json(record(entry))
@@ -123,31 +129,40 @@ def _table(columns: dict[str, list[str]]) -> Any:
         left = title in ("name", "licence", "score", "SI-SDRi", "cached")
         table.add_column(title, justify="left" if left else "right", no_wrap=True)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
+        table.add_row(*map(console.text, row))
     return table
 
 
-def _tell_one(model: str, *, as_json: bool) -> None:
-    # torch and the networks: only here, where the operations of one are counted
-    from sepcli.evaluation.complexity import count_parameters, macs_per_second
-    from sepcli.models.build import build_network
-    from sepcli.models.load import resolve_model
-    from sepcli.separation.speakers.embedding import VOICES
+def _tell_one(model: str, *, as_json: bool, count: bool) -> None:
+    from sepcli.models.resolve import resolve_model
 
-    if model in VOICES:
-        _tell_voices(VOICES[model], as_json=as_json)
-        return
+    if model not in load_entries():
+        from sepcli.separation.speakers.embedding import VOICES  # loads torch
+
+        if model in VOICES:
+            _tell_voices(VOICES[model], as_json=as_json)
+            return
     entry = resolve_model(model)
     known = record(entry)
-    if entry.config or not entry.repo:
-        where = f"model {entry.name}"
-        network, _ = build_network(entry.architecture, entry.config, where=where)
-        known["parameters"] = count_parameters(network)
-        known["macs_per_second"] = macs_per_second(network, entry.sample_rate)
+    if count or not (entry.parameters and entry.macs_per_second):
+        known |= _counted(entry)
     if as_json:
         console.result_json(known)
     else:
         _show_lines(_lines(entry, known))
+
+
+def _counted(entry: ModelEntry) -> dict[str, int]:
+    """Return what the network of an entry has, counted on the network itself."""
+    from sepcli.evaluation.complexity import count_parameters, macs_per_second
+    from sepcli.models.build import build_network
+
+    where = f"model {entry.name}"
+    network, _ = build_network(entry.architecture, entry.config, where=where)
+    return {
+        "parameters": count_parameters(network),
+        "macs_per_second": macs_per_second(network, entry.sample_rate),
+    }
 
 
 def _tell_voices(voices: "VoiceModel", *, as_json: bool) -> None:
@@ -188,7 +203,7 @@ def _show_lines(lines: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in lines:
-        table.add_row(label, text)
+        table.add_row(label, console.text(text))
     console.show(table, folds=True)
 
 

@@ -98,7 +98,8 @@ Model = Annotated[
         "-m",
         "--model",
         metavar=MODEL_FORMS,
-        help="The separator to use; see: sepcli info. Default: the best one in the package.",
+        help="The separator to use; see: sepcli info. Default: SEPCLI_MODEL, or model in "
+        "config.toml, else the best one in the package.",
         autocompletion=complete_model,
     ),
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sepcli.audio import read_info
 from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
 from sepcli.cli.tally import Tally, lines
@@ -10,7 +11,7 @@ from sepcli.errors import SepcliError
 from sepcli.files import printable
 from sepcli.models.cache import cached_files
 from sepcli.models.load import load_model
-from sepcli.models.registry import ModelEntry
+from sepcli.models.registry import ModelEntry, find_entry
 from sepcli.separation.batch import Outcome, separate_jobs
 from sepcli.separation.channels import write_channels
 from sepcli.separation.jobs import Job
@@ -21,16 +22,27 @@ from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.speakers.embedding import VOICES, load_embed
 from sepcli.separation.writing import Delivery, OutputOptions
 
-LARGER_MODEL = "spgm"  # what to recommend to who takes the built-in one
+# What to recommend to who takes the built-in model: for telephone rates, and for others.
+LARGER_MODELS = ("spgm-base", "tiger-speech")
+WIDE_HZ = 16_000
 
 
-def load_separator(
-    entry: ModelEntry, options: SeparationOptions, *, is_default: bool = False
-) -> Separator:
+def suggest_model(entry: ModelEntry, job: Job) -> None:
+    """Say, on a terminal, which model does better than the default on such a recording."""
+    if not console.has_terminal() or job.source is None:
+        return
+    try:
+        rate = read_info(job.source).sample_rate
+    except SepcliError:
+        return  # said when the recording is read
+    larger = find_entry(LARGER_MODELS[rate >= WIDE_HZ])
+    size = f"{larger.download_bytes / 1e6:.0f} MB"
+    console.note(f"model: {entry.name}; better on such recordings: --model {larger.name} ({size})")
+
+
+def load_separator(entry: ModelEntry, options: SeparationOptions) -> Separator:
     """Return the separator of `entry`, with a bar while its weights are downloaded."""
     check_precision(choose_device(options.device), options.precision)  # before a download
-    if is_default:
-        console.note(f"model: {entry.name}; a larger one does better: --model {LARGER_MODEL}")
     if is_experimental(entry):
         console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
     if entry.repo and not is_here(entry):

@@ -9,7 +9,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import UsageError
-from sepcli.models.registry import DEFAULT_MODEL
+from sepcli.models.registry import DEFAULT_MODEL, chosen_model
 from sepcli.separation.jobs import Failure, Job, Span, parse_shard, plan_jobs, take_shard
 from sepcli.separation.naming import DEFAULT_NAME, Naming, check_template
 
@@ -69,8 +69,8 @@ def separate(
     _check_inputs(inputs, manifest, span)
     people = _parse_people(speakers)
 
-    from sepcli.cli.report import Report, load_separator
-    from sepcli.models.load import resolve_model  # from here on torch is needed
+    from sepcli.cli.report import Report, load_separator, suggest_model
+    from sepcli.models.resolve import resolve_model
     from sepcli.separation.labels import WRITERS
     from sepcli.separation.separator import SeparationOptions
     from sepcli.separation.speakers import MOST_PEOPLE
@@ -98,6 +98,7 @@ def separate(
         skip_existing=skip_existing,
         resume=resume,
     )
+    model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     num_files = MOST_PEOPLE if people == "auto" else people or entry.speakers
     naming = Naming(
@@ -127,7 +128,9 @@ def separate(
     if jobs and channels:
         report.run_channels(jobs, output)
     elif jobs:
-        separator = load_separator(entry, separation, is_default=not model)
+        if not model:
+            suggest_model(entry, jobs[0])
+        separator = load_separator(entry, separation)
         report.run(separator, jobs, output)
     raise typer.Exit(report.finish())
 

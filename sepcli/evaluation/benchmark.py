@@ -30,8 +30,9 @@ from sepcli.models.architectures import make_config
 from sepcli.models.build import build_network
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry, make_entry
-from sepcli.models.load import load_model, resolve_model
+from sepcli.models.load import load_model
 from sepcli.models.registry import read_toml
+from sepcli.models.resolve import resolve_model
 from sepcli.networks.layers import linear
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.runner import Precision, Runner, choose_device

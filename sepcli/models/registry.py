@@ -5,9 +5,13 @@ from `data/networks/NAME/model.toml`, a user's own from the platform's configura
 folder's from the `model.toml` inside it. Later sources win where two name the same model.
 """
 
+import os
 import re
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sepcli.errors import ModelError
@@ -18,6 +22,7 @@ __all__ = [
     "HUB_PREFIX",
     "MODEL_FILE",
     "ModelEntry",
+    "chosen_model",
     "complete_model",
     "entry_from_folder",
     "find_entry",
@@ -43,10 +48,7 @@ def load_entries() -> dict[str, ModelEntry]:
     Raises:
         ModelError: A file cannot be parsed or an entry in it is wrong.
     """
-    entries = _read_table(_table_path())
-    for file in sorted(_INSIDE.glob(f"*/{MODEL_FILE}")):
-        entry = entry_from_folder(file.parent, builtin=True)
-        entries[entry.name] = entry
+    entries = dict(_packaged(_table_path(), _INSIDE))
     user_file = user_table_path()
     if user_file.is_file():
         entries.update(_read_table(user_file))
@@ -57,6 +59,16 @@ def load_entries() -> dict[str, ModelEntry]:
                 did_you_mean(entry.fallback, entries),
             )
     return entries
+
+
+@cache
+def _packaged(table: Path, inside: Path) -> Mapping[str, ModelEntry]:
+    """Return the entries that come with the package; its files are read once."""
+    entries = _read_table(table)
+    for file in sorted(inside.glob(f"*/{MODEL_FILE}")):
+        entry = entry_from_folder(file.parent, builtin=True)
+        entries[entry.name] = entry
+    return MappingProxyType(entries)
 
 
 def list_models() -> list[str]:
@@ -107,11 +119,33 @@ def entry_from_folder(folder: Path, *, builtin: bool = False) -> ModelEntry:
     return make_entry(name, body, source=str(file), folder=folder, builtin=builtin)
 
 
+def chosen_model() -> str:
+    """Return the model of SEPCLI_MODEL, or of the user's config.toml; empty where neither says one.
+
+    Raises:
+        ModelError: config.toml cannot be read, or holds something else.
+    """
+    if named := os.environ.get("SEPCLI_MODEL", ""):
+        return named
+    file = _user_folder() / "config.toml"
+    if not file.is_file():
+        return ""
+    content = read_toml(file)
+    for key, value in content.items():
+        if key != "model" or not isinstance(value, str):
+            raise ModelError(f"unknown setting in {file}: {key}", 'write: model = "NAME"')
+    return str(content.get("model", ""))
+
+
 def user_table_path() -> Path:
     """Return where the user's own entries are read from."""
+    return _user_folder() / "models.toml"
+
+
+def _user_folder() -> Path:
     import platformdirs  # here: nothing but this needs it
 
-    return platformdirs.user_config_path("sepcli") / "models.toml"
+    return platformdirs.user_config_path("sepcli")
 
 
 def _table_path() -> Path:

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from sepcli.audio import WaveformReader
-from sepcli.models.load import load_model, resolve_model
+from sepcli.models.load import load_model
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
+from sepcli.models.resolve import resolve_model
 from sepcli.separation.batch import separate_jobs
 from sepcli.separation.composing import compose
 from sepcli.separation.jobs import Job

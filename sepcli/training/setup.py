@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from sepcli.errors import ModelError, UsageError
 from sepcli.models.architectures import load_architecture, make_config
-from sepcli.models.load import load_network, resolve_model
+from sepcli.models.load import load_network
+from sepcli.models.resolve import resolve_model
 from sepcli.training.dataset import Speech, Waveform, find_speech, read_recordings
 from sepcli.training.decoded import read_decoded
 from sepcli.training.loader import make_batch

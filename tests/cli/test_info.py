@@ -96,6 +96,27 @@ def test_a_fallback_counts_as_cached(hub: Hub, sepcli: CommandLine) -> None:
     assert (lines["spgm"], lines["spgm-base"], lines["spgm-opt"]) == ("yes", "yes", "no")
 
 
+def test_names_and_notes_neither_move_the_cursor_nor_are_markup(
+    hub: Hub, sepcli: CommandLine, model_folder: Path
+) -> None:
+    file = model_folder / "model.toml"
+    file.write_text('note = "[/] [red]x[/red] \\u001b[31mred"\n' + file.read_text())
+    finished = sepcli("info", model_folder)
+    assert finished.code == 0
+    assert r"[/] [red]x[/red] \x1b[31mred" in finished.out
+    evil = model_folder.rename(model_folder.with_name("[bold]\x1b[31m"))
+    finished = sepcli("info", evil)
+    assert r"[bold]\x1b[31m" in finished.out.replace("\n", "")
+    assert "\x1b" not in finished.out + finished.err
+
+
+def test_counts_when_asked(hub: Hub, sepcli: CommandLine) -> None:
+    said = json.loads(sepcli("info", "convtasnet-libri2mix-clean-8k", "--json").out)
+    counted = json.loads(sepcli("info", "convtasnet-libri2mix-clean-8k", "--json", "--count").out)
+    assert counted == said
+    assert sepcli("info", "--count").code == 2
+
+
 def test_an_unknown_model_is_one_line_and_a_hint(hub: Hub, sepcli: CommandLine) -> None:
     finished = sepcli("info", "spgm-bass")
     assert (finished.code, finished.out) == (1, "")
@@ -103,9 +124,10 @@ def test_an_unknown_model_is_one_line_and_a_hint(hub: Hub, sepcli: CommandLine) 
     assert finished.err.splitlines()[1].startswith("hint: did you mean spgm-base")
 
 
-def test_the_table_needs_neither_torch_nor_the_client() -> None:
+@pytest.mark.parametrize("model", [None, "spgm", "stftformer-8k"])
+def test_the_table_needs_neither_torch_nor_the_client(model: str | None) -> None:
     code = (
-        "import sys; from sepcli.cli.info import info; info(None, False);"
+        f"import sys; from sepcli.cli.info import info; info({model!r});"
         "sys.exit(any(m in sys.modules for m in ('torch', 'huggingface_hub.file_download')))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL)

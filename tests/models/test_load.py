@@ -18,8 +18,9 @@ from torch.nn import functional
 from sepcli.errors import ModelError, UsageError, WeightsError
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry
-from sepcli.models.load import LoadedModel, load_model, load_network, resolve_model
+from sepcli.models.load import LoadedModel, load_model, load_network
 from sepcli.models.registry import find_entry, user_table_path
+from sepcli.models.resolve import resolve_model
 from tests.hub import HUB_DATA, Hub
 
 TOLERANCE = 1e-5  # of the largest output; the published float32 is within 1.2e-6 of its float64

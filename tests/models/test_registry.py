@@ -10,6 +10,7 @@ from sepcli.errors import ModelError
 from sepcli.models import registry
 from sepcli.models.registry import (
     DEFAULT_MODEL,
+    chosen_model,
     complete_model,
     entry_from_folder,
     find_entry,
@@ -157,3 +158,25 @@ def test_torch_is_not_imported() -> None:
     code = "import sys; from sepcli.models.registry import load_entries as l; l(); "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_of_ones_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEPCLI_MODEL", raising=False)
+    file = user_table_path().with_name("config.toml")
+    file.parent.mkdir(parents=True)
+    assert chosen_model() == ""
+    file.write_text('model = "spgm-base"')
+    assert chosen_model() == "spgm-base"
+    monkeypatch.setenv("SEPCLI_MODEL", "tiger-speech")
+    assert chosen_model() == "tiger-speech"
+    monkeypatch.delenv("SEPCLI_MODEL")
+    for wrong in ('modell = "spgm"', "model = 3"):
+        file.write_text(wrong)
+        with pytest.raises(ModelError, match="unknown setting in"):
+            chosen_model()
+
+
+def test_files_of_the_package_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_entries()
+    monkeypatch.setattr(registry, "read_toml", lambda file: pytest.fail(str(file)))
+    assert load_entries()

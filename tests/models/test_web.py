@@ -19,8 +19,9 @@ from sepcli.models.cache import cached_files
 from sepcli.models.entry import Source
 from sepcli.models.hub import fetch_files
 from sepcli.models.hub_errors import MissingFileError
-from sepcli.models.load import load_model, resolve_model
+from sepcli.models.load import load_model
 from sepcli.models.registry import user_table_path
+from sepcli.models.resolve import resolve_model
 from tests.hub import Hub
 
 CONTENT = bytes(range(256)) * 512
