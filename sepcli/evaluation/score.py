@@ -23,7 +23,7 @@ Waveforms = npt.NDArray[np.float32]
 
 EXTRA_METRICS = ("sdr", "stoi", "pesq")
 PACKAGES = {"sdr": "fast_bss_eval", "stoi": "pystoi", "pesq": "pesq"}
-INSTALL_HINT = "install them with: pip install 'sepcli[metrics]'"
+INSTALL_HINT = "install them with: pip install 'sepcli[metrics,pesq]'"
 CONFIDENCE = 0.95
 MIN_SECONDS = 0.1  # below it, SI-SDR is a matter of a few samples
 SDR_TAPS = 512  # of the distortion filter that BSS Eval allows
