@@ -1,5 +1,6 @@
 """Runs chunks through a network: device, precision, batches, out-of-memory back-off."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -114,6 +115,7 @@ class Runner:
         self._is_measured = batch_size is not None or device.type != "cuda"
         # On a CPU one chunk keeps all cores busy, and a larger batch only falls out of the caches.
         self.batch_size = batch_size or (1 if device.type == "cpu" else _ACCELERATOR_BATCH)
+        self._process = os.getpid()
 
     def run(self, chunks: Sequence[Array]) -> list[Array]:
         """Return the estimates of each chunk, `[speakers, samples]`, in the order given.
@@ -122,8 +124,14 @@ class Runner:
             chunks: Mixtures `[samples]`, all of one length.
 
         Raises:
-            DeviceError: Memory is too short for a single chunk, or estimates are not finite.
+            DeviceError: Memory is too short for a single chunk, estimates are not finite, or this
+                process was forked from the one that made the runner.
         """
+        if os.getpid() != self._process:  # torch's threads stayed there: it would wait for ever
+            raise DeviceError(
+                "a separator was made before this process was forked",
+                "make it in this process, or start processes with the method spawn",
+            )
         estimates: list[Array] = []
         while len(estimates) < len(chunks):
             size = self.batch_size if self._is_measured else 1

@@ -1,3 +1,4 @@
+import os
 import weakref
 from collections.abc import Sequence
 
@@ -195,3 +196,16 @@ def test_a_processor_gets_the_fast_form_in_single_precision() -> None:
         expected = network(torch.ones(1, 300))[0].numpy()
     np.testing.assert_allclose(estimates, expected, atol=1e-5 * abs(expected).max())
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_after_a_fork_it_says_so_and_does_not_hang() -> None:
+    runner = Runner(Identity(), torch.device("cpu"))
+    runner.run(chunks(1))
+    child = os.fork()
+    if child == 0:
+        try:
+            runner.run(chunks(1))
+        except DeviceError as failure:
+            os._exit(0 if "forked" in failure.message and "spawn" in failure.hint else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
