@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests uses."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from tests.hub import Hub, running_hub
 settings.register_profile(
     "mutants", phases=(Phase.explicit, Phase.generate), derandomize=True, database=None
 )
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    """Give every test the random numbers of seed 0, in whatever order the tests run."""
+    if torch := sys.modules.get("torch"):  # what tests a start without torch does not load it
+        torch.manual_seed(0)
 
 
 @pytest.fixture
