@@ -1,6 +1,7 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -66,7 +67,7 @@ def separate(
     rate = _parse_rate(sample_rate)
     _check_format(audio_format, subtype, rate)
     span = _parse_span(start, end)
-    _check_inputs(inputs, manifest, span)
+    _check_inputs(inputs, manifest, span, labels)
     people = _parse_people(speakers)
 
     from sepcli.cli.report import Report, load_separator, suggest_model
@@ -135,8 +136,10 @@ def separate(
     raise typer.Exit(report.finish())
 
 
-def _check_inputs(inputs: list[str] | None, manifest: Path | None, span: Span) -> None:
-    """Refuse a run without recordings, or with two ways to say which parts of them."""
+def _check_inputs(
+    inputs: list[str] | None, manifest: Path | None, span: Span, labels: Collection[object] | None
+) -> None:
+    """Refuse a run without recordings, or with options that a manifest has no place for."""
     if inputs is None and manifest is None:
         raise UsageError("missing argument 'INPUT...'", "see: sepcli separate --help")
     if manifest is not None and inputs is not None:
@@ -146,6 +149,8 @@ def _check_inputs(inputs: list[str] | None, manifest: Path | None, span: Span) -
             "--manifest and --start or --end exclude each other",
             "give its rows an offset and a duration",
         )
+    if manifest is not None and labels:
+        raise UsageError("--manifest and --labels exclude each other", "give one of them")
 
 
 def _plan_manifest(

@@ -348,6 +348,7 @@ def test_a_wrong_line_of_a_manifest_fails_alone_and_leaves_no_row(
     [
         (("mix.wav",), "--manifest and INPUT exclude each other"),
         (("--start", "1"), "--manifest and --start or --end exclude each other"),
+        (("--labels", "rttm"), "--manifest and --labels exclude each other"),
         ((), "manifest is empty: in.jsonl"),
     ],
 )
