@@ -25,6 +25,7 @@ MOSTLY_SPEECH = 0.6  # of a window that people are told by
 CLEAREST_SHARE = 0.7  # of windows with speech: those that are most likely of one person
 SURELY_ALONE, SURELY_BOTH = 6.0, 3.5  # of `Windows.alone`: above the one, below the other
 LEAST_SECONDS_ALONE = 3.0  # of less, people cannot be told by their voices
+LEAST_SECONDS_UNASKED = 10.0  # where nobody asked for people: short overlaps look like one voice
 LEAST_SECONDS_BOTH = 1.5  # of two who speak at once, where one voice alone was found
 LEAST_SECONDS_OF_A_PERSON = 1.0  # alone; who is heard for less is not counted
 SAME_OF_TWO, SAME_OF_MANY = 0.445, 0.26  # likeness beyond which two people are one
@@ -61,7 +62,9 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
     speaks = speech_frames(timeline)
     windows = look_at_windows(timeline, speaks)
     clear = _clearest(windows)
-    if len(clear) * HOP_SECONDS < LEAST_SECONDS_ALONE:
+    is_asked = num_people is not None or most > timeline.num_outputs
+    least = LEAST_SECONDS_ALONE if is_asked else LEAST_SECONDS_UNASKED
+    if len(clear) * HOP_SECONDS < least:
         return _outputs_as_people(timeline, speaks)
     people = find_people(windows.voices[clear, 0], max(MOST_PEOPLE, num_people or 0))
     while True:  # too many at first: a voice of its own for what would blur those of people

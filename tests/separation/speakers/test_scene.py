@@ -96,3 +96,14 @@ def test_who_always_overlaps_is_left_to_the_separator() -> None:
 def test_silence_is_nobody() -> None:
     scene = understand(heard((), 10.0), None, most=2)
     assert scene.turns == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most", "is_told"), [(8.0, 2, False), (8.0, 8, True), (20.0, 2, True)]
+)
+def test_short_recordings_stay_as_they_are_unless_people_are_asked_for(
+    seconds: float, most: int, is_told: bool
+) -> None:
+    half = seconds / 2
+    timeline = heard(((0, 0, 0.0, half), (1, 1, half, seconds)), seconds)
+    assert (understand(timeline, None, most).stretches is not None) == is_told
