@@ -46,8 +46,18 @@ def compose(
         blocks = _at_rate(_composed(recording, order, scene), recording, scene, sample_rate)
     wanted = recording.plan.num_files(scene.num_people)
     for block in blocks:
-        missing = wanted - len(block)
-        yield np.pad(block, ((0, missing), (0, 0))) if missing > 0 else block[:wanted]
+        yield in_files(block, wanted)
+
+
+def in_files(block: Array, num_files: int) -> Array:
+    """Return waveforms `[files, samples]` of `[people, samples]`: what is missing is silent.
+
+    Where there are fewer files than people, the last one holds all that are left: nothing is lost.
+    """
+    missing = num_files - len(block)
+    if missing >= 0:
+        return np.pad(block, ((0, missing), (0, 0)))
+    return np.concatenate([block[: num_files - 1], block[num_files - 1 :].sum(axis=0)[None]])
 
 
 def _at_rate(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sepcli.audio import WaveformReader
-from sepcli.separation.composing import compose
+from sepcli.separation.composing import compose, in_files
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool
 from sepcli.separation.separator import SeparationOptions, Separator
@@ -73,3 +73,10 @@ def test_estimates_stay_where_nobody_wants_the_original() -> None:
     np.testing.assert_allclose(
         between(files[0], RATE, 0.5, 1.5), 0.75 * between(noise, RATE, 0.5, 1.5), atol=1e-6
     )
+
+
+def test_nobody_is_lost_where_there_are_fewer_files_than_people() -> None:
+    people = np.float32([[1, 0], [2, 3], [0, 5]])
+    assert in_files(people, 2).tolist() == [[1, 0], [2, 8]]
+    assert in_files(people, 1).tolist() == [[3, 8]]
+    assert in_files(people, 4).tolist() == [[1, 0], [2, 3], [0, 5], [0, 0]]
