@@ -209,7 +209,9 @@ def _common_gain(
     recording: Recording, order: SpeakerOrder, scene: Scene, sample_rate: int
 ) -> float:
     """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
-    if not recording.may_clip(sample_rate):
+    plan = recording.plan
+    is_sum = plan.num_files(scene.num_people) < max(scene.num_people, plan.num_speakers)
+    if not is_sum and not recording.may_clip(sample_rate):
         return 1.0
     blocks = compose(recording, order, scene, sample_rate)
     peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
