@@ -15,7 +15,7 @@ from sepcli.audio.reader import (
 )
 from sepcli.audio.resample import Resampler, resample_blocks, resampled_length
 from sepcli.audio.waveform import WaveformReader
-from sepcli.audio.writer import AudioWriter, commit_all
+from sepcli.audio.writer import AudioWriter, write_together
 from sepcli.files.pending import output_error
 from sepcli.files.space import remove_stale_temporaries, require_free_space
 from sepcli.files.temporary import TEMPORARY_PREFIX, create_temporary, printable
@@ -30,7 +30,6 @@ __all__ = [
     "Resampler",
     "WaveformReader",
     "check_output_format",
-    "commit_all",
     "create_temporary",
     "downmix",
     "find_audio_files",
@@ -43,4 +42,5 @@ __all__ = [
     "require_free_space",
     "resample_blocks",
     "resampled_length",
+    "write_together",
 ]

@@ -7,7 +7,8 @@ counted. There is no dither: it would add noise to silence and change samples th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -222,3 +223,45 @@ def commit_all(writers: Sequence[AudioWriter]) -> None:
         for writer in writers:
             writer.discard()
         raise
+
+
+def write_together(
+    paths: Sequence[Path],
+    blocks: Iterable[Samples],
+    sample_rate: int,
+    kind: OutputFormat,
+    *,
+    num_samples: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write one file a waveform; they appear under their names together, complete.
+
+    Args:
+        paths: Final names.
+        blocks: `[files, samples]` each.
+        sample_rate: Rate [Hz].
+        kind: How they are written.
+        num_samples: Samples of each in the end, as far as known.
+        overwrite: Whether files that are there are replaced.
+
+    Raises:
+        OutputError: They cannot be written; nothing of them is left.
+    """
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                AudioWriter(
+                    path,
+                    sample_rate,
+                    format=kind.format,
+                    subtype=kind.subtype,
+                    num_samples=num_samples,
+                    overwrite=overwrite,
+                )
+            )
+            for path in paths
+        ]
+        for block in blocks:
+            for writer, waveform in zip(writers, block, strict=True):
+                writer.write(waveform)
+        commit_all(writers)

@@ -90,6 +90,22 @@ def read_state(path: Path) -> State:
     return as_state(read_torch(path), path)
 
 
+def read_state_under(key: str, path: Path) -> State:
+    """Return the state dict that a PyTorch file holds beside other things.
+
+    Args:
+        key: Under which name, as `state_dict`.
+        path: The file.
+
+    Raises:
+        WeightsError: The file is damaged or unsafe, or holds none.
+    """
+    content = read_torch(path)
+    if not isinstance(content, Mapping) or key not in content:
+        raise WeightsError(f"no {key} in {path.name}")
+    return as_state(content[key], path)
+
+
 def as_state(content: Any, path: Path) -> State:
     """Return `content` if it is a state dict: tensors by name, each no larger than its storage.
 

@@ -2,18 +2,16 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 
 import numpy as np
 
 from sepcli.audio import (
     AudioReader,
-    AudioWriter,
     check_output_format,
-    commit_all,
     kept_subtype,
     resample_blocks,
     resampled_length,
+    write_together,
 )
 from sepcli.errors import AudioError, SepcliError
 from sepcli.files import remove_stale_temporaries
@@ -63,21 +61,12 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> None:
     subtype = options.subtype or kept_subtype(options.format, info.subtype)
     kind = check_output_format(options.format, subtype, rate)
     expected = resampled_length(reader.num_expected or 0, info.sample_rate, rate)
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                AudioWriter(
-                    output,
-                    rate,
-                    format=kind.format,
-                    subtype=kind.subtype,
-                    num_samples=expected,
-                    overwrite=options.overwrite,
-                )
-            )
-            for output in job.outputs
-        ]
-        for block in resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels):
-            for writer, waveform in zip(writers, np.ascontiguousarray(block.T), strict=True):
-                writer.write(waveform)
-        commit_all(writers)
+    blocks = resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels)
+    write_together(
+        job.outputs,
+        (np.ascontiguousarray(block.T) for block in blocks),
+        rate,
+        kind,
+        num_samples=expected,
+        overwrite=options.overwrite,
+    )

@@ -4,7 +4,6 @@ import errno
 import math
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,12 +11,11 @@ from typing import Literal
 import numpy as np
 
 from sepcli.audio import (
-    AudioWriter,
     OutputFormat,
     check_output_format,
-    commit_all,
     kept_subtype,
     resampled_length,
+    write_together,
 )
 from sepcli.errors import OutputError
 from sepcli.files import check_name, output_error, require_free_space, write_whole
@@ -170,24 +168,15 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
     scene = recording.scene(order)
     outputs = outputs[: recording.plan.num_files(scene.num_people)]
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                AudioWriter(
-                    output,
-                    rate,
-                    format=kind.format,
-                    subtype=kind.subtype,
-                    num_samples=num_samples,
-                    overwrite=options.overwrite,
-                )
-            )
-            for output in outputs
-        ]
-        for block in compose(recording, order, scene, rate):
-            for writer, waveform in zip(writers, block, strict=True):
-                writer.write(waveform if gain == 1.0 else waveform * gain)
-        commit_all(writers)
+    blocks = compose(recording, order, scene, rate)
+    write_together(
+        outputs,
+        blocks if gain == 1.0 else (block * np.float32(gain) for block in blocks),
+        rate,
+        kind,
+        num_samples=num_samples,
+        overwrite=options.overwrite,
+    )
     return Delivery(rate, gain, order, kind.subtype, scene, tuple(outputs))
 
 

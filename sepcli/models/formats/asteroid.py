@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, as_state, read_torch
+from sepcli.models.checkpoints import Description, State, read_state_under, read_torch
 from sepcli.models.foreign import shown
 
 CONFIG_FILES = ("pytorch_model.bin",)
@@ -114,10 +114,7 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     Raises:
         WeightsError: The file is damaged or unsafe, or holds none.
     """
-    content = read_torch(_file(files))
-    if not isinstance(content, Mapping) or "state_dict" not in content:
-        raise WeightsError(f"no state_dict in {_file(files).name}")
-    return as_state(content["state_dict"], _file(files))
+    return read_state_under("state_dict", _file(files))
 
 
 def _file(files: Mapping[str, Path]) -> Path:

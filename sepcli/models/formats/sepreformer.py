@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.checkpoints import Description, State, as_state, read_torch
+from sepcli.models.checkpoints import Description, State, read_state_under
 from sepcli.models.config_files import read_yaml
 
 CONFIG_FILES = ("configs.yaml",)
@@ -63,10 +63,7 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     weights = [path for name, path in files.items() if not _is_config(name)]
     if len(weights) != 1:
         raise WeightsError(f"not one file of weights but {len(weights)}")
-    content = read_torch(weights[0])
-    if not isinstance(content, Mapping) or "model_state_dict" not in content:
-        raise WeightsError(f"no model_state_dict in {weights[0].name}")
-    return as_state(content["model_state_dict"], weights[0])
+    return read_state_under("model_state_dict", weights[0])
 
 
 def _is_config(name: str) -> bool:
