@@ -53,6 +53,10 @@ def count_macs(network: nn.Module, num_samples: int) -> int:
             steers = buffer.numel() == 1 and not buffer.is_floating_point()  # the computation
             place = "cpu" if steers else "meta"
             module.register_buffer(name, torch.zeros_like(buffer, device=place))
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.is_meta:  # a table that checkpoints hold like a weight
+                empty = torch.empty_like(parameter, device="meta")
+                module.register_parameter(name, nn.Parameter(empty, parameter.requires_grad))
     fourier = {
         torch.ops.aten._fft_r2c: _fft_flops,
         torch.ops.aten._fft_c2r: _fft_flops,

@@ -1,5 +1,6 @@
-"""Operations whose number is known in closed form."""
+"""Operations whose number is known in closed form, and that every network can be counted."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sepcli.evaluation.complexity import count_macs, count_parameters, macs_per_second
+from sepcli.models.build import build_network
+from tests.networks import golden
 
 
 class Layers(nn.Module):
@@ -82,3 +85,11 @@ def test_whole_transforms_by_formula() -> None:
 
 def test_per_second_is_counted_on_four() -> None:
     assert macs_per_second(_on_meta(), 8000) == 8000 * 15
+
+
+@pytest.mark.parametrize(("network", "name"), dict(golden.contract_configs()).items())
+def test_every_network_is_counted_without_memory(network: str, name: str) -> None:
+    config = dataclasses.asdict(golden.narrow_config(network, name))
+    empty, _ = build_network(network, config, where=network)
+    short, long = (count_macs(empty, num_samples) for num_samples in (2000, 4000))
+    assert 0 < short < long
