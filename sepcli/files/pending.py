@@ -42,6 +42,7 @@ class PendingFile:
 
     Attributes:
         path: The final name.
+        descriptor: Of the open temporary; -1 when it is closed.
         error: The first failure, or None.
     """
 
@@ -62,7 +63,7 @@ class PendingFile:
         self._identity: os.stat_result | None = None  # of what was given the final name
         self._aside: Path | None = None  # what had it before
         try:
-            self._descriptor, self._temporary = create_temporary(path.parent)
+            self.descriptor, self._temporary = create_temporary(path.parent)
         except OSError as error:
             raise output_error(path, error) from error
 
@@ -71,22 +72,22 @@ class PendingFile:
         view = memoryview(data)
         while view and self.error is None:
             try:
-                view = view[os.write(self._descriptor, view) :]
+                view = view[os.write(self.descriptor, view) :]
             except OSError as error:
                 self.error = error
         return len(data) - len(view)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Return the new position."""
-        return os.lseek(self._descriptor, offset, whence)
+        return os.lseek(self.descriptor, offset, whence)
 
     def tell(self) -> int:
         """Return the position."""
-        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return os.lseek(self.descriptor, 0, os.SEEK_CUR)
 
     def read(self, num_bytes: int) -> bytes:
         """Return bytes back; some formats read their own header again."""
-        return os.read(self._descriptor, num_bytes)
+        return os.read(self.descriptor, num_bytes)
 
     def check(self) -> None:
         """Raise the first failure, if there was one.
@@ -99,7 +100,7 @@ class PendingFile:
 
     def close(self) -> None:
         """Close the temporary; some file systems report a full disk only now, see `check`."""
-        descriptor, self._descriptor = self._descriptor, -1
+        descriptor, self.descriptor = self.descriptor, -1
         if descriptor < 0:
             return
         try:

@@ -6,32 +6,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from sepcli.files.pending import output_error
-from sepcli.files.temporary import create_temporary, forget_temporary
+from sepcli.files.pending import PendingFile, output_error
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a hidden file; when the block ends well it is on the disk and takes the name `path`.
 
-    What has the name is replaced then. If the block raises, nothing is left.
+    What has the name is replaced then. If the block raises, nothing is left. Unlike recordings,
+    which can be separated again, such a file is there after a power cut too: to wait for the disk
+    takes some 10 ms a file.
 
     Raises:
         OutputError: The file cannot be written, or something in the block raised an OSError.
     """
+    pending = PendingFile(path, overwrite=True)
     try:
-        descriptor, temporary = create_temporary(path.parent)
-        try:
-            with os.fdopen(descriptor, "w+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())  # also after a power cut
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-            forget_temporary(temporary)
+        with os.fdopen(pending.descriptor, "w+b", closefd=False) as file:
+            yield file
+            file.flush()
+            os.fsync(pending.descriptor)
+        pending.close()
+        pending.check()
+        pending.publish()
     except OSError as error:
         raise output_error(path, error) from error
+    finally:
+        pending.discard()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -39,3 +39,10 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         write_whole(tmp_path / "no" / "table.csv", b"")
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").mkdir()
+    with pytest.raises(OutputError, match="is a directory"):
+        write_whole(tmp_path / "table.csv", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
