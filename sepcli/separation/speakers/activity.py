@@ -18,6 +18,12 @@ import numpy as np
 from sepcli.separation.speakers.people import unit
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, runs
+from sepcli.separation.speakers.windows import (
+    OVERLAP_BIAS,
+    OVERLAP_WEIGHTS,
+    Windows,
+    overlap_evidence,
+)
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -27,11 +33,6 @@ PEAK_PERCENTILE = 95.0
 SMOOTHING_FRAMES = 10
 SHORTEST_PAUSE_SECONDS, SHORTEST_SPEECH_SECONDS = 0.5, 0.2
 STEP_FRAMES = 10
-# log odds that two speak in a window, from: how much stronger one output is [dB], how much better
-# two voices fit than one, how well the best voice fits the mixture, how alike two outputs sound;
-# fitted on conversations of development speakers, separated by stftformer-8k
-OVERLAP_WEIGHTS = (-0.554, 10.408, -6.489, -6.489)
-OVERLAP_BIAS = 10.227
 VOICE_WEIGHT = 12.0  # of a cosine, in log odds
 WINDOW_SHARE = 0.4  # of the evidence of a window that a step gets: windows overlap
 LEVEL_WEIGHT = 0.015  # log odds a step and dB
@@ -79,73 +80,6 @@ def without_short_runs(speaks: Mask) -> Mask:
         if stop - start < _frames(SHORTEST_SPEECH_SECONDS):
             kept[start:stop] = False
     return kept
-
-
-@dataclass(frozen=True)
-class Windows:
-    """What the windows of a recording tell, whoever the people are.
-
-    Attributes:
-        middles: Of windows, in frames, `[windows]`.
-        speech: Share of each in which somebody speaks.
-        strongest: The two strongest outputs, `[windows, 2]`.
-        difference_db: By how much the first is stronger.
-        likeness: Of the voices in these two outputs.
-        voices: `[windows, 1 + outputs, dims]`.
-    """
-
-    middles: FloatArray
-    speech: FloatArray
-    strongest: IntArray
-    difference_db: FloatArray
-    likeness: FloatArray
-    voices: FloatArray
-
-    def alone(self) -> FloatArray:
-        """Return log odds that one speaks, by what does not depend on who people are."""
-        weights = OVERLAP_WEIGHTS
-        return -(weights[0] * self.difference_db + weights[3] * self.likeness)
-
-
-def look_at_windows(timeline: Timeline, speaks: Mask) -> Windows:
-    """Return what the windows of a recording tell."""
-    length = round(WINDOW_SECONDS / FRAME_SECONDS)
-    levels = np.zeros((len(timeline.starts), timeline.num_outputs), np.float32)
-    speech = np.zeros(len(timeline.starts), np.float32)
-    for number, start in enumerate(timeline.starts):
-        decibels = timeline.decibels(start, start + length)[1:]
-        levels[number] = np.log10(np.mean(10.0 ** (decibels / 10.0), axis=1)) * 10.0
-        speech[number] = speaks[start : start + length].mean()
-    strongest = np.argsort(-levels, axis=1, kind="stable")[:, :2]
-    top = np.take_along_axis(levels, strongest, axis=1)
-    voices = timeline.embeddings()
-    pair = np.take_along_axis(voices[:, 1:], strongest[:, :, np.newaxis], axis=1)
-    return Windows(
-        middles=timeline.starts + length / 2.0,
-        speech=speech,
-        strongest=strongest,
-        difference_db=top[:, 0] - top[:, -1],
-        likeness=np.einsum("wd,wd->w", pair[:, 0], pair[:, -1]),
-        voices=voices,
-    )
-
-
-def overlap_evidence(windows: Windows, people: FloatArray) -> FloatArray:
-    """Return what `OVERLAP_WEIGHTS` weigh, `[windows, 4]`.
-
-    Args:
-        windows: As heard.
-        people: What each sounds like, `[people, dims]`.
-    """
-    likeness = windows.voices @ people.T  # [windows, 1 + outputs, people]
-    outputs = windows.strongest[:, :, np.newaxis]
-    first, second = np.take_along_axis(likeness[:, 1:], outputs, axis=1).swapaxes(0, 1)[[0, -1]]
-    both = first[:, :, np.newaxis] + second[:, np.newaxis]
-    one = np.einsum("wpp->wp", both).max(axis=1)
-    both = np.where(np.eye(len(people), dtype=bool), -np.inf, both)
-    gain = both.max(axis=(1, 2)) - one if len(people) > 1 else np.full(len(one), -1.0)
-    best = likeness[:, 0].max(axis=1)
-    return np.stack([windows.difference_db, gain, best, windows.likeness], axis=1)
 
 
 def decide_activity(

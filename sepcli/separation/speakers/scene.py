@@ -8,9 +8,7 @@ import numpy as np
 
 from sepcli.separation.speakers.activity import (
     Stretch,
-    Windows,
     decide_activity,
-    look_at_windows,
     speech_frames,
     voices_alone,
     without_short_runs,
@@ -18,6 +16,7 @@ from sepcli.separation.speakers.activity import (
 from sepcli.separation.speakers.people import MOST_PEOPLE, find_people, unit
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, HOP_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, Turn, turns_of
+from sepcli.separation.speakers.windows import Windows, look_at_windows
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
