@@ -104,7 +104,7 @@ class EnergyEnvelope:
         """Take the next samples, `[samples]`; blocks may have any length."""
         samples = np.concatenate([self._rest, block]) if self._rest.size else block
         whole = len(samples) // self._frame * self._frame
-        self._levels += _levels(samples[:whole].reshape(-1, self._frame)).tobytes()
+        self._levels += frame_levels(samples[:whole].reshape(-1, self._frame)).tobytes()
         self._rest = np.array(samples[whole:], np.float32)
 
     @property
@@ -112,14 +112,14 @@ class EnergyEnvelope:
         """The energy of everything added so far."""
         levels = np.frombuffer(bytes(self._levels), np.uint8)
         if self._rest.size:
-            levels = np.append(levels, _levels(self._rest[np.newaxis]))
+            levels = np.append(levels, frame_levels(self._rest[np.newaxis]))
         return Energy(levels, self._frame)
 
 
-def _levels(frames: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the level of each row of `frames`, `[frames, samples]` → `[frames]`."""
+def frame_levels(frames: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return levels in steps of `STEP_DB` above `FLOOR_DB`, `[..., samples]` → `[...]`."""
     # single precision: far finer than a step, and the reader bounds samples to 2**31
-    power = np.einsum("fs,fs->f", frames, frames) / frames.shape[1]
+    power = np.einsum("...s,...s->...", frames, frames) / frames.shape[-1]
     decibels = 10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10.0))
     steps = np.clip(np.round((decibels - FLOOR_DB) / STEP_DB), 0, 255)
     return np.asarray(steps, dtype=np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sepcli.separation.chunking import seconds_to_samples
+from sepcli.separation.chunking import FLOOR_DB, STEP_DB, frame_levels, seconds_to_samples
 from sepcli.separation.speakers.evidence import Embed
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -16,7 +16,6 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 FRAME_SECONDS = 0.01
 WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
-FLOOR_DB, STEP_DB = -120.0, 0.5  # 8 bits from the floor to above full scale
 LEAST_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 SAME_SOUND_DB = 30.0  # outputs this much weaker than another hold nothing to listen to
 VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
@@ -113,11 +112,8 @@ class TimelineBuilder:
         )
 
     def _add_levels(self, samples: Array) -> None:
-        frames = samples.reshape(len(samples), -1, self._frame)
-        power = np.einsum("kfs,kfs->kf", frames, frames) / self._frame
-        decibels = 10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10.0))
-        steps = np.clip(np.round((decibels - FLOOR_DB) / STEP_DB), 0, 255).astype(np.uint8)
-        for row, values in zip(self._levels, steps, strict=True):
+        levels = frame_levels(samples.reshape(len(samples), -1, self._frame))
+        for row, values in zip(self._levels, levels, strict=True):
             row += values.tobytes()
 
     def _listen(self, start: int, signals: Array) -> None:
