@@ -131,11 +131,11 @@ class Separate:
             extension=self._output.format,
             template=NAME,
             num_speakers=plan.num_files(None),
+            num_certain=plan.num_certain_files,
         )
         inside = row.source.parent.relative_to(self._root)
-        paths = naming.paths(row.source, inside, row.part)
-        certain = 1 if plan.people == "auto" else len(paths)
-        return Job(row.source, paths[:certain], row.span, fields, optional=paths[certain:])
+        certain, optional = naming.certain_and_optional(row.source, inside, row.part)
+        return Job(row.source, certain, row.span, fields, optional=optional)
 
 
 def _failed(fields: Mapping[str, Any], error: SepcliError) -> dict[str, Any]:

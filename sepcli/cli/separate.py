@@ -215,9 +215,13 @@ def _parse_people(text: str) -> int | Literal["auto"] | None:
         return "auto"
     if not text:
         return None
-    if text.isdecimal() and 1 <= int(text) <= 8:
+    from sepcli.separation.speakers import MOST_PEOPLE
+
+    if text.isdecimal() and 1 <= int(text) <= MOST_PEOPLE:
         return int(text)
-    raise UsageError(f"not a number of speakers: {text}", "use auto, or a number from 1 to 8")
+    raise UsageError(
+        f"not a number of speakers: {text}", f"use auto, or a number from 1 to {MOST_PEOPLE}"
+    )
 
 
 def _parse_span(start: str, end: str) -> tuple[float | None, float | None]:

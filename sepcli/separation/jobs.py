@@ -93,17 +93,9 @@ def plan_jobs(
         try:
             for source, inside in _expand(name, naming.folder, recursive, on_skip):
                 key = STDIN if source is None else str(source.absolute())
-                paths = naming.paths(source, inside or Path())
-                certain = naming.num_certain or len(paths)
-                jobs.setdefault(
-                    key,
-                    Job(
-                        source,
-                        paths[:certain],
-                        optional=paths[certain:],
-                        labels=naming.label_paths(source, inside or Path()),
-                    ),
-                )
+                certain, optional = naming.certain_and_optional(source, inside or Path())
+                labels = naming.label_paths(source, inside or Path())
+                jobs.setdefault(key, Job(source, certain, optional=optional, labels=labels))
                 if inside is None:
                     is_named.add(key)
         except SepcliError as error:

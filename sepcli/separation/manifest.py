@@ -87,9 +87,9 @@ def plan_rows(
     depth = len(list(takewhile(lambda names: len(set(names)) == 1, zip(*folders, strict=False))))
     jobs = []
     for row, folder in zip(rows, folders, strict=True):
-        paths = naming.paths(row.source, Path(*folder[depth:]), row.part)
-        certain = naming.num_certain or len(paths)
-        jobs.append(Job(row.source, paths[:certain], row.span, row.fields, paths[certain:]))
+        inside = Path(*folder[depth:])
+        certain, optional = naming.certain_and_optional(row.source, inside, row.part)
+        jobs.append(Job(row.source, certain, row.span, row.fields, optional))
     return refuse_conflicts(jobs, overwrite=overwrite, also_read=also_read)
 
 

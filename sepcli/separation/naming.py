@@ -53,6 +53,14 @@ class Naming:
             for number in range(1, self.num_speakers + 1)
         )
 
+    def certain_and_optional(
+        self, source: Path | None, inside: Path, part: str = ""
+    ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Return the `paths` that there will be, and those of speakers there may be besides."""
+        paths = self.paths(source, inside, part)
+        num_certain = len(paths) if self.num_certain is None else self.num_certain
+        return paths[:num_certain], paths[num_certain:]
+
     def label_paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
         """Return where it is said who speaks when in `source`: its name, with other endings."""
         stem = "stdin" if source is None else source.stem

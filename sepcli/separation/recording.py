@@ -87,6 +87,11 @@ class RecordingPlan:
             return MOST_PEOPLE if num_people is None else max(1, num_people)
         return self.people or self.num_speakers
 
+    @property
+    def num_certain_files(self) -> int:
+        """How many files there are at least, whoever is found."""
+        return self.num_files(0)
+
     def is_as_separated(self, num_people: int) -> bool:
         """Return whether files are the estimates as they are, where so many people were found."""
         return (

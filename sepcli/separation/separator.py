@@ -164,11 +164,13 @@ class Separator:
         path, options = Path(path), OutputOptions(overwrite=overwrite)
         plan = self.pipeline.plan
         naming = Naming(
-            folder=Path(output_dir), extension=options.format, num_speakers=plan.num_files(None)
+            folder=Path(output_dir),
+            extension=options.format,
+            num_speakers=plan.num_files(None),
+            num_certain=plan.num_certain_files,
         )
-        paths = naming.paths(path, Path())
-        certain = 1 if plan.people == "auto" else len(paths)
-        job = Job(path, paths[:certain], optional=paths[certain:])
+        certain, optional = naming.certain_and_optional(path, Path())
+        job = Job(path, certain, optional=optional)
         (outcome,) = separate_jobs(self.pipeline, [job], options)
         if outcome.error is not None:
             raise outcome.error
