@@ -8,6 +8,7 @@ from pathlib import Path
 from sepcli.errors import UsageError
 
 DEFAULT_NAME = "{stem}_spk{speaker}"
+_TEXT = "(?:[^{}]|{{|}})*"  # of a template, between its fields
 _FIELDS = {"stem": ".+", "ext": "[^.]*", "speaker": "[0-9]+", "model": ".*"}
 
 
@@ -41,17 +42,11 @@ class Naming:
             inside: Sub-folder.
             part: Put after the stem, where only a part of the recording is separated.
         """
-        stem = ("stdin" if source is None else source.stem) + part
-        ext = "wav" if source is None else source.suffix.lstrip(".")
-        return tuple(
-            self.folder
-            / inside
-            / (
-                self.template.format(stem=stem, ext=ext, speaker=number, model=self.model)
-                + f".{self.extension}"
-            )
+        names = (
+            self._filled_in(self.template, source, part, speaker=number)
             for number in range(1, self.num_speakers + 1)
         )
+        return tuple(self.folder / inside / f"{name}.{self.extension}" for name in names)
 
     def certain_and_optional(
         self, source: Path | None, inside: Path, part: str = ""
@@ -62,9 +57,19 @@ class Naming:
         return paths[:num_certain], paths[num_certain:]
 
     def label_paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
-        """Return where it is said who speaks when in `source`: its name, with other endings."""
-        stem = "stdin" if source is None else source.stem
-        return tuple(self.folder / inside / f"{stem}{ending}" for ending in self.labels)
+        """Return where it is said who speaks when in `source`: named as outputs, for all speakers.
+
+        So they are told apart by what tells outputs apart.
+        """
+        name = self._filled_in(_without_speaker(self.template), source)
+        return tuple(self.folder / inside / f"{name}{ending}" for ending in self.labels)
+
+    def _filled_in(
+        self, template: str, source: Path | None, part: str = "", speaker: int | None = None
+    ) -> str:
+        stem = ("stdin" if source is None else source.stem) + part
+        ext = "wav" if source is None else source.suffix.lstrip(".")
+        return template.format(stem=stem, ext=ext, speaker=speaker, model=self.model)
 
     def stems_behind(self, name: str) -> set[str]:
         """Return the stems of recordings whose output, of any speaker and model, `name` may be.
@@ -104,6 +109,15 @@ def check_template(template: str) -> None:
 def _literal(template: str) -> str:
     """Return what all names that a template gives have in common."""
     return "".join(text for text, _, _, _ in string.Formatter().parse(template))
+
+
+def _without_speaker(template: str) -> str:
+    """Return a template without `{speaker}` and the text before it; a first one, around it.
+
+    Where that leaves nothing, names are stems.
+    """
+    template = re.sub(f"^{_TEXT}{{speaker}}{_TEXT}", "", template)
+    return re.sub(f"{_TEXT}{{speaker}}", "", template) or "{stem}"
 
 
 def _pattern(template: str) -> str:

@@ -48,6 +48,17 @@ def test_outputs_of_an_earlier_run_are_not_inputs(tmp_path: Path) -> None:
     assert [job.source for job in jobs] == [tmp_path / "a.wav"]
 
 
+def test_labels_are_told_apart_by_what_tells_outputs_apart(tmp_path: Path) -> None:
+    inputs = [str(touch(tmp_path / name)) for name in ("b.wav", "b.flac")]
+    apart = naming(tmp_path, template="{stem}_{ext}_spk{speaker}", labels=(".rttm",))
+    jobs, failures = plan_jobs(inputs, apart, recursive=False)
+    assert failures == []
+    assert [job.labels for job in jobs] == [
+        (tmp_path / "b_wav.rttm",),
+        (tmp_path / "b_flac.rttm",),
+    ]
+
+
 def test_a_file_named_twice_is_done_once(tmp_path: Path) -> None:
     source = touch(tmp_path / "a.wav")
     jobs, _ = plan_jobs([str(source), str(tmp_path)], naming(tmp_path / "out"), recursive=False)

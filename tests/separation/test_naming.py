@@ -61,3 +61,23 @@ def test_outputs_of_any_speaker_are_recognised_by_their_names() -> None:
     assert naming.stems_behind("talk_spk") == set()
     assert Naming(folder=Path(), extension="wav", template="{speaker}").stems_behind("3") == set()
     assert Naming(folder=Path(), extension="wav").template == DEFAULT_NAME
+
+
+@pytest.mark.parametrize(
+    ("template", "label"),
+    [
+        (DEFAULT_NAME, "talk"),
+        ("{stem}_{ext}_spk{speaker}", "talk_flac"),  # as the hint for inputs of one name has it
+        ("{speaker}-{stem}-{model}", "talk-spgm"),
+        ("{stem} spk{speaker} ({model})", "talk (spgm)"),
+        ("spk{speaker}", "talk"),
+        ("{{{speaker}}} {stem}", "talk"),
+        ("a {stem} {speaker}", "a talk"),
+    ],
+)
+def test_labels_are_named_as_outputs_without_the_speaker(template: str, label: str) -> None:
+    naming = Naming(
+        folder=Path("out"), extension="wav", template=template, model="spgm", labels=(".rttm",)
+    )
+    paths = naming.label_paths(Path("in/talk.flac"), Path("in"))
+    assert paths == (Path(f"out/in/{label}.rttm"),)
