@@ -11,7 +11,8 @@ SOURCES = sorted(Path(sepcli.__file__).parent.rglob("*.py"))
 TEXT = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
 ROWS = [line for line in TEXT.splitlines() if line.startswith("| `")]
 PUBLIC = {name for name, value in vars(errors).items() if isinstance(value, type)}
-CLASSES = PUBLIC | {"MissingFileError", "MissingRepoError", "DamagedFileError"}
+INTERNAL = {"AlreadyThereError", "DamagedFileError", "MissingFileError", "MissingRepoError"}
+CLASSES = PUBLIC | INTERNAL
 
 
 def fixed_parts(message: ast.expr) -> Iterator[str]:

@@ -7,10 +7,10 @@ counted. There is no dither: it would add noise to silence and change samples th
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import numpy as np
@@ -206,11 +206,15 @@ def quantized(block: Samples, bits: int) -> Samples:
     return limited
 
 
-def commit_all(writers: Sequence[AudioWriter]) -> None:
+def commit_all(writers: Sequence[AudioWriter], beside: Sequence[PendingFile] = ()) -> None:
     """Give all files of one recording their final names, or none.
 
     All are complete on the disk before the first is renamed; should a rename fail after others
     succeeded, what was there before is put back.
+
+    Args:
+        writers: Of waveforms.
+        beside: Closed files that belong to them.
 
     Raises:
         OutputError: One of them cannot be written or renamed.
@@ -218,7 +222,7 @@ def commit_all(writers: Sequence[AudioWriter]) -> None:
     try:
         for writer in writers:
             writer.finish()
-        publish_all([writer.file for writer in writers])
+        publish_all([*(writer.file for writer in writers), *beside])
     except BaseException:
         for writer in writers:
             writer.discard()
@@ -233,6 +237,7 @@ def write_together(
     *,
     num_samples: int | None = None,
     overwrite: bool = False,
+    beside: Mapping[Path, bytes] = MappingProxyType({}),
 ) -> None:
     """Write one file a waveform; they appear under their names together, complete.
 
@@ -243,11 +248,16 @@ def write_together(
         kind: How they are written.
         num_samples: Samples of each in the end, as far as known.
         overwrite: Whether files that are there are replaced.
+        beside: What other files that belong to them hold.
 
     Raises:
         OutputError: They cannot be written; nothing of them is left.
     """
     with ExitStack() as stack:
+        others = [
+            stack.enter_context(_closed_file(path, content, overwrite))
+            for path, content in beside.items()
+        ]
         writers = [
             stack.enter_context(
                 AudioWriter(
@@ -264,4 +274,17 @@ def write_together(
         for block in blocks:
             for writer, waveform in zip(writers, block, strict=True):
                 writer.write(waveform)
-        commit_all(writers)
+        commit_all(writers, others)
+
+
+@contextmanager
+def _closed_file(path: Path, content: bytes, overwrite: bool) -> Iterator[PendingFile]:
+    """Give a file that holds `content` and waits for its name; it goes if it does not get it."""
+    file = PendingFile(path, overwrite)
+    try:
+        file.write(content)
+        file.close()
+        file.check()
+        yield file
+    finally:
+        file.discard()

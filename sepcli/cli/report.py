@@ -200,7 +200,7 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
 
 def _conversation(delivery: Delivery) -> dict[str, Any]:
     """Return who speaks when, as it stands in a record."""
-    names, turns = delivery.names, delivery.spoken_turns
+    names, turns = delivery.names, delivery.turns
     return {
         "speakers": [
             {

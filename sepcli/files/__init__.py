@@ -1,11 +1,18 @@
 """How files come to be: hidden temporaries, room on the disk, names given when a file is whole."""
 
-from sepcli.files.pending import PendingFile, check_name, output_error, publish_all
+from sepcli.files.pending import (
+    AlreadyThereError,
+    PendingFile,
+    check_name,
+    output_error,
+    publish_all,
+)
 from sepcli.files.space import remove_stale_temporaries, require_free_space
 from sepcli.files.temporary import printable
 from sepcli.files.whole import whole_file, write_whole
 
 __all__ = [
+    "AlreadyThereError",
     "PendingFile",
     "check_name",
     "output_error",

@@ -26,6 +26,10 @@ HINTS = {
 }
 
 
+class AlreadyThereError(OutputError):
+    """A name that another file had already."""
+
+
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return what to tell the user about a failed write to `path`."""
     what = (error.strerror or str(error) or type(error).__name__).lower()
@@ -112,7 +116,8 @@ class PendingFile:
         """Give the closed file its final name.
 
         Raises:
-            OutputError: The name is taken, or the folder does not let it be given.
+            AlreadyThereError: The name is taken.
+            OutputError: The folder does not let it be given.
         """
         publish_all([self])
 
@@ -136,7 +141,7 @@ class PendingFile:
             else:
                 _rename_to_new(self._temporary, self.path)
         except FileExistsError as error:
-            raise OutputError(
+            raise AlreadyThereError(
                 f"output is already there: {printable(self.path)}",
                 "use --overwrite to replace it, or --skip-existing to keep it",
             ) from error
@@ -194,7 +199,8 @@ def publish_all(files: Sequence[PendingFile]) -> None:
     """Give closed files their final names, or none of them: what had these is there again then.
 
     Raises:
-        OutputError: A name is taken, or a folder does not let it be given.
+        AlreadyThereError: A name is taken.
+        OutputError: A folder does not let it be given.
     """
     try:
         for file in files:

@@ -14,7 +14,7 @@ from typing import Any
 from sepcli.audio import AudioReader, resampled_length
 from sepcli.audio.waiting import give_up_when
 from sepcli.errors import SepcliError
-from sepcli.files import remove_stale_temporaries
+from sepcli.files import AlreadyThereError, remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.recording import Recording
@@ -26,7 +26,6 @@ from sepcli.separation.writing import (
     prepare_folder,
     refuse_unwritable,
     require_output_space,
-    write_labels,
 )
 
 QUIET_FOR_16_BITS = 2.0**-10  # a peak of 32 steps
@@ -202,8 +201,8 @@ def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Ou
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:
-    """Return whether all outputs are there and are to be kept."""
-    return options.skip_existing and all(output.is_file() for output in job.outputs)
+    """Return whether all outputs and labels are there and are to be kept."""
+    return options.skip_existing and all(path.is_file() for path in job.outputs + job.labels)
 
 
 def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
@@ -241,14 +240,13 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
     """Write the outputs of a complete recording; runs in the writing thread."""
     recording = work.recording
     try:
-        delivery = deliver(recording, work.job.outputs + work.job.optional, options)
-        write_labels(work.job, delivery, recording.seconds)
+        delivery = deliver(recording, work.job, options)
     except SepcliError as error:
         if error.exit_code == 130:  # given up, not failed: the spool stays
             return Outcome(work.job, error)
         _release(work, under_way)
-        if is_done(work.job, options):  # by another run, while this one worked on it
-            return Outcome(work.job, skipped=True)
+        if isinstance(error, AlreadyThereError) and is_done(work.job, options):
+            return Outcome(work.job, skipped=True)  # another run was faster
         return Outcome(work.job, error)
     _release(work, under_way)
     elapsed = time.monotonic() - work.started

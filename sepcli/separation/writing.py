@@ -18,7 +18,7 @@ from sepcli.audio import (
     write_together,
 )
 from sepcli.errors import OutputError
-from sepcli.files import check_name, output_error, require_free_space, write_whole
+from sepcli.files import check_name, output_error, require_free_space
 from sepcli.separation.composing import compose
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
@@ -60,6 +60,7 @@ class Delivery:
         subtype: Of the outputs.
         scene: How many people there are and who speaks when.
         outputs: What was written, a file a person.
+        turns: When each person who has a file speaks, in order of time.
     """
 
     sample_rate: int
@@ -68,21 +69,22 @@ class Delivery:
     subtype: str
     scene: Scene
     outputs: tuple[Path, ...]
+    turns: tuple[Turn, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """What people are called, in the order of `outputs`."""
-        return tuple(f"spk{number}" for number in range(1, len(self.outputs) + 1))
-
-    @property
-    def spoken_turns(self) -> tuple[Turn, ...]:
-        """When each person who has a file speaks, in order of time."""
-        return tuple(turn for turn in self.scene.turns if turn.speaker < len(self.outputs))
+        return speaker_names(len(self.outputs))
 
     @property
     def gain_db(self) -> float:
         """The common gain [dB]."""
         return 20 * math.log10(self.gain)
+
+
+def speaker_names(count: int) -> tuple[str, ...]:
+    """Return what so many people are called."""
+    return tuple(f"spk{number}" for number in range(1, count + 1))
 
 
 def refuse_unwritable(source: Path | None, outputs: Sequence[Path], options: OutputOptions) -> None:
@@ -150,15 +152,16 @@ def require_output_space(
         require_free_space(outputs[0].parent, size, "the outputs")
 
 
-def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOptions) -> Delivery:
-    """Write one file per speaker; they appear under their names together, complete.
+def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
+    """Write one file per speaker, and labels; they appear under their names together, complete.
 
     Args:
         recording: Complete.
-        outputs: Where they go; where people are counted, as many of these as there are people.
+        job: Where they go; where people are counted, as many outputs as there are people.
         options: How they are written.
 
     Raises:
+        AlreadyThereError: Another run has written one meanwhile.
         OutputError: They cannot be written; nothing of them is left.
     """
     rate = output_rate(recording, options)
@@ -166,7 +169,8 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
     order = recording.solve()
     kind = output_format(recording, options, rate)
     scene = recording.scene(order)
-    outputs = outputs[: recording.plan.num_files(scene.num_people)]
+    outputs = (job.outputs + job.optional)[: recording.plan.num_files(scene.num_people)]
+    turns = tuple(turn for turn in scene.turns if turn.speaker < len(outputs))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
     blocks = compose(recording, order, scene, rate)
     write_together(
@@ -176,22 +180,21 @@ def deliver(recording: Recording, outputs: Sequence[Path], options: OutputOption
         kind,
         num_samples=num_samples,
         overwrite=options.overwrite,
+        beside=_labels(job.labels, recording.seconds, len(outputs), turns),
     )
-    return Delivery(rate, gain, order, kind.subtype, scene, tuple(outputs))
+    return Delivery(rate, gain, order, kind.subtype, scene, outputs, turns)
 
 
-def write_labels(job: Job, delivery: Delivery, seconds: float) -> None:
-    """Write who speaks when, in the formats that the endings of `job.labels` stand for.
-
-    Raises:
-        OutputError: One of them cannot be written.
-    """
+def _labels(
+    paths: Sequence[Path], seconds: float, num_speakers: int, turns: Sequence[Turn]
+) -> dict[Path, bytes]:
+    """Return who speaks when, in the formats that the endings of `paths` stand for."""
     writers = dict(WRITERS.values())
-    for path in job.labels:
-        text = writers[path.suffix](
-            Labels(path.stem, seconds, delivery.names, delivery.spoken_turns)
-        )
-        write_whole(path, text.encode())
+    names = speaker_names(num_speakers)
+    return {
+        path: writers[path.suffix](Labels(path.stem, seconds, names, turns)).encode()
+        for path in paths
+    }
 
 
 def _common_gain(

@@ -139,16 +139,58 @@ class Meanwhile(Identity):
 def test_skip_existing_keeps_what_another_run_wrote_meanwhile(tmp_path: Path) -> None:
     write_mixture(tmp_path / "in/a.wav")
     jobs = jobs_of(tmp_path / "in", tmp_path / "out")
-    (outcome,) = run(Meanwhile(jobs[0].outputs), jobs, OutputOptions(skip_existing=True))
+    jobs = [replace(jobs[0], labels=(tmp_path / "out/a.rttm",))]
+    written = jobs[0].outputs + jobs[0].labels
+    (outcome,) = run(Meanwhile(written), jobs, OutputOptions(skip_existing=True))
     assert outcome.skipped
     assert outcome.error is None
     assert {path.read_bytes() for path in jobs[0].outputs} == {b"the other run's"}
-    jobs[0].outputs[0].unlink()
-    jobs[0].outputs[1].unlink()
+    for path in written:
+        path.unlink()
     (outcome,) = run(Meanwhile(jobs[0].outputs[1:]), jobs, OutputOptions(skip_existing=True))
     assert isinstance(outcome.error, OutputError)
     assert names(tmp_path / "out") == ["a_spk2.wav"]
     assert jobs[0].outputs[1].read_bytes() == b"the other run's"
+
+
+class FolderMeanwhile(Identity):
+    """A folder takes a name while the recording is separated."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.path.mkdir(exist_ok=True)
+        return super().forward(mixture)
+
+
+@pytest.mark.parametrize("options", [OutputOptions(skip_existing=True), OutputOptions()])
+def test_labels_and_outputs_are_there_together_or_not_at_all(
+    tmp_path: Path, options: OutputOptions
+) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    (plain,) = jobs_of(tmp_path / "in", tmp_path / "out")
+    job = replace(plain, labels=(tmp_path / "out/a.rttm", tmp_path / "out/a.srt"))
+    (outcome,) = run(FolderMeanwhile(job.labels[1]), [job], options)
+    assert isinstance(outcome.error, OutputError)
+    assert not outcome.skipped
+    assert names(tmp_path / "out") == []
+    job.labels[1].rmdir()
+    (outcome,) = run(Identity(), [job], options)
+    assert outcome.error is None
+    assert names(tmp_path / "out") == ["a.rttm", "a.srt", "a_spk1.wav", "a_spk2.wav"]
+
+
+def test_a_recording_without_its_labels_is_not_done(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    (plain,) = jobs_of(tmp_path / "in", tmp_path / "out")
+    run(Identity(), [plain])
+    job = replace(plain, labels=(tmp_path / "out/a.rttm",))
+    (outcome,) = run(Identity(), [job], OutputOptions(skip_existing=True))
+    assert not outcome.skipped
+    assert isinstance(outcome.error, OutputError)
+    assert "only some of the outputs are there" in outcome.error.message
 
 
 def test_outputs_are_replaced_all_or_none_and_that_is_known_before_the_work(
