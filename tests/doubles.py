@@ -14,6 +14,7 @@ from sepcli.networks import spgm
 
 RATE = 8000
 CUT_HZ = 1000.0
+BAND_HZ, NUM_BANDS = 400.0, 8
 TINY = spgm.Config(
     num_speakers=2, channels=8, kernel_size=16, segment=20, blocks=1, layers=1, heads=2, hidden=8
 )
@@ -95,6 +96,31 @@ def two_voices(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
     waveforms *= np.stack([np.sin(np.pi * 2.9 * time) ** 4, np.sin(np.pi * 3.7 * time + 1) ** 4])
     waveforms *= 0.08 / waveforms.std(axis=1, keepdims=True)
     return waveforms.astype(np.float32)
+
+
+def conversation(people: str, seconds: float = 5.0) -> np.ndarray:
+    """Return a mixture `[samples]` in which people take turns: `"0102"` names them in order.
+
+    Each is noise in a band of their own, with pauses as between syllables. `hear_bands` tells them.
+    """
+    num_samples = round(seconds * RATE)
+    frequency = np.fft.rfftfreq(num_samples, 1 / RATE)
+    syllables = np.sin(np.pi * 3.1 * np.arange(num_samples) / RATE) ** 2
+    turns = []
+    for turn, person in enumerate(people):
+        spectrum = np.fft.rfft(np.random.default_rng(turn).standard_normal(num_samples))
+        spectrum[(frequency // BAND_HZ) != 1 + int(person)] = 0
+        noise = np.fft.irfft(spectrum, num_samples)
+        turns.append(0.1 * noise / noise.std() * syllables)
+    return np.concatenate(turns).astype(np.float32)
+
+
+def hear_bands(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return the voice of `[samples]`: how loud each band of `conversation` is, of length one."""
+    power = np.square(np.abs(np.fft.rfft(samples)))
+    bands = np.fft.rfftfreq(len(samples), 1 / sample_rate) // BAND_HZ
+    voice = np.bincount(np.minimum(bands, NUM_BANDS - 1).astype(int), power, minlength=NUM_BANDS)
+    return np.float32(voice / max(np.linalg.norm(voice), 1e-20))
 
 
 def write_model_folder(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class Outcome:
         job: The job.
         error: Why it failed; None when it did not.
         skipped: Whether its outputs were there already.
-        delivery: What was written.
+        outputs: What was written, or was there; empty where the job failed.
+        delivery: How it was written.
         seconds: Length of the recording [s].
         elapsed: From the first look at it to its last file, waiting for others included [s].
         warnings: What is wrong with the recording, a line each.
@@ -54,16 +55,12 @@ class Outcome:
     job: Job
     error: SepcliError | None = None
     skipped: bool = False
+    outputs: tuple[Path, ...] = ()
     delivery: Delivery | None = None
     seconds: float = 0.0
     elapsed: float = 0.0
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())
-
-    @property
-    def outputs(self) -> tuple[Path, ...]:
-        """What was written; of what was skipped or failed, what would have been."""
-        return self.delivery.outputs if self.delivery is not None else self.job.outputs
 
 
 @dataclass
@@ -180,7 +177,7 @@ def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Ou
     """Return the recording of `job`, spooled and planned, or why there is none to work on."""
     try:
         if is_done(job, options):
-            return Outcome(job, skipped=True)
+            return skipped(job)
         refuse_unwritable(job.source, job.possible, options)
         prepare_folder(job.outputs[0].parent)
         source = job.source if job.source is not None else STDIN
@@ -203,6 +200,12 @@ def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Ou
 def is_done(job: Job, options: OutputOptions) -> bool:
     """Return whether all outputs and labels are there and are to be kept."""
     return options.skip_existing and all(path.is_file() for path in job.outputs + job.labels)
+
+
+def skipped(job: Job) -> Outcome:
+    """Return the outcome of a job whose outputs are there, perhaps of more speakers than one."""
+    more = takewhile(Path.is_file, job.optional)
+    return Outcome(job, skipped=True, outputs=(*job.outputs, *more))
 
 
 def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
@@ -246,12 +249,13 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
             return Outcome(work.job, error)
         _release(work, under_way)
         if isinstance(error, AlreadyThereError) and is_done(work.job, options):
-            return Outcome(work.job, skipped=True)  # another run was faster
+            return skipped(work.job)  # another run was faster
         return Outcome(work.job, error)
     _release(work, under_way)
     elapsed = time.monotonic() - work.started
     return Outcome(
         work.job,
+        outputs=delivery.outputs,
         delivery=delivery,
         seconds=recording.seconds,
         elapsed=elapsed,

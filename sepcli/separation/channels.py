@@ -15,7 +15,7 @@ from sepcli.audio import (
 )
 from sepcli.errors import AudioError, SepcliError
 from sepcli.files import remove_stale_temporaries
-from sepcli.separation.batch import Outcome, is_done
+from sepcli.separation.batch import Outcome, is_done, skipped
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.writing import OutputOptions, prepare_folder, refuse_unwritable
 
@@ -33,7 +33,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
         started = time.monotonic()
         try:
             if is_done(job, options):
-                yield Outcome(job, skipped=True)
+                yield skipped(job)
                 continue
             refuse_unwritable(job.source, job.outputs, options)
             prepare_folder(job.outputs[0].parent)
@@ -43,7 +43,13 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
                 _copy(reader, job, options)
             seconds = reader.num_read / reader.info.sample_rate
             elapsed = time.monotonic() - started
-            outcome = Outcome(job, seconds=seconds, elapsed=elapsed, warnings=reader.warnings)
+            outcome = Outcome(
+                job,
+                outputs=job.outputs,
+                seconds=seconds,
+                elapsed=elapsed,
+                warnings=reader.warnings,
+            )
         except SepcliError as error:
             outcome = Outcome(job, error)
         yield outcome

@@ -21,7 +21,16 @@ from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import MOST_WAITING
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
-from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
+from tests.doubles import (
+    RATE,
+    BandSplit,
+    Broken,
+    Identity,
+    conversation,
+    entry,
+    hear_bands,
+    two_voices,
+)
 from tests.separation.options import AS_SEPARATED
 
 
@@ -57,6 +66,26 @@ def run(
         SeparationOptions(batch_size=batch, device="cpu", **AS_SEPARATED),
     )
     return list(separate_jobs(separator.pipeline, jobs, options or OutputOptions()))
+
+
+def run_counting(
+    folder: Path, people: str, options: OutputOptions | None = None, labels: tuple[str, ...] = ()
+) -> Outcome:
+    """Separate a conversation, `a.wav`, into as many files as there are people."""
+    (folder / "in").mkdir(exist_ok=True)
+    soundfile.write(folder / "in/a.wav", conversation(people), RATE)
+    naming = Naming(
+        folder=folder / "out", extension="wav", num_speakers=8, num_certain=1, labels=labels
+    )
+    jobs, _ = plan_jobs([str(folder / "in/a.wav")], naming, recursive=False)
+    separator = Separator(
+        Identity((0.5, 0.5)),
+        entry(level="as-is"),
+        SeparationOptions(device="cpu", people="auto"),
+        embed=hear_bands,
+    )
+    (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())
+    return outcome
 
 
 def names(folder: Path) -> list[str]:
@@ -191,6 +220,19 @@ def test_a_recording_without_its_labels_is_not_done(tmp_path: Path) -> None:
     assert not outcome.skipped
     assert isinstance(outcome.error, OutputError)
     assert "only some of the outputs are there" in outcome.error.message
+
+
+@pytest.mark.parametrize("people", ["0101", "012012"])
+def test_there_are_as_many_files_as_people(tmp_path: Path, people: str) -> None:
+    outcome = run_counting(tmp_path, people)
+    files = [f"a_spk{number}.wav" for number in range(1, len(set(people)) + 1)]
+    assert names(tmp_path / "out") == files
+    assert [path.name for path in outcome.outputs] == files
+    assert outcome.delivery is not None
+    assert {turn.speaker for turn in outcome.delivery.turns} == set(map(int, people))
+    again = run_counting(tmp_path, people, OutputOptions(skip_existing=True))
+    assert again.skipped
+    assert again.outputs == outcome.outputs
 
 
 def test_outputs_are_replaced_all_or_none_and_that_is_known_before_the_work(
