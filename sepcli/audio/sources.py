@@ -43,7 +43,7 @@ def check_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise _not_opened(path, error) from error
+        raise not_opened(path, error) from error
     except ValueError as error:  # an embedded NUL
         raise AudioError(f"not a file name: {name}", "it holds a NUL byte") from error
     if stat.S_ISREG(mode):
@@ -53,7 +53,7 @@ def check_regular(path: Path) -> None:
     raise AudioError(f"{kind}, not a recording: {name}", hint)
 
 
-def _not_opened(path: Path, error: OSError) -> AudioError:
+def not_opened(path: Path, error: OSError) -> AudioError:
     """Return the error for a path that cannot be reached or opened."""
     name = printable(path)
     if isinstance(error, FileNotFoundError):
@@ -97,13 +97,13 @@ def _open_regular(path: Path) -> IO[bytes]:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         file = os.fdopen(os.open(path, flags), "rb", buffering=0)
     except OSError as error:
-        raise _not_opened(path, error) from error
+        raise not_opened(path, error) from error
     try:
         file.read(1)
         file.seek(0)
     except OSError as error:
         file.close()
-        raise _not_opened(path, error) from error
+        raise not_opened(path, error) from error
     return file
 
 

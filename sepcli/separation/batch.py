@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.audio import AudioReader, resampled_length
+from sepcli.audio.sources import not_opened
 from sepcli.audio.waiting import give_up_when
 from sepcli.errors import SepcliError
 from sepcli.files import AlreadyThereError, remove_stale_temporaries
@@ -175,24 +176,25 @@ def _discard(future: Future[_Work | Outcome]) -> None:
 
 def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Outcome:
     """Return the recording of `job`, spooled and planned, or why there is none to work on."""
+    started = time.monotonic()
     try:
         if is_done(job, options):
             return skipped(job)
         refuse_unwritable(job.source, job.possible, options)
         prepare_folder(job.outputs[0].parent)
         source = job.source if job.source is not None else STDIN
-        reader = AudioReader(source, track=options.track)
-        reader.select(*job.span)
-        spool = _spool(pipeline, job, reader, options)
-        try:
-            recording = Recording(reader, pipeline.plan, spool)
-            if options.resume:
-                recording.resume(pipeline.chunks_at_once)
-            require_output_space(recording, job.outputs, options)
-        except BaseException:
-            spool.close(keep=True)
-            raise
-        return _Work(job, recording, time.monotonic())
+        with AudioReader(source, track=options.track) as reader:
+            reader.select(*job.span)
+            spool = _spool(pipeline, job, reader, options)
+            try:
+                recording = Recording(reader, pipeline.plan, spool)
+                if options.resume:
+                    recording.resume(pipeline.chunks_at_once)
+                require_output_space(recording, job.outputs, options)
+            except BaseException:
+                spool.close(keep=True)
+                raise
+        return _Work(job, recording, started)
     except SepcliError as error:
         return Outcome(job, error)
 
@@ -216,7 +218,10 @@ def _spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOpt
     if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
         spool = Spool(num_speakers)
     else:
-        status = job.source.stat()
+        try:
+            status = job.source.stat()
+        except OSError as error:  # it was moved since it was opened
+            raise not_opened(job.source, error) from error
         description: dict[str, Any] = {
             "path": str(job.source.resolve()),
             "size": status.st_size,

@@ -2,16 +2,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from sepcli.audio import AudioReader
 from sepcli.errors import AudioError, OutputError
 from sepcli.separation import scratch as spool_module
 from sepcli.separation.batch import RESUMABLE_SECONDS, SHORT_AHEAD, Outcome, separate_jobs
@@ -364,6 +366,48 @@ def test_another_output_rate(tmp_path: Path, wanted: str | int, expected: int) -
     (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), options)
     waveform, rate = soundfile.read(outcome.job.outputs[0])
     assert (rate, len(waveform)) == (expected, expected)
+
+
+class Opened(AudioReader):
+    """Says whether it was closed; a hook runs when it is opened."""
+
+    closed: ClassVar[list[bool]] = []
+    on_open: ClassVar[Callable[[Path], None]] = lambda path: None
+
+    def __init__(self, source: Path, **options: int | None) -> None:
+        super().__init__(source, **options)
+        type(self).on_open(source)
+        self.closed.append(False)
+
+    def close(self) -> None:
+        super().close()
+        self.closed[-1:] = [True]
+
+
+def test_a_recording_that_cannot_be_prepared_is_closed_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcli.separation.batch.AudioReader", Opened)
+    write_mixture(tmp_path / "in/a.wav", 1.0)
+    (job,) = jobs_of(tmp_path / "in", tmp_path / "out")
+    (late,) = run(Identity(), [replace(job, span=(9.0, None))])
+    assert isinstance(late.error, AudioError)
+    assert Opened.closed.pop()
+    monkeypatch.setattr(Opened, "on_open", Path.unlink)
+    (moved,) = run(Identity(), [job], OutputOptions(resume=True))
+    assert isinstance(moved.error, AudioError)
+    assert moved.error.message == f"no such file: {job.source}"
+    assert Opened.closed.pop()
+
+
+def test_the_time_taken_begins_with_the_first_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sepcli.separation.batch.AudioReader", Opened)
+    monkeypatch.setattr(Opened, "on_open", lambda path: time.sleep(0.5))
+    write_mixture(tmp_path / "in/a.wav", 0.1)
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    assert outcome.elapsed >= 0.5
 
 
 def test_an_empty_recording_gives_empty_files(tmp_path: Path) -> None:
