@@ -238,7 +238,7 @@ def write_together(
     num_samples: int | None = None,
     overwrite: bool = False,
     beside: Mapping[Path, bytes] = MappingProxyType({}),
-) -> None:
+) -> int:
     """Write one file a waveform; they appear under their names together, complete.
 
     Args:
@@ -249,6 +249,9 @@ def write_together(
         num_samples: Samples of each in the end, as far as known.
         overwrite: Whether files that are there are replaced.
         beside: What other files that belong to them hold.
+
+    Returns:
+        How many values beyond full scale were limited.
 
     Raises:
         OutputError: They cannot be written; nothing of them is left.
@@ -275,6 +278,7 @@ def write_together(
             for writer, waveform in zip(writers, block, strict=True):
                 writer.write(waveform)
         commit_all(writers, others)
+        return sum(writer.num_clipped for writer in writers)
 
 
 @contextmanager

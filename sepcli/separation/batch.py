@@ -23,6 +23,7 @@ from sepcli.separation.scratch import Spool, default_spool_folder, spool_key
 from sepcli.separation.writing import (
     Delivery,
     OutputOptions,
+    clipping_notes,
     deliver,
     prepare_folder,
     refuse_unwritable,
@@ -289,6 +290,7 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         found.append(
             f"all speakers were lowered together to avoid clipping: {delivery.gain_db:.1f} dB"
         )
+    found += clipping_notes(delivery.num_clipped)
     if recording.peak == 0.0:
         found.append("the recording is silent")
     elif recording.usual_peak < QUIET_FOR_16_BITS and delivery.subtype == "PCM_16":

@@ -17,7 +17,12 @@ from sepcli.errors import AudioError, SepcliError
 from sepcli.files import remove_stale_temporaries
 from sepcli.separation.batch import Outcome, is_done, skipped
 from sepcli.separation.jobs import STDIN, Job
-from sepcli.separation.writing import OutputOptions, prepare_folder, refuse_unwritable
+from sepcli.separation.writing import (
+    OutputOptions,
+    clipping_notes,
+    prepare_folder,
+    refuse_unwritable,
+)
 
 
 def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
@@ -40,7 +45,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
             source = job.source if job.source is not None else STDIN
             with AudioReader(source, track=options.track) as reader:
                 reader.select(*job.span)
-                _copy(reader, job, options)
+                num_clipped = _copy(reader, job, options)
             seconds = reader.num_read / reader.info.sample_rate
             elapsed = time.monotonic() - started
             outcome = Outcome(
@@ -49,14 +54,15 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
                 seconds=seconds,
                 elapsed=elapsed,
                 warnings=reader.warnings,
+                notes=clipping_notes(num_clipped),
             )
         except SepcliError as error:
             outcome = Outcome(job, error)
         yield outcome
 
 
-def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> None:
-    """Write the channels of an open recording."""
+def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> int:
+    """Write the channels of an open recording; return how many values were limited."""
     info = reader.info
     if info.num_channels != len(job.outputs):
         raise AudioError(
@@ -68,7 +74,7 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> None:
     kind = check_output_format(options.format, subtype, rate)
     expected = resampled_length(reader.num_expected or 0, info.sample_rate, rate)
     blocks = resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels)
-    write_together(
+    return write_together(
         job.outputs,
         (np.ascontiguousarray(block.T) for block in blocks),
         rate,

@@ -56,6 +56,7 @@ class Delivery:
     Attributes:
         sample_rate: Of the outputs [Hz].
         gain: One gain for all speakers, below 1 where the loudest would have clipped.
+        num_clipped: Values that were limited to full scale all the same.
         order: Who is who in every chunk, with margins.
         subtype: Of the outputs.
         scene: How many people there are and who speaks when.
@@ -65,6 +66,7 @@ class Delivery:
 
     sample_rate: int
     gain: float
+    num_clipped: int
     order: SpeakerOrder
     subtype: str
     scene: Scene
@@ -80,6 +82,12 @@ class Delivery:
     def gain_db(self) -> float:
         """The common gain [dB]."""
         return 20 * math.log10(self.gain)
+
+
+def clipping_notes(num_clipped: int) -> tuple[str, ...]:
+    """Return what to say of so many values that were limited; nothing of none."""
+    kept = "--format wav --subtype FLOAT keeps them"
+    return (f"values beyond full scale were limited: {num_clipped}, {kept}",) if num_clipped else ()
 
 
 def speaker_names(count: int) -> tuple[str, ...]:
@@ -173,7 +181,7 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     turns = tuple(turn for turn in scene.turns if turn.speaker < len(outputs))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
     blocks = compose(recording, order, scene, rate)
-    write_together(
+    num_clipped = write_together(
         outputs,
         blocks if gain == 1.0 else (block * np.float32(gain) for block in blocks),
         rate,
@@ -182,7 +190,7 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         overwrite=options.overwrite,
         beside=_labels(job.labels, recording.seconds, len(outputs), turns),
     )
-    return Delivery(rate, gain, order, kind.subtype, scene, outputs, turns)
+    return Delivery(rate, gain, num_clipped, order, kind.subtype, scene, outputs, turns)
 
 
 def _labels(

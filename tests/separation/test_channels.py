@@ -44,6 +44,18 @@ def test_a_part_at_another_rate(tmp_path: Path) -> None:
                                    atol=1e-3)  # fmt: skip
 
 
+def test_what_is_limited_is_counted_and_told(tmp_path: Path) -> None:
+    loud = CALL.copy()
+    loud[[7, 70, 700], [0, 1, 1]] = 1.5
+    job = job_of(tmp_path, loud, "FLOAT")
+    (whole,) = write_channels([job], OutputOptions())
+    assert whole.notes == ()
+    (limited,) = write_channels([job], OutputOptions(subtype="PCM_16", overwrite=True))
+    assert limited.notes == (
+        "values beyond full scale were limited: 3, --format wav --subtype FLOAT keeps them",
+    )
+
+
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_other_numbers_of_channels_fail_alone(tmp_path: Path, num_channels: int) -> None:
     (tmp_path / "b").mkdir()
