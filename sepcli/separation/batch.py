@@ -25,6 +25,9 @@ from sepcli.separation.writing import (
     OutputOptions,
     clipping_notes,
     deliver,
+    output_format,
+    output_length,
+    output_rate,
     prepare_folder,
     refuse_unwritable,
     require_output_space,
@@ -191,13 +194,19 @@ def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Ou
                 recording = Recording(reader, pipeline.plan, spool)
                 if options.resume:
                     recording.resume(pipeline.chunks_at_once)
-                require_output_space(recording, job.outputs, options)
+                _require_output_space(recording, job, options)
             except BaseException:
                 spool.close(keep=True)
                 raise
         return _Work(job, recording, started)
     except SepcliError as error:
         return Outcome(job, error)
+
+
+def _require_output_space(recording: Recording, job: Job, options: OutputOptions) -> None:
+    rate = output_rate(recording, options)
+    kind = output_format(recording.info, options, rate)
+    require_output_space(job.outputs + job.optional, kind, output_length(recording, rate))
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:

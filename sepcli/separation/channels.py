@@ -7,8 +7,6 @@ import numpy as np
 
 from sepcli.audio import (
     AudioReader,
-    check_output_format,
-    kept_subtype,
     resample_blocks,
     resampled_length,
     write_together,
@@ -20,8 +18,10 @@ from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.writing import (
     OutputOptions,
     clipping_notes,
+    output_format,
     prepare_folder,
     refuse_unwritable,
+    require_output_space,
 )
 
 
@@ -70,9 +70,9 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> int:
             "leave out --channels to separate it",
         )
     rate = options.sample_rate if isinstance(options.sample_rate, int) else info.sample_rate
-    subtype = options.subtype or kept_subtype(options.format, info.subtype)
-    kind = check_output_format(options.format, subtype, rate)
+    kind = output_format(info, options, rate)
     expected = resampled_length(reader.num_expected or 0, info.sample_rate, rate)
+    require_output_space(job.outputs, kind, expected)
     blocks = resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels)
     return write_together(
         job.outputs,

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from sepcli.audio import (
+    AudioInfo,
     OutputFormat,
     check_output_format,
     kept_subtype,
@@ -141,22 +142,25 @@ def output_rate(recording: Recording, options: OutputOptions) -> int:
     return recording.plan.sample_rate if options.sample_rate == "model" else options.sample_rate
 
 
-def output_format(recording: Recording, options: OutputOptions, rate: int) -> OutputFormat:
+def output_format(info: AudioInfo, options: OutputOptions, rate: int) -> OutputFormat:
     """Return how the outputs of a recording are written."""
-    subtype = options.subtype or kept_subtype(options.format, recording.info.subtype)
+    subtype = options.subtype or kept_subtype(options.format, info.subtype)
     return check_output_format(options.format, subtype, rate)
 
 
-def require_output_space(
-    recording: Recording, outputs: Sequence[Path], options: OutputOptions
-) -> None:
-    """Raise `OutputError` unless uncompressed outputs would fit on their disk."""
-    rate = output_rate(recording, options)
-    kind = output_format(recording, options, rate)
-    if options.format in ("wav", "flac"):
-        samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
-        share = 1.0 if options.format == "wav" else 0.5  # speech in FLAC needs less than half
-        size = int(samples * kind.bytes_per_value * len(outputs) * share)
+def output_length(recording: Recording, rate: int) -> int:
+    """Return how many samples the outputs of a recording have."""
+    return resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
+
+
+def require_output_space(outputs: Sequence[Path], kind: OutputFormat, num_samples: int) -> None:
+    """Raise `OutputError` unless uncompressed outputs of so many samples would fit on their disk.
+
+    Where people are counted, outputs are all that there may be.
+    """
+    if kind.format in ("wav", "flac"):
+        share = 1.0 if kind.format == "wav" else 0.5  # speech in FLAC needs less than half
+        size = int(num_samples * kind.bytes_per_value * len(outputs) * share)
         require_free_space(outputs[0].parent, size, "the outputs")
 
 
@@ -173,9 +177,8 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         OutputError: They cannot be written; nothing of them is left.
     """
     rate = output_rate(recording, options)
-    num_samples = resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
+    kind = output_format(recording.info, options, rate)
     order = recording.solve()
-    kind = output_format(recording, options, rate)
     scene = recording.scene(order)
     outputs = (job.outputs + job.optional)[: recording.plan.num_files(scene.num_people)]
     turns = tuple(turn for turn in scene.turns if turn.speaker < len(outputs))
@@ -186,7 +189,7 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         blocks if gain == 1.0 else (block * np.float32(gain) for block in blocks),
         rate,
         kind,
-        num_samples=num_samples,
+        num_samples=output_length(recording, rate),
         overwrite=options.overwrite,
         beside=_labels(job.labels, recording.seconds, len(outputs), turns),
     )

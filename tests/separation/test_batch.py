@@ -560,6 +560,17 @@ def test_long_recordings_can_be_resumed_without_asking(
     assert len(names(spool_folder)) == 1
 
 
+def test_there_is_room_for_as_many_files_as_there_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 8 * 2 * 4 * 5 * RATE - 1  # bytes: eight files of 20 s, 16 bits a sample, but for one
+    monkeypatch.setattr(spool_module, "require_free_space", lambda *arguments: None)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free})())
+    outcome = run_counting(tmp_path, "0101")
+    assert isinstance(outcome.error, OutputError)
+    assert "not enough space for the outputs" in outcome.error.message
+
+
 def test_too_little_room_for_the_outputs_is_told_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,16 @@ def test_what_is_limited_is_counted_and_told(tmp_path: Path) -> None:
     )
 
 
+def test_too_little_room_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 2 * 2 * len(CALL) - 1  # bytes: two files of 16 bits a sample, but for one
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free})())
+    (outcome,) = write_channels([job_of(tmp_path)], OutputOptions())
+    assert isinstance(outcome.error, OutputError)
+    assert "not enough space for the outputs" in outcome.error.message
+
+
 @pytest.mark.parametrize("num_channels", [1, 3])
 def test_other_numbers_of_channels_fail_alone(tmp_path: Path, num_channels: int) -> None:
     (tmp_path / "b").mkdir()
