@@ -206,7 +206,7 @@ def _prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> _Work | Ou
 def _require_output_space(recording: Recording, job: Job, options: OutputOptions) -> None:
     rate = output_rate(recording, options)
     kind = output_format(recording.info, options, rate)
-    require_output_space(job.outputs + job.optional, kind, output_length(recording, rate))
+    require_output_space(job.all_outputs, kind, output_length(recording, rate))
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:
@@ -262,10 +262,9 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
     except SepcliError as error:
         if error.exit_code == 130:  # given up, not failed: the spool stays
             return Outcome(work.job, error)
-        _release(work, under_way)
-        if isinstance(error, AlreadyThereError) and is_done(work.job, options):
-            return skipped(work.job)  # another run was faster
-        return Outcome(work.job, error)
+        is_skipped = isinstance(error, AlreadyThereError) and is_done(work.job, options)
+        _release(work, under_way, keep=not is_skipped)
+        return skipped(work.job) if is_skipped else Outcome(work.job, error)
     _release(work, under_way)
     elapsed = time.monotonic() - work.started
     return Outcome(
@@ -279,9 +278,10 @@ def _finish(work: _Work, options: OutputOptions, under_way: dict[int, _Work]) ->
     )
 
 
-def _release(work: _Work, under_way: dict[int, _Work]) -> None:
+def _release(work: _Work, under_way: dict[int, _Work], *, keep: bool = False) -> None:
+    """Let go of a recording; `keep` leaves the estimates of a long one for `resume`."""
     under_way.pop(id(work.recording), None)
-    work.recording.spool.close()
+    work.recording.spool.close(keep=keep)
 
 
 def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:

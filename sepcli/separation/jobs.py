@@ -39,9 +39,14 @@ class Job:
     labels: tuple[Path, ...] = ()
 
     @property
+    def all_outputs(self) -> tuple[Path, ...]:
+        """Paths of all speakers there may be."""
+        return self.outputs + self.optional
+
+    @property
     def possible(self) -> tuple[Path, ...]:
         """All paths that may be written."""
-        return self.outputs + self.optional + self.labels
+        return self.all_outputs + self.labels
 
     @property
     def label(self) -> str:

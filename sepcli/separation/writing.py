@@ -180,7 +180,9 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     kind = output_format(recording.info, options, rate)
     order = recording.solve()
     scene = recording.scene(order)
-    outputs = (job.outputs + job.optional)[: recording.plan.num_files(scene.num_people)]
+    num_files = recording.plan.num_files(scene.num_people)
+    outputs, unused = job.all_outputs[:num_files], job.all_outputs[num_files:]
+    _refuse_leftovers(unused)
     turns = tuple(turn for turn in scene.turns if turn.speaker < len(outputs))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
     blocks = compose(recording, order, scene, rate)
@@ -194,6 +196,19 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         beside=_labels(job.labels, recording.seconds, len(outputs), turns),
     )
     return Delivery(rate, gain, num_clipped, order, kind.subtype, scene, outputs, turns)
+
+
+def _refuse_leftovers(unused: Sequence[Path]) -> None:
+    """Raise `OutputError` if a file of a speaker who was not found is there.
+
+    Beside the new outputs it would pass for one of them. Whether an earlier run wrote it cannot be
+    known, so it is not ours to remove.
+    """
+    for path in filter(os.path.lexists, unused):
+        raise OutputError(
+            f"fewer speakers than before, a file of the others is there: {path}",
+            "move it away, then go on with --resume: long recordings are not separated again",
+        )
 
 
 def _labels(

@@ -76,6 +76,7 @@ def run_counting(
     """Separate a conversation, `a.wav`, into as many files as there are people."""
     (folder / "in").mkdir(exist_ok=True)
     soundfile.write(folder / "in/a.wav", conversation(people), RATE)
+    os.utime(folder / "in/a.wav", (0, 0))  # so that it is the same one the next time
     naming = Naming(
         folder=folder / "out", extension="wav", num_speakers=8, num_certain=1, labels=labels
     )
@@ -235,6 +236,25 @@ def test_there_are_as_many_files_as_people(tmp_path: Path, people: str) -> None:
     again = run_counting(tmp_path, people, OutputOptions(skip_existing=True))
     assert again.skipped
     assert again.outputs == outcome.outputs
+
+
+def test_fewer_people_than_before_leave_no_file_of_the_others_beside_theirs(
+    tmp_path: Path, spool_folder: Path
+) -> None:
+    run_counting(tmp_path, "012012")
+    third = tmp_path / "out/a_spk3.wav"
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    again = OutputOptions(overwrite=True, resume=True)
+    refused = run_counting(tmp_path, "0101", again)
+    assert isinstance(refused.error, OutputError)
+    assert refused.error.message.endswith(f": {third}")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert len(names(spool_folder)) == 1  # what was separated is not lost
+    third.rename(tmp_path / "third.wav")
+    assert run_counting(tmp_path, "0101", again).error is None
+    assert names(tmp_path / "out") == ["a_spk1.wav", "a_spk2.wav"]
+    assert names(spool_folder) == []
+    assert run_counting(tmp_path, "012012", again).error is None
 
 
 def test_outputs_are_replaced_all_or_none_and_that_is_known_before_the_work(
