@@ -4,17 +4,17 @@
 # fmt: off
 EXTENSIONS = frozenset(
     (
-        ".3g2", ".3gp", ".3gpp", ".8svx", ".aa3", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr",
-        ".ape", ".asf", ".au", ".avi", ".avr", ".awb", ".bw64", ".bwf", ".caf", ".dav", ".divx",
-        ".dsf", ".dss", ".dts", ".dtshd", ".dv", ".eac3", ".ec3", ".f4a", ".f4v", ".flac", ".flv",
-        ".gsm", ".htk", ".iff", ".ircam", ".isma", ".ismv", ".m1a", ".m2a", ".m2t", ".m2ts",
+        ".3g2", ".3gp", ".3gpp", ".8svx", ".aa3", ".aac", ".ac3", ".adts", ".aif", ".aifc", ".aiff",
+        ".amr", ".ape", ".asf", ".au", ".avi", ".avr", ".awb", ".bw64", ".bwf", ".caf", ".dav",
+        ".divx", ".dsf", ".dss", ".dts", ".dtshd", ".dv", ".eac3", ".ec3", ".f4a", ".f4v", ".flac",
+        ".flv", ".gsm", ".htk", ".iff", ".ircam", ".isma", ".ismv", ".m1a", ".m2a", ".m2t", ".m2ts",
         ".m4a", ".m4b", ".m4r", ".m4v", ".mac", ".mat", ".mk3d", ".mka", ".mkv", ".mlp", ".mov",
         ".mp+", ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpc2k", ".mpe", ".mpeg", ".mpg",
         ".mpp", ".mts", ".mxf", ".nist", ".nut", ".oga", ".ogg", ".ogm", ".ogv", ".ogx", ".oma",
         ".omg", ".opus", ".paf", ".pvf", ".qcp", ".qt", ".ra", ".rf64", ".rm", ".rmvb", ".sd2",
-        ".sds", ".sf", ".shn", ".snd", ".sph", ".spx", ".svx", ".tak", ".thd", ".tod", ".ts",
-        ".tta", ".vob", ".voc", ".vqf", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv",
-        ".wsd", ".wtv", ".wv", ".wve", ".xi", ".xwma",
+        ".sds", ".sf", ".shn", ".snd", ".sox", ".sph", ".spx", ".svx", ".tak", ".thd", ".tod",
+        ".ts", ".tta", ".vob", ".voc", ".vqf", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma",
+        ".wmv", ".wsd", ".wtv", ".wv", ".wve", ".xi", ".xwma",
     )
 )
 

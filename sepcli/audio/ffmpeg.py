@@ -42,11 +42,11 @@ ARGUMENTS = (
     "-protocol_whitelist", "file", "-format_whitelist", ",".join(CONTAINERS),
     "-i", "file:/dev/fd/0",
     "-vn", "-sn", "-dn",
-    # gaps in time become silence, and a late start too: all stays where it was
-    "-af", "aresample=async=1:first_pts=0",
     "-c:a", "pcm_f32be", "-f", "au",
 )
 # fmt: on
+# gaps in time become silence, and a late start too: all stays where it was
+IN_TIME = ("-af", "aresample=async=1:first_pts=0")
 TRACK = re.compile(r"(?m)^\[info\]\s{1,3}Stream #0:\d+.*?: Audio: (.*)$")
 LEVEL = re.compile(r"\[(quiet|panic|fatal|error|warning|info|verbose|debug)\] ")
 COMPLAINTS = ("panic", "fatal", "error", None)  # None: no level, so it is not ffmpeg's own
@@ -95,10 +95,12 @@ class FfmpegDecoder:
         self.remarks: list[str] = []
         self._has_ended = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        timing = IN_TIME if _has_times(source) else ()
         source.seek(0)
+        os.lseek(source.fileno(), 0, os.SEEK_SET)  # the file itself may be a buffer further
         try:
             self._process = subprocess.Popen(
-                [program, *ARGUMENTS, "-map", f"0:a:{self._track - 1}", "pipe:1"],
+                [program, *ARGUMENTS, *timing, "-map", f"0:a:{self._track - 1}", "pipe:1"],
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -239,3 +241,18 @@ def _subtype(track: str) -> str:
     if "pcm_f" in track:
         return "FLOAT"
     return "PCM_24" if re.search(r", s32p?\b", track) else "LOSSY"
+
+
+def _has_times(source: IO[bytes]) -> bool:
+    """Return whether a file says when its packets are heard; raw AAC (ADTS) does not.
+
+    ffmpeg makes times up for it from the bit rate, and damage makes these jump: a minute and a
+    half of silence was filled into one recording.
+    """
+    source.seek(0)
+    head = source.read(10)
+    if head[:3] == b"ID3" and len(head) == 10:  # 7 bits of its length in each of the last bytes
+        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        source.seek(10 + size)
+        head = source.read(2)
+    return not (len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0)

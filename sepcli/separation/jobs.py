@@ -187,18 +187,21 @@ def _outputs_among(
     """Return which of the files that a search found this run writes or an earlier one wrote."""
     written = {path.resolve() for job in jobs.values() for path in job.possible}
     stems = {job.source.stem for job in jobs.values() if job.source is not None}
-    own, earlier = set(), []
+    own, earlier = [], []
     for name in [name for name in jobs if name in searched]:
         path = Path(name)
         if path.resolve() in written:
-            own.add(name)
+            own.append(name)
         elif naming.stems_behind(path.stem) & stems:
             earlier.append(name)
-    if earlier:
-        others = f" and {len(earlier) - 1} more" if len(earlier) > 1 else ""
-        label = jobs[earlier[0]].label
-        on_skip(Path(label), f"named like an output of an earlier run{others}")
-    return own.union(earlier)
+    for names, reason in (
+        (own, "an output of this run has its name"),
+        (earlier, "named like an output of an earlier run"),
+    ):
+        if names:
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            on_skip(Path(jobs[names[0]].label), f"{reason}{others}")
+    return {*own, *earlier}
 
 
 def _without_doubles(jobs: Iterable[Job]) -> list[Job]:

@@ -254,6 +254,35 @@ def test_damage_is_told_and_moves_nothing(tmp_path):
     assert warning.startswith("ffmpeg read it with trouble (")
 
 
+@pytest.mark.parametrize(
+    ("head", "has_times"),
+    [
+        (b"\xff\xf1\x60\x40", False),
+        (b"ID3\x04\x00\x00\x00\x00\x01\x02" + bytes(130) + b"\xff\xf9", False),
+        (b"\xff\xfb\x90\x00", True),  # MP3
+        (b"\x1aE\xdf\xa3", True),  # Matroska
+        (b"", True),
+    ],
+)
+def test_raw_aac_says_nothing_of_times(head: bytes, has_times: bool) -> None:
+    assert ffmpeg._has_times(io.BytesIO(head)) == has_times
+
+
+@real_ffmpeg
+def test_damage_adds_no_time_to_raw_aac(tmp_path):
+    loop = "aloop=loop=9:size=40000"
+    path = converted(tmp_path, "-af", loop, "-c:a", "aac", "-f", "adts", "x.aac")
+    data = bytearray(path.read_bytes())
+    draw = np.random.default_rng(1)
+    for place in draw.integers(len(data) // 4, 3 * len(data) // 4, 60):
+        data[place] = draw.integers(256)
+    with AudioReader(path) as reader:
+        whole = sum(map(len, reader.blocks()))
+    path.write_bytes(data)
+    with AudioReader(path) as reader:
+        assert 0.8 * whole < sum(map(len, reader.blocks())) <= whole
+
+
 @real_ffmpeg
 def test_a_gap_in_time_becomes_silence(tmp_path):
     gap = "aselect='not(between(t,0.5,1.5))'"
@@ -359,5 +388,5 @@ def test_arguments_never_hold_a_name(nonsense, stand_in, tmp_path):
     with nonsense.open("rb") as file:
         FfmpegDecoder(file, "-y").close()
     arguments, stdin = eval((tmp_path / "seen").read_text())
-    assert arguments == [*ffmpeg.ARGUMENTS, "-map", "0:a:0", "pipe:1"]
+    assert arguments == [*ffmpeg.ARGUMENTS, *ffmpeg.IN_TIME, "-map", "0:a:0", "pipe:1"]
     assert stdin == b"no sound"

@@ -164,8 +164,15 @@ def test_what_a_run_writes_beside_its_inputs_is_no_input(tmp_path: Path, recursi
         touch(tmp_path / name)
     (tmp_path / "sub").mkdir()
     here = naming(tmp_path / "sub" / "..")
-    jobs, _ = plan_jobs([str(tmp_path)], here, recursive=recursive)
+    told: list[str] = []
+    jobs, _ = plan_jobs(
+        [str(tmp_path)],
+        here,
+        recursive=recursive,
+        on_skip=lambda path, reason: told.append(f"{path.name}: {reason}"),
+    )
     assert [job.label for job in jobs] == [str(tmp_path / "a.wav"), str(tmp_path / "b_spk3.wav")]
+    assert told == ["a_spk1.wav: an output of this run has its name and 2 more"]
     jobs, _ = plan_jobs([str(tmp_path), str(tmp_path / "a_spk1.wav")], here, recursive=recursive)
     assert str(tmp_path / "a_spk1.wav") in [job.label for job in jobs]
 
