@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sepcli.audio import resample_blocks
-from sepcli.separation.recording import Recording
+from sepcli.separation.recording import Recording, RecordingPlan
 from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -40,13 +40,23 @@ def compose(
         scene: Who speaks when.
         sample_rate: Of what is yielded [Hz].
     """
-    if scene.stretches is None or recording.plan.is_as_separated(scene.num_people):
+    if _are_outputs(recording.plan, scene):
         blocks = recording.resampled(order, sample_rate)
     else:
         blocks = _at_rate(_composed(recording, order, scene), recording, scene, sample_rate)
     wanted = recording.plan.num_files(scene.num_people)
     for block in blocks:
         yield in_files(block, wanted)
+
+
+def are_estimates(plan: RecordingPlan, scene: Scene) -> bool:
+    """Return whether `compose` gives each file one estimate: nothing else, and no sum."""
+    return _are_outputs(plan, scene) and plan.num_files(scene.num_people) >= plan.num_speakers
+
+
+def _are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
+    """Return whether people are the outputs of the separator, before they are put in files."""
+    return scene.stretches is None or plan.is_as_separated(scene.num_people)
 
 
 def in_files(block: Array, num_files: int) -> Array:

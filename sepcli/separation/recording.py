@@ -310,7 +310,7 @@ class Recording:
             yield block.T
 
     def may_clip(self, sample_rate: int) -> bool:
-        """Return whether files at some rate might go beyond full scale.
+        """Return whether estimates might go beyond full scale at some rate.
 
         Cross-fades stay below the louder of two chunks and resampling overshoots by a few percent
         at most, so the peak of all chunks tells whether the exact one, which costs joining and

@@ -20,7 +20,7 @@ from sepcli.audio import (
 )
 from sepcli.errors import OutputError
 from sepcli.files import check_name, output_error, require_free_space
-from sepcli.separation.composing import compose
+from sepcli.separation.composing import are_estimates, compose
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
@@ -227,9 +227,7 @@ def _common_gain(
     recording: Recording, order: SpeakerOrder, scene: Scene, sample_rate: int
 ) -> float:
     """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
-    plan = recording.plan
-    is_sum = plan.num_files(scene.num_people) < max(scene.num_people, plan.num_speakers)
-    if not is_sum and not recording.may_clip(sample_rate):
+    if are_estimates(recording.plan, scene) and not recording.may_clip(sample_rate):
         return 1.0
     blocks = compose(recording, order, scene, sample_rate)
     peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)

@@ -22,6 +22,7 @@ from sepcli.separation.lanes import LANES
 from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import MOST_WAITING
 from sepcli.separation.separator import SeparationOptions, Separator
+from sepcli.separation.speakers import MOST_PEOPLE
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import (
     RATE,
@@ -71,20 +72,26 @@ def run(
 
 
 def run_counting(
-    folder: Path, people: str, options: OutputOptions | None = None, labels: tuple[str, ...] = ()
+    folder: Path,
+    mixture: np.ndarray,
+    options: OutputOptions | None = None,
+    people: int | str = "auto",
 ) -> Outcome:
     """Separate a conversation, `a.wav`, into as many files as there are people."""
     (folder / "in").mkdir(exist_ok=True)
-    soundfile.write(folder / "in/a.wav", conversation(people), RATE)
+    soundfile.write(folder / "in/a.wav", mixture, RATE, "FLOAT")
     os.utime(folder / "in/a.wav", (0, 0))  # so that it is the same one the next time
     naming = Naming(
-        folder=folder / "out", extension="wav", num_speakers=8, num_certain=1, labels=labels
+        folder=folder / "out",
+        extension="wav",
+        num_speakers=people if isinstance(people, int) else MOST_PEOPLE,
+        num_certain=1,
     )
     jobs, _ = plan_jobs([str(folder / "in/a.wav")], naming, recursive=False)
     separator = Separator(
         Identity((0.5, 0.5)),
         entry(level="as-is"),
-        SeparationOptions(device="cpu", people="auto"),
+        SeparationOptions(device="cpu", people=people),  # type: ignore[arg-type]
         embed=hear_bands,
     )
     (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())
@@ -227,13 +234,13 @@ def test_a_recording_without_its_labels_is_not_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("people", ["0101", "012012"])
 def test_there_are_as_many_files_as_people(tmp_path: Path, people: str) -> None:
-    outcome = run_counting(tmp_path, people)
+    outcome = run_counting(tmp_path, conversation(people))
     files = [f"a_spk{number}.wav" for number in range(1, len(set(people)) + 1)]
     assert names(tmp_path / "out") == files
     assert [path.name for path in outcome.outputs] == files
     assert outcome.delivery is not None
     assert {turn.speaker for turn in outcome.delivery.turns} == set(map(int, people))
-    again = run_counting(tmp_path, people, OutputOptions(skip_existing=True))
+    again = run_counting(tmp_path, conversation(people), OutputOptions(skip_existing=True))
     assert again.skipped
     assert again.outputs == outcome.outputs
 
@@ -241,20 +248,21 @@ def test_there_are_as_many_files_as_people(tmp_path: Path, people: str) -> None:
 def test_fewer_people_than_before_leave_no_file_of_the_others_beside_theirs(
     tmp_path: Path, spool_folder: Path
 ) -> None:
-    run_counting(tmp_path, "012012")
+    two, three = conversation("0101"), conversation("012012")
+    run_counting(tmp_path, three)
     third = tmp_path / "out/a_spk3.wav"
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     again = OutputOptions(overwrite=True, resume=True)
-    refused = run_counting(tmp_path, "0101", again)
+    refused = run_counting(tmp_path, two, again)
     assert isinstance(refused.error, OutputError)
     assert refused.error.message.endswith(f": {third}")
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert len(names(spool_folder)) == 1  # what was separated is not lost
     third.rename(tmp_path / "third.wav")
-    assert run_counting(tmp_path, "0101", again).error is None
+    assert run_counting(tmp_path, two, again).error is None
     assert names(tmp_path / "out") == ["a_spk1.wav", "a_spk2.wav"]
     assert names(spool_folder) == []
-    assert run_counting(tmp_path, "012012", again).error is None
+    assert run_counting(tmp_path, three, again).error is None
 
 
 def test_outputs_are_replaced_all_or_none_and_that_is_known_before_the_work(
@@ -321,6 +329,16 @@ def test_one_gain_for_all_speakers_when_one_would_clip(tmp_path: Path) -> None:
     assert outcome.delivery.gain == pytest.approx(np.abs(loud).max() / 1.8, rel=1e-3)
     np.testing.assert_allclose(loud, 4 * soft, atol=2**-13)  # four 16-bit roundings
     assert any("clipping" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("people", ["auto", 1])
+def test_the_gain_is_that_of_what_is_written(tmp_path: Path, people: int | str) -> None:
+    """Where one speaks alone that is the recording, and in a file of many people their sum."""
+    loud = conversation("0101") * np.float32(1.5 / np.abs(conversation("0101")).max())
+    outcome = run_counting(tmp_path, loud, OutputOptions(subtype="PCM_16"), people=people)
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == pytest.approx(1 / 1.5, rel=1e-3)
+    assert outcome.delivery.num_clipped == 0
 
 
 def test_float_outputs_are_never_scaled(tmp_path: Path) -> None:
@@ -583,10 +601,11 @@ def test_long_recordings_can_be_resumed_without_asking(
 def test_there_is_room_for_as_many_files_as_there_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = 8 * 2 * 4 * 5 * RATE - 1  # bytes: eight files of 20 s, 16 bits a sample, but for one
+    mixture = conversation("0101")
+    free = MOST_PEOPLE * 4 * len(mixture) - 1  # bytes: eight files of floats, but for one
     monkeypatch.setattr(spool_module, "require_free_space", lambda *arguments: None)
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": free})())
-    outcome = run_counting(tmp_path, "0101")
+    outcome = run_counting(tmp_path, mixture)
     assert isinstance(outcome.error, OutputError)
     assert "not enough space for the outputs" in outcome.error.message
 
