@@ -15,13 +15,14 @@ at the network's rate, is shared out among those who overlap as the top of the b
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sepcli.audio import resample_blocks
 from sepcli.separation.recording import Recording, RecordingPlan
-from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch
+from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch, Turn
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -68,6 +69,25 @@ def in_files(block: Array, num_files: int) -> Array:
     if missing >= 0:
         return np.pad(block, ((0, missing), (0, 0)))
     return np.concatenate([block[: num_files - 1], block[num_files - 1 :].sum(axis=0)[None]])
+
+
+def turns_in_files(turns: Sequence[Turn], num_files: int) -> tuple[Turn, ...]:
+    """Return when there is speech in each file, in order of time: `speaker` is a file's number.
+
+    As with `in_files` the last one holds all who are left; turns of theirs that touch are one.
+    """
+    found: list[Turn] = []
+    last: dict[int, int] = {}  # where the last turn of each file stands
+    for turn in sorted(turns):
+        file = min(turn.speaker, num_files - 1)
+        place = last.get(file)
+        if place is not None and turn.start_seconds <= found[place].stop_seconds:
+            stop = max(turn.stop_seconds, found[place].stop_seconds)
+            found[place] = replace(found[place], stop_seconds=stop)
+        else:
+            last[file] = len(found)
+            found.append(replace(turn, speaker=file))
+    return tuple(sorted(found))
 
 
 def _at_rate(

@@ -14,7 +14,7 @@ from sepcli.models.load import load_model
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
 from sepcli.models.resolve import resolve_model
 from sepcli.separation.batch import separate_jobs
-from sepcli.separation.composing import compose
+from sepcli.separation.composing import compose, turns_in_files
 from sepcli.separation.jobs import Job
 from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import Pipeline, SeparationOptions, silent
@@ -137,7 +137,8 @@ class Separator:
             scene = recording.scene(order)
             blocks = list(compose(recording, order, scene, sample_rate))
             estimates = np.concatenate(blocks, axis=1)
-            return Separation(estimates, sample_rate, order, scene.turns, recording.warnings)
+            turns = turns_in_files(scene.turns, len(estimates))
+            return Separation(estimates, sample_rate, order, turns, recording.warnings)
         finally:
             spool.close()
 

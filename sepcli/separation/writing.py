@@ -20,7 +20,7 @@ from sepcli.audio import (
 )
 from sepcli.errors import OutputError
 from sepcli.files import check_name, output_error, require_free_space
-from sepcli.separation.composing import are_estimates, compose
+from sepcli.separation.composing import are_estimates, compose, turns_in_files
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
@@ -62,7 +62,7 @@ class Delivery:
         subtype: Of the outputs.
         scene: How many people there are and who speaks when.
         outputs: What was written, a file a person.
-        turns: When each person who has a file speaks, in order of time.
+        turns: When there is speech in each file, in order of time.
     """
 
     sample_rate: int
@@ -183,7 +183,7 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     num_files = recording.plan.num_files(scene.num_people)
     outputs, unused = job.all_outputs[:num_files], job.all_outputs[num_files:]
     _refuse_leftovers(unused)
-    turns = tuple(turn for turn in scene.turns if turn.speaker < len(outputs))
+    turns = turns_in_files(scene.turns, len(outputs))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
     blocks = compose(recording, order, scene, rate)
     num_clipped = write_together(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from sepcli.audio import WaveformReader
-from sepcli.separation.composing import compose, in_files
+from sepcli.separation.composing import compose, in_files, turns_in_files
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool
 from sepcli.separation.separator import SeparationOptions, Separator
-from sepcli.separation.speakers import Scene, Stretch
+from sepcli.separation.speakers import Scene, Stretch, Turn
 from tests.doubles import RATE, Identity, entry
 
 SCENE = Scene(
@@ -80,3 +80,12 @@ def test_nobody_is_lost_where_there_are_fewer_files_than_people() -> None:
     assert in_files(people, 2).tolist() == [[1, 0], [2, 8]]
     assert in_files(people, 1).tolist() == [[3, 8]]
     assert in_files(people, 4).tolist() == [[1, 0], [2, 3], [0, 5], [0, 0]]
+
+
+def test_turns_are_those_of_files() -> None:
+    turns = (Turn(0, 2, 0), Turn(1, 3, 1), Turn(2.5, 4, 2), Turn(4, 5, 1), Turn(6, 7, 2))
+    assert turns_in_files(turns, 3) == turns
+    assert turns_in_files(turns, 2) == (Turn(0, 2, 0), Turn(1, 5, 1), Turn(6, 7, 1))
+    assert turns_in_files(turns, 1) == (Turn(0, 5, 0), Turn(6, 7, 0))
+    within = (Turn(0, 9, 1), Turn(1, 2, 2))
+    assert turns_in_files(within, 2) == (Turn(0, 9, 1),)
