@@ -37,7 +37,7 @@ QUIET_FOR_16_BITS = 2.0**-10  # a peak of 32 steps
 READ_AHEAD = 2  # recordings spooled before the network asks for them
 SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
 WRITE_BEHIND = 16  # recordings that wait to be written
-TELLING_SECONDS = 30.0  # of less, it cannot be told how many people it holds
+MIN_SECONDS_TO_COUNT_SPEAKERS = 30.0
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
 
 
@@ -304,11 +304,15 @@ def _notes(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         found.append("the recording is silent")
     elif recording.usual_peak < QUIET_FOR_16_BITS and delivery.subtype == "PCM_16":
         found.append("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it")
-    elif recording.seconds >= TELLING_SECONDS and 0 < delivery.scene.num_people < len(
-        delivery.outputs
-    ):
-        found.append(
-            f"it sounds like fewer people than outputs: {delivery.scene.num_people} of "
-            f"{len(delivery.outputs)}"
-        )
+    found += _fewer_people(recording, delivery)
     return tuple(found)
+
+
+def _fewer_people(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+    """Return what to say where not every file has a speaker, as far as that can be told."""
+    num_people, num_files = delivery.scene.num_people, len(delivery.outputs)
+    is_told_how_many = isinstance(recording.plan.people, int)
+    can_be_told = is_told_how_many or recording.seconds >= MIN_SECONDS_TO_COUNT_SPEAKERS
+    if recording.peak == 0.0 or not (can_be_told and 0 < num_people < num_files):
+        return ()
+    return (f"it sounds like fewer people than outputs: {num_people} of {num_files}",)

@@ -85,7 +85,7 @@ def run_counting(
         folder=folder / "out",
         extension="wav",
         num_speakers=people if isinstance(people, int) else MOST_PEOPLE,
-        num_certain=1,
+        num_certain=1 if people == "auto" else None,
     )
     jobs, _ = plan_jobs([str(folder / "in/a.wav")], naming, recursive=False)
     separator = Separator(
@@ -263,6 +263,19 @@ def test_fewer_people_than_before_leave_no_file_of_the_others_beside_theirs(
     assert names(tmp_path / "out") == ["a_spk1.wav", "a_spk2.wav"]
     assert names(spool_folder) == []
     assert run_counting(tmp_path, three, again).error is None
+
+
+@pytest.mark.parametrize("people", [2, 3])
+def test_fewer_people_than_were_asked_for_are_told(tmp_path: Path, people: int) -> None:
+    outcome = run_counting(tmp_path, conversation("01", 1.0), people=people)  # too short to tell
+    assert len(outcome.outputs) == people
+    silent = [path.name for path in outcome.outputs if not soundfile.read(path)[0].any()]
+    told = [note for note in outcome.notes if "fewer people" in note]
+    if people == 2:
+        assert (silent, told) == ([], [])
+    else:
+        assert silent == ["a_spk3.wav"]
+        assert told == ["it sounds like fewer people than outputs: 2 of 3"]
 
 
 def test_outputs_are_replaced_all_or_none_and_that_is_known_before_the_work(
