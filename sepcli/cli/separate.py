@@ -1,7 +1,6 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
-import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -9,15 +8,21 @@ from typing import Literal
 import typer
 
 from sepcli.cli import console, options
+from sepcli.cli.parsing import parse_people, parse_rate, parse_span
 from sepcli.errors import UsageError
-from sepcli.models.registry import DEFAULT_MODEL, chosen_model
+from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
 from sepcli.separation.jobs import Failure, Job, Span, parse_shard, plan_jobs, take_shard
 from sepcli.separation.naming import DEFAULT_NAME, Naming, check_template
 
 NUM_CHANNELS_OF_A_CALL = 2
+OPTIONS_OF_A_NETWORK = (
+    *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
+    *("bandwidth", "labels", "voices", "batch_size", "device", "precision", "resume"),
+)
 
 
 def separate(
+    context: typer.Context,
     inputs: options.Inputs = None,
     model: options.Model = "",
     revision: options.Revision = "",
@@ -60,21 +65,17 @@ def separate(
     console.configure(quiet=quiet, verbose=verbose)
     if skip_existing and overwrite:
         raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
-    if channels and (model or sample_rate == "model"):
-        raise UsageError("--channels takes no model", "leave out --model and --sample-rate model")
+    if channels:
+        _check_channels(context, sample_rate)
     check_template(name)
-    part = parse_shard(shard) if shard else (1, 1)
-    rate = _parse_rate(sample_rate)
+    part = parse_shard(shard) if shard else None
+    rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
     _check_format(audio_format, subtype, rate)
-    span = _parse_span(start, end)
     _check_inputs(inputs, manifest, span, labels)
-    people = _parse_people(speakers)
 
     from sepcli.cli.report import Report, load_separator, suggest_model
     from sepcli.models.resolve import resolve_model
-    from sepcli.separation.labels import WRITERS
     from sepcli.separation.separator import SeparationOptions
-    from sepcli.separation.speakers import MOST_PEOPLE
     from sepcli.separation.writing import OutputOptions
 
     separation = SeparationOptions(
@@ -101,29 +102,16 @@ def separate(
     )
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
-    num_files = MOST_PEOPLE if people == "auto" else people or entry.speakers
-    naming = Naming(
-        folder=output_dir,
-        extension=audio_format.value,
-        template=name,
-        model="channels" if channels else _file_name(entry.name),
-        num_speakers=NUM_CHANNELS_OF_A_CALL if channels else num_files,
-        num_certain=1 if people == "auto" and not channels else None,
-        labels=tuple(WRITERS[label.value][0] for label in dict.fromkeys(labels or ())),
+    naming = _naming(
+        output_dir, audio_format, name, labels or (), None if channels else entry, people
     )
     if manifest is not None:
         jobs, failures = _plan_manifest(manifest, naming, overwrite)
     else:
-        jobs, failures = plan_jobs(
-            inputs or (), naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
-        )
-        jobs = [replace(job, span=span) for job in jobs]
-    num_found = len(jobs) + len(failures)
-    jobs, failures = take_shard(jobs, *part), take_shard(failures, *part)
-    num_jobs = len(jobs) + len(failures)
-    if shard:
-        console.note(f"shard {shard}: {num_jobs} of {num_found} recordings")
-    report = Report(as_json=as_json, num_jobs=num_jobs, in_rows=manifest is not None)
+        jobs, failures = _plan_inputs(inputs or (), naming, span, recursive, overwrite)
+    if part is not None:
+        jobs, failures = _take_part(jobs, failures, *part)
+    report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures), in_rows=bool(manifest))
     for failure in failures:
         report.failed(failure.label, failure.error)
     if jobs and channels:
@@ -134,6 +122,21 @@ def separate(
         separator = load_separator(entry, separation)
         report.run(separator, jobs, output)
     raise typer.Exit(report.finish())
+
+
+def _check_channels(context: typer.Context, sample_rate: str) -> None:
+    """Refuse options that `--channels` has no use for, also where they say what is usual."""
+    given = [
+        "--" + name.replace("_", "-")
+        for name in OPTIONS_OF_A_NETWORK
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(
+            f"--channels uses no network and takes no: {', '.join(given)}", "leave out either"
+        )
+    if sample_rate == "model":
+        raise UsageError("--channels takes no model", "leave out --sample-rate model")
 
 
 def _check_inputs(
@@ -151,6 +154,50 @@ def _check_inputs(
         )
     if manifest is not None and labels:
         raise UsageError("--manifest and --labels exclude each other", "give one of them")
+
+
+def _naming(
+    folder: Path,
+    audio_format: options.Format,
+    template: str,
+    labels: Collection[options.LabelFormat],
+    entry: ModelEntry | None,
+    people: int | Literal["auto"] | None,
+) -> Naming:
+    """Return how outputs are named: those of a model, or of channels as they are."""
+    from sepcli.separation.labels import WRITERS
+    from sepcli.separation.speakers import MOST_PEOPLE
+
+    naming = Naming(folder=folder, extension=audio_format.value, template=template)
+    if entry is None:
+        return replace(naming, model="channels", num_speakers=NUM_CHANNELS_OF_A_CALL)
+    return replace(
+        naming,
+        model=_file_name(entry.name),
+        num_speakers=MOST_PEOPLE if people == "auto" else people or entry.speakers,
+        num_certain=1 if people == "auto" else None,
+        labels=tuple(WRITERS[label.value][0] for label in dict.fromkeys(labels)),
+    )
+
+
+def _plan_inputs(
+    inputs: Sequence[str], naming: Naming, span: Span, recursive: bool, overwrite: bool
+) -> tuple[list[Job], list[Failure]]:
+    """Return the jobs of files, folders and `-`, and what has none."""
+    jobs, failures = plan_jobs(
+        inputs, naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
+    )
+    return [replace(job, span=span) for job in jobs], failures
+
+
+def _take_part(
+    jobs: list[Job], failures: list[Failure], index: int, count: int
+) -> tuple[list[Job], list[Failure]]:
+    """Return what belongs to a shard, and say how much that is."""
+    mine, wrong = take_shard(jobs, index, count), take_shard(failures, index, count)
+    num_mine, num_found = len(mine) + len(wrong), len(jobs) + len(failures)
+    console.note(f"shard {index}/{count}: {num_mine} of {num_found} recordings")
+    return mine, wrong
 
 
 def _plan_manifest(
@@ -188,72 +235,3 @@ def _check_format(
 
     rate_hz = rate if isinstance(rate, int) else None
     check_output_format(audio_format.value, subtype or None, rate_hz)
-
-
-def _parse_rate(text: str) -> Literal["input", "model"] | int:
-    """Return `input`, `model`, or a sample rate [Hz].
-
-    Raises:
-        UsageError: It is none of them.
-    """
-    if text == "input":
-        return "input"
-    if text == "model":
-        return "model"
-    if text.isdecimal() and 1000 <= int(text) <= 768_000:
-        return int(text)
-    raise UsageError(f"not a sample rate: {text}", "use input, model, or 1000 to 768000 Hz")
-
-
-def _parse_people(text: str) -> int | Literal["auto"] | None:
-    """Return how many people speak; None where it is left to the model.
-
-    Raises:
-        UsageError: It is no number of people.
-    """
-    if text == "auto":
-        return "auto"
-    if not text:
-        return None
-    from sepcli.separation.speakers import MOST_PEOPLE
-
-    if text.isdecimal() and 1 <= int(text) <= MOST_PEOPLE:
-        return int(text)
-    raise UsageError(
-        f"not a number of speakers: {text}", f"use auto, or a number from 1 to {MOST_PEOPLE}"
-    )
-
-
-def _parse_span(start: str, end: str) -> tuple[float | None, float | None]:
-    """Return where to begin and to stop [s]; None for the recording's own ends.
-
-    Raises:
-        UsageError: One is not a time, or they are not in order.
-    """
-    begin, stop = _parse_time(start), _parse_time(end)
-    if stop is not None and (begin or 0.0) >= stop:
-        raise UsageError(f"--end is not after --start: {end}", "give a later --end")
-    return begin, stop
-
-
-def _parse_time(text: str) -> float | None:
-    """Return seconds from `12.5`, `3:20` or `1:02:03.5`; None for an empty text.
-
-    Raises:
-        UsageError: It is not a time.
-    """
-    if not text:
-        return None
-    seconds = 0.0
-    try:
-        for part in text.split(":"):
-            if not part or part[0] in "+-" or text.count(":") > 2:
-                raise ValueError
-            seconds = 60 * seconds + float(part)
-    except ValueError as cause:
-        raise UsageError(
-            f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5"
-        ) from cause
-    if not math.isfinite(seconds):
-        raise UsageError(f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5")
-    return seconds

@@ -9,8 +9,6 @@ import soundfile
 import torch
 
 from sepcli.cli import report
-from sepcli.cli.separate import _parse_time
-from sepcli.errors import UsageError
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, Identity, two_voices
 
@@ -251,19 +249,6 @@ def test_any_tone_of_verbosity_gives_the_same_results(
     assert [Path(path).read_bytes() for path in loud.lines] == first
 
 
-@pytest.mark.parametrize(
-    "text,seconds", [("", None), ("12.5", 12.5), ("3:20", 200.0), ("1:02:03.5", 3723.5)]
-)
-def test_times(text: str, seconds: float | None) -> None:
-    assert _parse_time(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["1:", "-3", ":", "1:2:3:4", "nan", "1e999", "x"])
-def test_bad_times(text: str) -> None:
-    with pytest.raises(UsageError):
-        _parse_time(text)
-
-
 def test_clock() -> None:
     assert [report.clock(s) for s in (0, 61.9, 3723.5)] == ["0:00", "1:01", "1:02:03"]
 
@@ -290,8 +275,32 @@ def test_channels_of_a_call_are_told_and_kept_on_request(
     assert record["model"] is None
     for channel, output in enumerate(record["outputs"]):
         np.testing.assert_allclose(soundfile.read(output)[0], call[:, channel], atol=2**-15)
-    refused = sepcli("separate", "call.wav", "--channels", "--model", model_folder)
-    assert refused.code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--model", "spgm"), "--model"),
+        (("--labels", "rttm", "--speakers", "2"), "--speakers, --labels"),
+        (("--voices", "builtin"), "--voices"),
+        (
+            ("--outside-overlap", "original", "--bandwidth", "full"),
+            "--outside-overlap, --bandwidth",
+        ),
+        (("-d", "cpu", "--resume"), "--device, --resume"),
+    ],
+)
+def test_channels_take_no_option_of_a_network(
+    sepcli: CommandLine, mixture: Path, options: tuple[str, ...], named: str
+) -> None:
+    done = sepcli("separate", mixture, "--channels", *options)
+    assert done.code == 2
+    assert done.err.splitlines()[0] == f"error: --channels uses no network and takes no: {named}"
+
+
+def test_channels_have_no_rate_of_a_model(sepcli: CommandLine, mixture: Path) -> None:
+    done = sepcli("separate", mixture, "--channels", "--sample-rate", "model")
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: --channels takes no model")
 
 
 def write_manifest(path: Path, *rows: dict[str, object]) -> Path:

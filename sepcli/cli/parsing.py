@@ -1,0 +1,75 @@
+"""What options say in words of their own: sample rates, numbers of speakers, times."""
+
+import math
+from typing import Literal
+
+from sepcli.errors import UsageError
+
+
+def parse_rate(text: str) -> Literal["input", "model"] | int:
+    """Return `input`, `model`, or a sample rate [Hz].
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if text == "input":
+        return "input"
+    if text == "model":
+        return "model"
+    if text.isdecimal() and 1000 <= int(text) <= 768_000:
+        return int(text)
+    raise UsageError(f"not a sample rate: {text}", "use input, model, or 1000 to 768000 Hz")
+
+
+def parse_people(text: str) -> int | Literal["auto"] | None:
+    """Return how many people speak; None where it is left to the model.
+
+    Raises:
+        UsageError: It is no number of people.
+    """
+    if text == "auto":
+        return "auto"
+    if not text:
+        return None
+    from sepcli.separation.speakers import MOST_PEOPLE
+
+    if text.isdecimal() and 1 <= int(text) <= MOST_PEOPLE:
+        return int(text)
+    raise UsageError(
+        f"not a number of speakers: {text}", f"use auto, or a number from 1 to {MOST_PEOPLE}"
+    )
+
+
+def parse_span(start: str, end: str) -> tuple[float | None, float | None]:
+    """Return where to begin and to stop [s]; None for the recording's own ends.
+
+    Raises:
+        UsageError: One is not a time, or they are not in order.
+    """
+    begin, stop = parse_time(start), parse_time(end)
+    if stop is not None and (begin or 0.0) >= stop:
+        raise UsageError(f"--end is not after --start: {end}", "give a later --end")
+    return begin, stop
+
+
+def parse_time(text: str) -> float | None:
+    """Return seconds from `12.5`, `3:20` or `1:02:03.5`; None for an empty text.
+
+    Raises:
+        UsageError: It is not a time.
+    """
+    if not text:
+        return None
+    seconds = 0.0
+    try:
+        for part in text.split(":"):
+            if not part or part[0] in "+-" or text.count(":") > 2:
+                raise ValueError
+            seconds = 60 * seconds + float(part)
+    except ValueError as cause:
+        raise UsageError(
+            f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5"
+        ) from cause
+    if not math.isfinite(seconds):
+        raise UsageError(f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5")
+    return seconds

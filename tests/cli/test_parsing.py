@@ -1,0 +1,24 @@
+import pytest
+
+from sepcli.cli.parsing import parse_people, parse_time
+from sepcli.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "text,seconds", [("", None), ("12.5", 12.5), ("3:20", 200.0), ("1:02:03.5", 3723.5)]
+)
+def test_times(text: str, seconds: float | None) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["1:", "-3", ":", "1:2:3:4", "nan", "1e999", "x"])
+def test_bad_times(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_time(text)
+
+
+def test_numbers_of_speakers() -> None:
+    assert [parse_people(text) for text in ("", "auto", "1", "8")] == [None, "auto", 1, 8]
+    for text in ("0", "9", "two", "-1"):
+        with pytest.raises(UsageError, match="not a number of speakers"):
+            parse_people(text)
