@@ -1,7 +1,7 @@
 """Change sepcli in thousands of small ways and count which changes the tests notice.
 
     python tools/mutants.py                      every module of the table, most of an hour
-    python tools/mutants.py chunking speakers    only those whose name begins so
+    python tools/mutants.py chunking speakers    only those whose path, or a part of it, begins so
     python tools/mutants.py chunking --show      and the changes nobody noticed, as diffs
     python tools/mutants.py audio --sample 50    50 of each module, drawn by a fixed seed
 
@@ -17,10 +17,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("sepcli", "tests", "benchmarks", "tools", "docs", "examples", "recipes")
+COPIED = ("sepcli", "tests", "benchmarks", "tools", "docs", "examples")
 FILES = ("pyproject.toml", "models.toml", "README.md", "SECURITY.md", "Makefile")
 
 # module below sepcli/ -> its tests below tests/; the smallest and purest first
@@ -83,6 +84,14 @@ for name in sys.argv[2:]:
 KILLED = ("killed", "timeout", "segfault", "suspicious")
 
 
+def chosen(names: Sequence[str]) -> list[str]:
+    """Return the modules of which the path, or a part of it, begins with one of the names."""
+    found = [m for m in MODULES if any(m.startswith(n) or f"/{n}" in m for n in names)]
+    if names and not found:
+        raise SystemExit(f"no module of the table begins so: {' '.join(names)}")
+    return found or list(MODULES)
+
+
 def prepare(module: str, again: bool) -> Path:
     """Return a folder with a copy of the tree and the settings for one module."""
     folder = ROOT / "runs" / "mutants" / module.replace("/", "-")
@@ -142,7 +151,7 @@ def results(folder: Path) -> dict[str, str]:
 def main() -> None:
     """Print a table of the modules chosen, and what nobody noticed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", help="beginnings of modules; none for all")
+    parser.add_argument("names", nargs="*", help="beginnings of modules; default: all")
     parser.add_argument("--show", action="store_true", help="print the changes nobody noticed")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--sample", type=int, help="try no more than this many of a module")
@@ -150,10 +159,10 @@ def main() -> None:
     parser.add_argument("--left", action="store_true", help="try again what earlier runs left")
     parser.add_argument("--children", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    chosen = [m for m in MODULES if not options.names or m.startswith(tuple(options.names))]
+    modules = chosen(options.names)
     print("| module | mutants | tried | killed | of them by time | without a test | score |")
     print("|---|---|---|---|---|---|---|")
-    for module in chosen:
+    for module in modules:
         folder = prepare(module, options.again)
         every = names_of(folder, module)
         few = options.sample and options.sample < len(every)
