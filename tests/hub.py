@@ -106,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         if wanted.startswith("bytes="):
             start = int(wanted.removeprefix("bytes=").split("-")[0])
+        if wanted and start >= len(content):
+            return self._refuse(416, "")
         body = content[start:]
         self.send_response(206 if wanted else 200)
         known_by = hashlib.sha256(content)

@@ -5,12 +5,14 @@ entry, not the server, says whether the file is the right one; see `hub.fetch_fi
 """
 
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from sepcli.models.cache import place
 from sepcli.models.entry import Source
 
 UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that what comes is what was announced
+RANGE_NOT_SATISFIABLE = 416  # the answer to bytes asked for behind the end of a file
 PARTIAL = ".incomplete"  # as the hub's client calls what it has of a file
 
 
@@ -31,7 +33,6 @@ def download(source: Source, name: str, *, anew: bool = False) -> Path:
     Raises:
         Exception: What the hub's client raises for a request of its own; `explained` tells it.
     """
-    from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     target = place(source, name)
@@ -43,7 +44,21 @@ def download(source: Source, name: str, *, anew: bool = False) -> Path:
         if anew:
             partial.unlink(missing_ok=True)
         with partial.open("ab") as stream:
-            there = stream.tell()
-            http_get(address(source, name), stream, resume_size=there, headers=UNCOMPRESSED)
+            _append(address(source, name), stream)
         partial.replace(target)
     return target
+
+
+def _append(url: str, stream: BinaryIO) -> None:
+    """Write what is missing to the end of a file, or all of it where nothing can be missing."""
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.file_download import http_get
+
+    try:
+        http_get(url, stream, resume_size=stream.tell(), headers=UNCOMPRESSED)
+    except HfHubHTTPError as refusal:
+        if refusal.response.status_code != RANGE_NOT_SATISFIABLE:
+            raise
+        # As long as the file or longer: a run ended before it was renamed, or the file changed.
+        stream.truncate(0)
+        http_get(url, stream, headers=UNCOMPRESSED)

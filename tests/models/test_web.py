@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import sepcli.models.hub
 from sepcli.errors import UsageError, WeightsError
 from sepcli.models import web
-from sepcli.models.cache import cached_files
+from sepcli.models.cache import cached_files, place
 from sepcli.models.entry import Source
 from sepcli.models.hub import fetch_files
 from sepcli.models.hub_errors import MissingFileError
@@ -101,6 +101,17 @@ def test_what_an_interrupted_run_left_is_gone_on_with(
     fetch_files(source, on_progress=lambda _, done, __: seen.append(done))
     assert hub.requests[-1][2] == "bytes=50000-"
     assert min(seen) > 50_000
+
+
+@pytest.mark.parametrize("there", [CONTENT, CONTENT + b"more", bytes(len(CONTENT))])
+def test_what_is_there_of_a_file_may_be_whole_or_too_long(
+    hub: Hub, source: Source, there: bytes
+) -> None:
+    target = place(source, "deep/w 1.pth")
+    target.parent.mkdir(parents=True)
+    target.with_name(target.name + web.PARTIAL).write_bytes(there)
+    assert fetch_files(source)["deep/w 1.pth"].read_bytes() == CONTENT
+    assert [span for _, _, span in hub.requests] == [f"bytes={len(there)}-", ""]
 
 
 def test_other_bytes_than_the_entry_knows_are_refused_after_one_more_try(
