@@ -102,6 +102,8 @@ class Separate:
 
     def _in_memory(self, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         waveform, rate = np.asarray(fields["amplitude"], np.float32), fields.get("sample_rate")
+        if isinstance(rate, float) and rate.is_integer():  # of a column in which others have none
+            rate = int(rate)
         if not isinstance(rate, int):
             raise UsageError("no sample_rate beside amplitude", "add a column with the rate in Hz")
         separation = self._separator.separate(waveform, rate)

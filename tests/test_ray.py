@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.ray import Separate
+from sepcli.ray import Separate, _rows
 from sepcli.separation.separator import SeparationOptions, Separator
 from tests.doubles import RATE, Identity, entry, two_voices
 
@@ -88,6 +88,25 @@ def test_arrays_in_and_arrays_out(separate: Separate, num_channels: int) -> None
     assert second == first | {"speaker": "spk2"}
 
 
+def test_a_column_of_rates_may_have_gaps(separate: Separate, tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    mono = two_voices(0.5).sum(axis=0).astype(np.float32)
+    columns = {
+        "amplitude": [mono, None, mono],
+        "sample_rate": np.array([RATE, np.nan, RATE + 0.5]),  # so that all are floats
+        "audio_filepath": [None, "a.wav", None],
+    }
+    rows = separate.rows(_rows(columns))
+    assert [(row["error"], row.get("speaker", "")) for row in rows] == [
+        ("", "spk1"),
+        ("", "spk2"),
+        ("no sample_rate beside amplitude", ""),
+        ("", "spk1"),
+        ("", "spk2"),
+    ]
+    assert rows[0]["sample_rate"] == RATE and isinstance(rows[0]["sample_rate"], int)
+
+
 def test_what_cannot_be_done_has_a_row_that_says_why(separate: Separate, tmp_path: Path) -> None:
     write_mixture(tmp_path / "in/good.wav")
     outside = write_mixture(tmp_path / "elsewhere.wav")
@@ -135,7 +154,7 @@ from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
 
-from sepcli.ray import Separate
+from sepcli.ray import Separate, _rows
 
 done, nodes = Path("out").absolute(), Path("nodes").absolute()
 nodes.mkdir()
