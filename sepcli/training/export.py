@@ -63,7 +63,9 @@ def write_model_folder(
         key: value.detach().cpu().to(kind if value.is_floating_point() else value.dtype)
         for key, value in weights.items()
     }
-    content = save({key: value.contiguous() for key, value in held.items()})
+    # Copies, because modules may share a tensor, and the format stores none twice.
+    alone = {k: v.clone(memory_format=torch.contiguous_format) for k, v in held.items()}
+    content = save(alone)
     write_whole(folder / WEIGHTS_FILE, content)
     model = recipe.model
     network, _ = build_network(model.architecture, config, where=f"model {model.name}")

@@ -161,7 +161,7 @@ def make_network(recipe: Recipe, source: str = "") -> nn.Module:
                 f"{source} has another configuration than the recipe",
                 f"leave [model.config] out of {recipe.path.name} to take over that of {source}",
             )
-    return _freeze_unused(network.requires_grad_(True), model.sample_rate)
+    return _freeze_unused(network, model.sample_rate)
 
 
 def _freeze_unused(network: nn.Module, sample_rate: int) -> nn.Module:
@@ -170,7 +170,8 @@ def _freeze_unused(network: nn.Module, sample_rate: int) -> nn.Module:
     Some published networks keep parameters that they never use, and training in several processes
     waits for the gradients of all.
     """
-    probe = copy.deepcopy(network)  # it may count what it hears
+    # A copy, since it may remember what it hears; as in training, since it may count speakers.
+    probe = copy.deepcopy(network).train()
     probe(torch.ones(1, sample_rate)).sum().backward()
     for parameter, used in zip(network.parameters(), probe.parameters(), strict=True):
         parameter.requires_grad_(used.grad is not None)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sepcli.errors import UsageError
+from sepcli.training.export import write_model_folder
 from sepcli.training.recipe import ModelRecipe, Recipe
 from sepcli.training.setup import make_network, missing, with_places
 
@@ -37,6 +38,24 @@ def test_what_can_be_trained_is_what_the_estimates_depend_on(
         is_used = not (unused and name.startswith(unused))
         assert parameter.requires_grad == is_used, name
         assert (parameter.grad is not None) == is_used, name
+
+
+def test_a_network_that_counts_is_trained_for_as_many_as_there_may_be(
+    write_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    sizes = {"window": 32, "stride": 16, "dim": 8, "heads": 2, "hidden": 8, "cross_hidden": 8}
+    config = {**sizes, "num_speakers": 2, "counts": True, "encoder_blocks": 1, "decoder_blocks": 1}
+    model = ModelRecipe(architecture="srcorrnet", config=config)
+    recipe = dataclasses.replace(write_recipe(), model=model)
+    fresh = make_network(recipe)
+    weights = fresh.state_dict()
+    weights["spk_split.pres_linear.bias"].fill_(-100.0)  # finds nobody
+    (tmp_path / "deaf").mkdir()
+    write_model_folder(tmp_path / "deaf", recipe, config, weights, None)
+    network = make_network(recipe, str(tmp_path / "deaf"))
+    used = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert used == {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
+    assert "spk_split.split.fusion.0.weight" in used
 
 
 def test_places_given_replace_those_of_the_recipe(
