@@ -7,7 +7,7 @@ dates and no numbers to the base 60, and what aliases stand for is counted befor
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -77,6 +77,19 @@ def read_text(path: Path) -> str:
         raise WeightsError(f"cannot read {path}: {cause.strerror}") from cause
     except UnicodeDecodeError as cause:
         raise damaged(path, cause) from cause
+
+
+def value_at(content: Any, place: str) -> Any:
+    """Return what lies at a place, `key.key.key`; None where nothing does."""
+    for key in place.split("."):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content
+
+
+def table_at(content: Any, place: str) -> Mapping[str, Any]:
+    """Return the table at a place, `key.key.key`; empty where there is none."""
+    value = value_at(content, place)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def load_network(
     device: str | torch.device = "cpu",
     on_progress: OnProgress | None = None,
 ) -> nn.Module:
-    """Return the network of `load_model` alone, for who need not know whose weights it has."""
+    """Like `load_model`, network only."""
     return load_model(entry, device=device, on_progress=on_progress).network
 
 

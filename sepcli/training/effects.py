@@ -13,6 +13,7 @@ import soundfile
 from scipy.signal import butter, sosfilt
 
 from sepcli.training.dataset import Waveform
+from sepcli.training.pack import OPUS_RATES
 
 Generator = np.random.Generator
 Mixed = tuple[Waveform, Waveform]  # mixture [time], references [speakers, time]
@@ -23,7 +24,6 @@ RUMBLE_HZ = (40.0, 200.0)
 DISTURBANCE_DB = (5.0, 25.0)  # level of the mixture over hum or rumble
 CLIPPED_SHARE = (0.002, 0.03)  # of the samples
 OPUS_COMPRESSION = (0.85, 1.0)  # libsndfile's scale; 1 is the lowest bit rate
-OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 HEADROOM = 1.1  # over the peak, for what coding adds
 FLOOR = 1e-10
 

@@ -13,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import fftconvolve
 
 from sepcli.audio.loudness import gain_to
 from sepcli.errors import AudioError, UsageError
 from sepcli.separation.speakers.turns import Turn, turns_of
+from sepcli.training.simulate import in_room
 
 Waveform = npt.NDArray[np.float32]
 Generator = np.random.Generator
@@ -151,7 +151,7 @@ def make_mixture(material: Material, options: MixOptions, seed: int, number: int
     voices = [names[i] for i in rng.choice(len(names), options.num_speakers, replace=False)]
     draw = _conversation if options.style == "conversation" else _together
     dry, active, used = draw(material, voices, options, rng)
-    references = _in_room(dry, material.rooms, rng) if material.rooms else dry
+    references = in_room(dry, material.rooms, rng) if material.rooms else dry
     spread = rng.uniform(-options.level_db / 2, options.level_db / 2, len(voices))
     rate = options.sample_rate
     gains = np.array(
@@ -258,16 +258,6 @@ def _draw_recording(material: Material, voice: str, rng: Generator) -> tuple[str
         if waveform is not None:
             return name, waveform
     raise AudioError(f"no usable recording of speaker: {voice}", "see the warnings above")
-
-
-def _in_room(dry: Waveform, rooms: Sequence[Sequence[Waveform]], rng: Generator) -> Waveform:
-    """Return the sources as heard from different places of one room."""
-    room = rooms[int(rng.integers(len(rooms)))]
-    places = rng.permutation(max(len(room), len(dry)))[: len(dry)] % len(room)
-    heard = [
-        fftconvolve(row, room[place])[: len(row)] for row, place in zip(dry, places, strict=True)
-    ]
-    return np.stack(heard).astype(np.float32)
 
 
 def _draw_noise(

@@ -83,7 +83,7 @@ def draw_mixture(
     voices = _draw_speakers(speech, recipe.pools, weights, num_speakers, rng)
     references = np.stack([_draw_source(speech, voice, num_samples, rng) for voice in voices])
     if surroundings.rooms and rng.random() < recipe.room_share:
-        references = _in_room(references, surroundings.rooms, rng)
+        references = in_room(references, surroundings.rooms, rng)
     references = references / _rms(references)
     levels = rng.uniform(-recipe.level_db / 2, recipe.level_db / 2, num_speakers)
     if num_speakers == 2:  # the difference itself is uniform
@@ -127,6 +127,16 @@ def take_turns(
         inside = np.minimum(samples - start, stop - samples) / fade
         heard[voice] = references[voice] * np.clip(inside, 0, 1)
     return heard
+
+
+def in_room(dry: Waveform, rooms: Sequence[Sequence[Waveform]], rng: Generator) -> Waveform:
+    """Return sources `[speakers, time]` as heard from different places of one of the rooms."""
+    room = rooms[int(rng.integers(len(rooms)))]
+    places = rng.permutation(max(len(room), len(dry)))[: len(dry)] % len(room)
+    heard = [
+        fftconvolve(row, room[place])[: len(row)] for row, place in zip(dry, places, strict=True)
+    ]
+    return np.stack(heard).astype(np.float32)
 
 
 def group_rooms(
@@ -192,19 +202,6 @@ def _drawing_order(weights: Sequence[float], rounds: int, rng: Generator) -> Ite
     for _ in range(rounds):
         # The first of competing exponential clocks rings with the chance of its rate.
         yield from np.argsort(rng.exponential(size=len(weights)) / np.asarray(weights)).tolist()
-
-
-def _in_room(
-    references: Waveform, rooms: Sequence[tuple[Waveform, ...]], rng: Generator
-) -> Waveform:
-    """The sources as heard from different places of one room."""
-    room = rooms[int(rng.integers(len(rooms)))]
-    places = rng.permutation(max(len(room), len(references)))[: len(references)] % len(room)
-    heard = [
-        fftconvolve(reference, room[place])[: len(reference)]
-        for reference, place in zip(references, places, strict=True)
-    ]
-    return np.stack(heard).astype(np.float32)
 
 
 def _draw_noise(noises: Sequence[Waveform], num_samples: int, rng: Generator) -> Waveform:

@@ -14,6 +14,8 @@ from sepcli.models.config_files import (
     read_json,
     read_text,
     read_yaml,
+    table_at,
+    value_at,
 )
 from sepcli.models.foreign import DamagedFileError
 
@@ -165,3 +167,14 @@ def test_a_configuration_file_is_small_text(tmp_path: Path) -> None:
         read_json(path)
     path.write_text('{"a": 1}')
     assert read_json(path) == {"a": 1}
+
+
+def test_places_where_nothing_lies_are_empty() -> None:
+    content = {"a": {"b": {"c": 1}}, "d": [2]}
+    assert value_at(content, "a.b.c") == 1
+    assert table_at(content, "a.b") == {"c": 1}
+    for place in ("a.x", "a.b.c.d", "d.0", "x.y"):
+        assert value_at(content, place) is None
+        assert table_at(content, place) == {}
+    assert table_at(content, "d") == {}
+    assert value_at(None, "a") is None

@@ -9,12 +9,12 @@ names to paths.
 import importlib
 import pkgutil
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from sepcli.errors import ModelError
+from sepcli.errors import ModelError, WeightsError
 from sepcli.models.entry import did_you_mean
 from sepcli.models.foreign import one_line
 
@@ -64,6 +64,27 @@ class Format:
         """
         with one_line(self.where):
             return cast("State", self.module.read(files, architecture))
+
+
+def config_among(files: Mapping[str, Path], names: Collection[str]) -> Path | None:
+    """Return the first file of one of these names, in whatever folder; None if there is none."""
+    return next((path for name, path in files.items() if PurePosixPath(name).name in names), None)
+
+
+def weights_beside(files: Mapping[str, Path], names: Collection[str]) -> Path:
+    """Return the one file that has none of these names.
+
+    Args:
+        files: Of a model.
+        names: Of configuration files, without their folders.
+
+    Raises:
+        WeightsError: There is another number of them.
+    """
+    weights = [path for name, path in files.items() if PurePosixPath(name).name not in names]
+    if len(weights) != 1:
+        raise WeightsError(f"not one file of weights but {len(weights)}")
+    return weights[0]
 
 
 def load_format(name: str, *, where: str) -> Format:

@@ -5,12 +5,12 @@
 """
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state
-from sepcli.models.config_files import read_yaml
+from sepcli.models.config_files import read_yaml, table_at
+from sepcli.models.formats import config_among, weights_beside
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "valid.loss.ave_5best.pth")
@@ -42,13 +42,13 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     Raises:
         WeightsError: The file is damaged, or asks for a variant that is not built here.
     """
-    found = next((path for name, path in files.items() if _is_config(name)), None)
+    found = config_among(files, CONFIG_FILES)
     if found is None:
         return Description()
     content = read_yaml(found)
     if content.get("separator") != "tflocoformer":
         return None
-    transform, sizes = _table(content, "encoder_conf"), _table(content, "separator_conf")
+    transform, sizes = table_at(content, "encoder_conf"), table_at(content, "separator_conf")
     for key, value in _BUILT.items():
         if sizes.get(key, value) != value:
             raise WeightsError(
@@ -80,16 +80,4 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     Raises:
         WeightsError: The file is damaged or unsafe.
     """
-    weights = [path for name, path in files.items() if not _is_config(name)]
-    if len(weights) != 1:
-        raise WeightsError(f"not one file of weights but {len(weights)}")
-    return read_state(weights[0])
-
-
-def _is_config(name: str) -> bool:
-    return PurePosixPath(name).name in CONFIG_FILES
-
-
-def _table(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = content.get(key)
-    return value if isinstance(value, Mapping) else {}
+    return read_state(weights_beside(files, CONFIG_FILES))

@@ -13,6 +13,7 @@ from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state
 from sepcli.models.config_files import read_json
 from sepcli.models.foreign import shown
+from sepcli.models.formats import config_among, weights_beside
 
 CONFIG_FILES = ("config.json",)
 FILES = ("config.json", "model.safetensors|pytorch_model.bin")
@@ -76,18 +77,19 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     Raises:
         WeightsError: The file is damaged.
     """
-    if "config.json" not in files:
+    found = config_among(files, CONFIG_FILES)
+    if found is None:
         return Description()
-    content = read_json(files["config.json"])
+    content = read_json(found)
     if isinstance(content.get("config"), dict):
         content = content["config"]
     kind = content.get("model_type")
     if kind == "spgm":
         return _description("spgm", content, _SPGM)
     if kind == "mossformer2" or str(content.get("config_name", "")).startswith("mossformer2"):
-        found = _description("mossformer2", content, _MOSSFORMER2)
+        said = _description("mossformer2", content, _MOSSFORMER2)
         mapping = content.get("config_name") in _MAPPING
-        return dataclasses.replace(found, config={**found.config, "mapping": mapping})
+        return dataclasses.replace(said, config={**said.config, "mapping": mapping})
     if content.keys() >= _TIGER_MARKS:
         return _describe_tiger({**_TIGER_ABSENT, **content})
     return None
@@ -99,10 +101,7 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     Raises:
         WeightsError: The file is damaged or unsafe.
     """
-    weights = [path for name, path in files.items() if name not in CONFIG_FILES]
-    if len(weights) != 1:
-        raise WeightsError(f"not one file of weights but {len(weights)}")
-    state = read_state(weights[0])
+    state = read_state(weights_beside(files, CONFIG_FILES))
     if architecture == "mossformer2":
         return {_mossformer2_key(key): tensor for key, tensor in state.items()}
     return state

@@ -5,12 +5,11 @@ holds the constructor's arguments under `config.model`. Both lie deep in the aut
 """
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state_under
-from sepcli.models.config_files import read_yaml
+from sepcli.models.config_files import read_yaml, value_at
+from sepcli.models.formats import config_among, weights_beside
 
 CONFIG_FILES = ("configs.yaml",)
 FILES = ("configs.yaml", "epoch.0180.pth")
@@ -36,16 +35,16 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     Raises:
         WeightsError: The file is damaged.
     """
-    found = next((path for name, path in files.items() if _is_config(name)), None)
+    found = config_among(files, CONFIG_FILES)
     if found is None:
         return Description()
     content = read_yaml(found)
-    if _at(content, "config.model.module_separator.spk_split_stage") is None:
+    if value_at(content, "config.model.module_separator.spk_split_stage") is None:
         return None
-    said = {ours: _at(content, f"config.model.{key}") for key, ours in _ARGUMENTS.items()}
+    said = {ours: value_at(content, f"config.model.{key}") for key, ours in _ARGUMENTS.items()}
     config = {ours: value for ours, value in said.items() if value is not None}
     speakers = config.get("num_speakers")
-    sample_rate = _at(content, "config.dataset.sampling_rate")
+    sample_rate = value_at(content, "config.dataset.sampling_rate")
     return Description(
         architecture="sepreformer",
         config=config,
@@ -60,20 +59,4 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     Raises:
         WeightsError: The file is damaged or unsafe, or holds no weights.
     """
-    weights = [path for name, path in files.items() if not _is_config(name)]
-    if len(weights) != 1:
-        raise WeightsError(f"not one file of weights but {len(weights)}")
-    return read_state_under("model_state_dict", weights[0])
-
-
-def _is_config(name: str) -> bool:
-    return PurePosixPath(name).name in CONFIG_FILES
-
-
-def _at(content: Any, place: str) -> Any:
-    """Return what lies at `key.key.key`, None where nothing does."""
-    for key in place.split("."):
-        if not isinstance(content, Mapping):
-            return None
-        content = content.get(key)
-    return content
+    return read_state_under("model_state_dict", weights_beside(files, CONFIG_FILES))

@@ -10,35 +10,35 @@ from typing import Any
 
 from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, as_state, read_torch
-from sepcli.models.config_files import read_yaml
+from sepcli.models.config_files import read_yaml, table_at
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "model.pt")
 # Sections of the constructor's arguments → published names in them → ours.
-_NAMES: Mapping[tuple[str, ...], Mapping[str, str]] = {
-    ("stft",): {"frame_length": "window", "frame_shift": "stride"},
-    ("model",): {
+_NAMES: Mapping[str, Mapping[str, str]] = {
+    "stft": {"frame_length": "window", "frame_shift": "stride"},
+    "model": {
         "taps_freq": "taps_freq",
         "taps_frame": "taps_frame",
         "N_Enc": "encoder_blocks",
         "N_Dec": "decoder_blocks",
         "is_var_spks": "counts",
     },
-    ("model", "multi_path_block", "channel_module"): {
+    "model.multi_path_block.channel_module": {
         "d_model": "dim",
         "n_head": "heads",
         "d_hidden": "hidden",
         "kernel_size": "kernel_size",
     },
-    ("model", "cross_spk"): {"d_hidden": "cross_hidden"},
+    "model.cross_spk": {"d_hidden": "cross_hidden"},
 }
 # What is built here; `spectral_module`, the path along frequency, is as the one along time.
-_SUPPORTED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
-    ("model", "input_embedding"): {"kernel_sizes": [3, 3], "num_mics": 1},
-    ("model", "mask_estimator"): {"num_mics": 1, "MIMO": False},
-    ("model", "multi_path_block", "channel_module"): {"dropout_rate": 0.0},
-    ("model", "cross_spk"): {"dropout_rate": 0.0},
-    ("model",): {"apply_pos_enc": True},
+_SUPPORTED: Mapping[str, Mapping[str, Any]] = {
+    "model.input_embedding": {"kernel_sizes": [3, 3], "num_mics": 1},
+    "model.mask_estimator": {"num_mics": 1, "MIMO": False},
+    "model.multi_path_block.channel_module": {"dropout_rate": 0.0},
+    "model.cross_spk": {"dropout_rate": 0.0},
+    "model": {"apply_pos_enc": True},
 }
 _OLD_PREFIXES = {
     "input_layer.": "encoder.",
@@ -60,20 +60,20 @@ def describe(files: Mapping[str, Path]) -> Description | None:
         WeightsError: The file is damaged, or asks for what is not built here.
     """
     content = read_yaml(files["config.yaml"]).get("config")
-    paths = _section(content, ("model", "multi_path_block"))
+    paths = table_at(content, "model.multi_path_block")
     if not {"channel_module", "spectral_module"} <= paths.keys():
         return None
     _require("spectral_module", paths["channel_module"], paths["spectral_module"])
     config: dict[str, Any] = {}
     for where, names in _NAMES.items():
-        section = _section(content, where)
+        section = table_at(content, where)
         config |= {ours: section[theirs] for theirs, ours in names.items() if theirs in section}
     for where, values in _SUPPORTED.items():
         for key, value in values.items():
-            _require(key, value, _section(content, where).get(key, value))
+            _require(key, value, table_at(content, where).get(key, value))
     form = "varying" if config.get("counts") else "fixed"
-    speakers = _section(content, ("model", "spk_split", form)).get("max_n_spks", 0)
-    synthesis = _section(content, ("dataset", "synthesis_config"))
+    speakers = table_at(content, f"model.spk_split.{form}").get("max_n_spks", 0)
+    synthesis = table_at(content, "dataset.synthesis_config")
     sample_rate = synthesis.get("sampling_rate", 0)
     return Description(
         architecture="srcorrnet",
@@ -94,13 +94,6 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
         content = content["model_state_dict"]
     state = as_state(content, files["model.pt"])
     return {_key(key): tensor for key, tensor in state.items()}
-
-
-def _section(content: Any, where: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return the mapping that lies at the end of these keys, empty if there is none."""
-    for key in where:
-        content = content.get(key) if isinstance(content, Mapping) else None
-    return content if isinstance(content, Mapping) else {}
 
 
 def _require(key: str, supported: Any, value: Any) -> None:
