@@ -85,8 +85,8 @@ def score(files: np.ndarray, found: list[Turn], references: np.ndarray, truth: l
         gains[column] = after - before if np.isfinite(after) else 0.0
     error = diarization_error(found, truth)
     return Score(
-        error_seconds=error.rate * error.speech,
-        speech_seconds=error.speech,
+        error_seconds=error.rate * error.speech_seconds,
+        speech_seconds=error.speech_seconds,
         wrong_seconds=float(wrong.sum()) * PIECE_SECONDS,
         num_files=len(files),
         num_mixed=int(mixed.sum()),

@@ -18,26 +18,27 @@ from sepcli.separation.speakers.turns import Turn
 
 @dataclass(frozen=True)
 class DiarizationError:
-    """What is wrong, in seconds; where two speak, each second counts twice.
+    """What is wrong; where two speak, each second counts twice.
 
     Attributes:
-        missed: Speech of somebody that is nobody's [s].
-        false_alarm: Somebody's where nobody, or fewer, speak [s].
-        confusion: Speech that is somebody else's [s].
-        speech: Of all speakers [s].
+        missed_seconds: Speech of somebody that is nobody's.
+        false_alarm_seconds: Somebody's where nobody, or fewer, speak.
+        confusion_seconds: Speech that is somebody else's.
+        speech_seconds: Of all speakers.
         mapping: Which speaker of the truth each found one is; those without a partner are absent.
     """
 
-    missed: float
-    false_alarm: float
-    confusion: float
-    speech: float
+    missed_seconds: float
+    false_alarm_seconds: float
+    confusion_seconds: float
+    speech_seconds: float
     mapping: dict[int, int]
 
     @property
     def rate(self) -> float:
         """The diarization error rate."""
-        return (self.missed + self.false_alarm + self.confusion) / self.speech
+        wrong = self.missed_seconds + self.false_alarm_seconds + self.confusion_seconds
+        return wrong / self.speech_seconds
 
 
 def diarization_error(found: Sequence[Turn], truth: Sequence[Turn]) -> DiarizationError:
@@ -59,10 +60,10 @@ def diarization_error(found: Sequence[Turn], truth: Sequence[Turn]) -> Diarizati
     num_heard, num_real = heard.sum(axis=0), real.sum(axis=0)
     matched = float(np.minimum(num_heard, num_real) @ lengths)
     return DiarizationError(
-        missed=float(np.maximum(num_real - num_heard, 0.0) @ lengths),
-        false_alarm=float(np.maximum(num_heard - num_real, 0.0) @ lengths),
-        confusion=matched - float(correct),
-        speech=float(num_real @ lengths),
+        missed_seconds=float(np.maximum(num_real - num_heard, 0.0) @ lengths),
+        false_alarm_seconds=float(np.maximum(num_heard - num_real, 0.0) @ lengths),
+        confusion_seconds=matched - float(correct),
+        speech_seconds=float(num_real @ lengths),
         mapping={int(r): int(c) for r, c in zip(rows, columns, strict=True) if together[r, c] > 0},
     )
 

@@ -10,7 +10,7 @@ def test_names_of_speakers_do_not_matter() -> None:
     error = diarization_error([Turn(t.start_seconds, t.stop_seconds, 4 - t.speaker) for t in TRUTH],
                               TRUTH)  # fmt: skip
     assert error.rate == 0.0
-    assert error.speech == 10.0
+    assert error.speech_seconds == 10.0
     assert error.mapping == {4: 0, 3: 1}
 
 
@@ -29,9 +29,8 @@ def test_errors_are_those_of_the_closed_form(
     found: tuple[Turn, ...], missed: float, false_alarm: float, confusion: float
 ) -> None:
     error = diarization_error(found, TRUTH)
-    assert (error.missed, error.false_alarm, error.confusion) == pytest.approx(
-        (missed, false_alarm, confusion)
-    )
+    wrong = (error.missed_seconds, error.false_alarm_seconds, error.confusion_seconds)
+    assert wrong == pytest.approx((missed, false_alarm, confusion))
     assert error.rate == pytest.approx((missed + false_alarm + confusion) / 10)
 
 
