@@ -1,7 +1,8 @@
 """Judge the networks inside the package and write down what came out.
 
     python benchmarks/shipped.py scores FOLDER SPEECH [NAME...]  # on the sets that FOLDER holds
-    python benchmarks/shipped.py speed [NAME...]                 # in chunks of the model's length
+    python benchmarks/shipped.py scores FOLDER SPEECH --set alone  # on one of them
+    python benchmarks/shipped.py speed [NAME...]                   # in chunks of the model's length
 
 Estimates are the files that `sepcli separate` writes. SPEECH is where the mixtures came from; its
 `manifest.csv` says who is a woman, a man or a child. Scores and speed go to docs/shipped.json,
@@ -70,10 +71,14 @@ def score(entry: ModelEntry, folder: Path, mixtures: str, groups: Mapping[str, s
     gained: dict[str, list[float]] = {}
     for row in rows:
         gained.setdefault(row["name"], []).append(float(row["si_sdri"]))
-    means = {name: float(np.mean(values)) for name, values in gained.items()}
+    silent = {name for name, values in gained.items() if not np.isfinite(values).all()}
+    means = {  # who gets a silent file has gained nothing
+        name: float(np.mean(np.nan_to_num(values, neginf=0.0))) for name, values in gained.items()
+    }
     found = summary(list(means.values()))
     found["lowest"] = round(min(means.values()), 2)
-    found["poor"] = sum(mean < POOR_DB for mean in means.values())
+    found["poor"] = sum(mean < POOR_DB or name in silent for name, mean in means.items())
+    found["silent"] = len(silent)
     for group, names in groups.items():
         own = [mean for name, mean in means.items() if name in names]
         if len(own) > 1:  # one alone has no margin
@@ -134,15 +139,19 @@ def groups_of(folder: Path, kinds: Mapping[str, str]) -> dict[str, set[str]]:
     return groups
 
 
-def scores(entry: ModelEntry, folder: Path, speech: Path) -> Iterator[tuple[str, Any]]:
+def scores(
+    entry: ModelEntry, folder: Path, speech: Path, sets: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
     """Yield the name of each set of mixtures and what it came to; first the mixtures' rate."""
     kinds = voices(speech)
-    first = min((folder / ALONE / "mix_clean").iterdir())
+    first = min((folder / sets[0] / "mix_clean").iterdir())
     yield "sample_rate", soundfile.info(first).samplerate
-    for name, (mixtures, _) in SETS.items():
+    for name in sets:
+        if name == ALONE:
+            yield name, silent_level(entry, folder / name)
+            continue
         groups = groups_of(folder / name, kinds) if name == "clean" else {}
-        yield name, score(entry, folder / name, mixtures, groups)
-    yield ALONE, silent_level(entry, folder / ALONE)
+        yield name, score(entry, folder / name, SETS[name][0], groups)
 
 
 def speed(entry: ModelEntry) -> dict[str, Any]:
@@ -187,6 +196,7 @@ def main() -> None:
     judged = kinds.add_parser("scores")
     judged.add_argument("folder", type=Path, help="of the test sets")
     judged.add_argument("speech", type=Path, help="that the mixtures were made of")
+    judged.add_argument("--set", action="append", dest="sets", choices=[*SETS, ALONE])
     kinds.add_parser("speed")
     for kind in kinds.choices.values():
         kind.add_argument("names", nargs="*", metavar="NAME", help="built-in models; default: all")
@@ -197,7 +207,8 @@ def main() -> None:
             continue
         known = record.setdefault(entry.name, {})
         if arguments.what == "scores":
-            known |= dict(scores(entry, arguments.folder, arguments.speech))
+            sets = arguments.sets or [*SETS, ALONE]
+            known |= dict(scores(entry, arguments.folder, arguments.speech, sets))
         else:
             known["speed"] = speed(entry)
         describe(entry, known)
