@@ -12,10 +12,11 @@ from sepcli.files import printable
 from sepcli.models.cache import cached_files
 from sepcli.models.load import load_model
 from sepcli.models.registry import ModelEntry, find_entry
-from sepcli.separation.batch import Outcome, separate_jobs
+from sepcli.separation.batch import separate_jobs
 from sepcli.separation.channels import write_channels
 from sepcli.separation.jobs import Job
 from sepcli.separation.manifest import outcome_rows
+from sepcli.separation.outcome import Outcome
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import check_precision, choose_device
 from sepcli.separation.separator import SeparationOptions, Separator

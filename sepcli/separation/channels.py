@@ -13,8 +13,8 @@ from sepcli.audio import (
 )
 from sepcli.errors import AudioError, SepcliError
 from sepcli.files import remove_stale_temporaries
-from sepcli.separation.batch import Outcome, is_done, skipped
 from sepcli.separation.jobs import STDIN, Job
+from sepcli.separation.outcome import Outcome, is_done, skipped
 from sepcli.separation.writing import (
     OutputOptions,
     clipping_notes,

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from sepcli.audio import resample_blocks
-from sepcli.separation.recording import Recording, RecordingPlan
+from sepcli.separation.plan import RecordingPlan
+from sepcli.separation.recording import Recording
 from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch, Turn
 
 Array = np.ndarray[Any, np.dtype[np.float32]]

@@ -11,9 +11,9 @@ from typing import Any
 
 from sepcli.audio import read_info
 from sepcli.errors import SepcliError, UsageError
-from sepcli.separation.batch import Outcome
 from sepcli.separation.jobs import Failure, Job, Span, refuse_conflicts
 from sepcli.separation.naming import Naming
+from sepcli.separation.outcome import Outcome
 
 # of a speaker's row; an output has no offset, whatever part of its recording it is
 OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}

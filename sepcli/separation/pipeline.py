@@ -1,34 +1,24 @@
 """Chunks of many recordings → one network → complete recordings; owns network, device and lanes."""
 
 import hashlib
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from sepcli.errors import SepcliError, UsageError
+from sepcli.errors import SepcliError
 from sepcli.memory import return_freed_memory
 from sepcli.models.registry import ModelEntry
-from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.lanes import Lanes, num_lanes
-from sepcli.separation.recording import (
-    Bandwidth,
-    Leakage,
-    Level,
-    OutsideOverlap,
-    Recording,
-    RecordingPlan,
-)
-from sepcli.separation.runner import Precision, Runner, choose_device
+from sepcli.separation.plan import SeparationOptions, plan_recordings
+from sepcli.separation.recording import Recording
+from sepcli.separation.runner import Runner, choose_device
 from sepcli.separation.speakers import Embed
-from sepcli.separation.speakers.embedding import BUILTIN
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Say = Callable[[str], None]
@@ -42,41 +32,6 @@ _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recordi
 
 def silent(_message: str) -> None:
     """Tell nobody."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeparationOptions:
-    """How a separator runs; None leaves a choice to the model or the device.
-
-    Attributes:
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: `fp32`, `bf16` or `fp16`; the lower two are less exact, and
-            faster where the device has such arithmetic.
-        chunk_seconds: Length of a chunk [s].
-        overlap_seconds: Overlap of neighbouring chunks [s].
-        batch_size: Chunks run at once.
-        level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
-        leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
-            there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
-        voices: Which voice embedding tells speakers apart: `builtin` or `ecapa`.
-        people: How many people speak; `"auto"` counts them; None: as many as the network has
-            outputs, or fewer.
-        outside_overlap: What a file holds where its speaker talks alone: `"original"`, the
-            recording itself, or what was `"separated"`.
-        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
-    """
-
-    device: str = "auto"
-    precision: Precision = "fp32"
-    chunk_seconds: float | None = None
-    overlap_seconds: float | None = None
-    batch_size: int | None = None
-    level: Level | None = None
-    leakage: Leakage = "keep"
-    voices: str = BUILTIN
-    people: int | Literal["auto"] | None = None
-    outside_overlap: OutsideOverlap = "original"
-    bandwidth: Bandwidth = "full"
 
 
 class _Done(NamedTuple):
@@ -118,7 +73,7 @@ class Pipeline:
     ) -> None:
         self.entry = entry
         self.options = options
-        self.plan = _plan(entry, options, embed)
+        self.plan = plan_recordings(entry, options, embed)
         device = choose_device(options.device)
         self.weights_digest = _digest(network)
         self.runner = Runner(network.eval(), device, options.precision, options.batch_size, say)
@@ -229,31 +184,3 @@ def _digest(network: nn.Module) -> str:
         digest.update(f"{name} {tuple(values.shape)}".encode())
         digest.update(values.detach().contiguous().flatten().view(torch.uint8).cpu().numpy().data)
     return digest.hexdigest()
-
-
-def _plan(entry: ModelEntry, options: SeparationOptions, embed: Embed) -> RecordingPlan:
-    chunk_seconds = options.chunk_seconds or entry.chunk_seconds
-    overlap_seconds = options.overlap_seconds
-    if overlap_seconds is None:
-        overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
-    if not math.isfinite(chunk_seconds):
-        raise UsageError(f"not a length of a chunk: {chunk_seconds} s", "give --chunk 8")
-    chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
-    overlap = seconds_to_samples(overlap_seconds, entry.sample_rate)
-    if overlap >= chunk:
-        raise UsageError(
-            f"overlap is not shorter than the chunk: {overlap_seconds:g} s",
-            f"give an --overlap below {chunk_seconds:g}",
-        )
-    return RecordingPlan(
-        sample_rate=entry.sample_rate,
-        num_speakers=entry.speakers,
-        chunk=chunk,
-        overlap=overlap,
-        level=options.level or entry.level,
-        leakage=options.leakage,
-        embed=embed,
-        people=options.people,
-        outside_overlap=options.outside_overlap,
-        bandwidth=options.bandwidth,
-    )

@@ -2,19 +2,18 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
-from sepcli.audio import AudioInfo, Downmixer, resample_blocks
+from sepcli.audio import AudioInfo, resample_blocks
 from sepcli.audio.waiting import check_cancelled
-from sepcli.separation.chunking import Chunk, EnergyEnvelope, overlap_add, plan_chunks
-from sepcli.separation.metering import CallMeter, Meter, without_rumble
+from sepcli.separation.chunking import Chunk, overlap_add, plan_chunks
+from sepcli.separation.metering import without_rumble
+from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
     MOST_PEOPLE,
-    Embed,
     Scene,
     SpeakerOrder,
     SpeakerTracker,
@@ -23,82 +22,13 @@ from sepcli.separation.speakers import (
     remove_leakage,
     understand,
 )
+from sepcli.separation.spooling import Reader, spool_recording
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-Level = Literal["fit", "as-is"]
-Leakage = Literal["keep", "remove"]
-OutsideOverlap = Literal["original", "separated"]
-Bandwidth = Literal["full", "model"]
 
 FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
 QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
 USUAL_PEAK = 0.5
-
-
-class Reader(Protocol):
-    """What a recording is read from, once: a file, or a waveform in memory."""
-
-    info: AudioInfo
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know, complete after reading."""
-
-    def blocks(self) -> Iterator[Array]:
-        """Yield `[samples, channels]`, finite values."""
-
-    def close(self) -> None:
-        """Give back what it holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordingPlan:
-    """How recordings are cut and joined for one model; samples are at the network's rate.
-
-    Attributes:
-        sample_rate: The network's rate [Hz].
-        num_speakers: Estimates per chunk.
-        chunk: Length of a chunk.
-        overlap: Overlap of neighbouring chunks.
-        level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
-        leakage: `"remove"` takes faint copies of who speaks out of who is silent.
-        embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
-        people: How many people there are; `"auto"` counts them; None: as many as estimates, or
-            fewer.
-        outside_overlap: What is in a file where its speaker talks alone: the `"original"`
-            recording, or what was `"separated"`.
-        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
-    """
-
-    sample_rate: int
-    num_speakers: int
-    chunk: int
-    overlap: int
-    level: Level
-    leakage: Leakage = "keep"
-    embed: Embed | None = None
-    people: int | Literal["auto"] | None = None
-    outside_overlap: OutsideOverlap = "original"
-    bandwidth: Bandwidth = "full"
-
-    def num_files(self, num_people: int | None = None) -> int:
-        """Return how many files there are where so many people were found; None: at most."""
-        if self.people == "auto":
-            return MOST_PEOPLE if num_people is None else max(1, num_people)
-        return self.people or self.num_speakers
-
-    @property
-    def num_certain_files(self) -> int:
-        """How many files there are at least, whoever is found."""
-        return self.num_files(0)
-
-    def is_as_separated(self, num_people: int) -> bool:
-        """Return whether files are the estimates as they are, where so many people were found."""
-        return (
-            self.outside_overlap == "separated"
-            and self.bandwidth == "model"
-            and self.num_files(num_people) == self.num_speakers
-        )
 
 
 class Recording:
@@ -119,22 +49,10 @@ class Recording:
         self.info: AudioInfo = reader.info
         self.plan = plan
         self.spool = spool
-        self._envelope = EnergyEnvelope(plan.sample_rate)
-        self._meter = Meter(plan.sample_rate)
-        # an unnamed file, which ends with this object: a resumed run reads the recording again
-        self._original = spool
-        if reader.info.sample_rate != plan.sample_rate:
-            self._original = Spool(1)
-        self.warnings: tuple[str, ...] = ()
-        self.num_input_samples = 0
-        self.has_turned_channels = self.is_call = False
-        try:
-            self._read(reader)
-        finally:
-            reader.close()
-        self.input_gain = _input_gain(self.usual_peak)
+        self.seen = spool_recording(reader, plan, spool)
+        self.input_gain = _input_gain(self.seen.usual_peak)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
-            spool.num_samples, plan.chunk, plan.overlap, self._envelope.values
+            spool.num_samples, plan.chunk, plan.overlap, self.seen.envelope.values
         )
         self.chunk_length = self.chunks[0].length if self.chunks else 0
         # A single chunk needs no voices: there is nothing to put in order.
@@ -150,22 +68,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Length of the recording, or of the part of it that is wanted [s]."""
-        return self.num_input_samples / self.info.sample_rate
-
-    @property
-    def peak(self) -> float:
-        """The largest magnitude of the mixture."""
-        return self._meter.peak
-
-    @property
-    def usual_peak(self) -> float:
-        """The largest magnitude of the mixture, without that of a few clicks."""
-        return self._meter.usual_peak
-
-    @property
-    def has_rumble(self) -> bool:
-        """Whether hum, rumble or DC is taken out of what the network hears."""
-        return self._meter.has_rumble
+        return self.seen.num_samples / self.info.sample_rate
 
     @property
     def is_complete(self) -> bool:
@@ -174,21 +77,18 @@ class Recording:
 
     def mixture(self, index: int) -> Array:
         """Return the mixture of chunk `index` as the network is to hear it, `[samples]`."""
-        chunk, spool = self.chunks[index], self.spool
-        if self.has_rumble:
-            mixture = without_rumble(
-                spool.read_mixture,
-                chunk.start,
-                chunk.length,
-                spool.num_samples,
-                self.plan.sample_rate,
-            )
-        else:
-            mixture = spool.read_mixture(chunk.start, chunk.length)
+        mixture = self.without_rumble(self.chunks[index].start, self.chunk_length)
         if self.input_gain > 1.0:  # a click among what was far too quiet
             limit = np.float32(LOUD_PEAK / self.input_gain)
             mixture = np.clip(mixture, -limit, limit)
         return mixture
+
+    def without_rumble(self, start: int, length: int) -> Array:
+        """Return a part of the mixture, without hum, rumble and DC if it has much of them."""
+        read, total = self.spool.read_mixture, self.spool.num_samples
+        if not self.seen.has_rumble:
+            return read(start, length)
+        return without_rumble(read, start, length, total, self.plan.sample_rate)
 
     def resume(self, keep_multiple_of: int = 1) -> int:
         """Take over estimates that an interrupted run left; return for how many chunks.
@@ -264,6 +164,9 @@ class Recording:
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the recording, its copy at the network's rate, and the estimates, all at its rate.
 
+        The copy is the recording itself where the plan takes nothing of that at its own rate. Both
+        have hum, rumble and DC, which the estimates have not.
+
         Yields:
             `[2 + speakers, samples]`; one after the other they have the recording's length.
         """
@@ -278,9 +181,11 @@ class Recording:
                 yield np.ascontiguousarray(np.concatenate([mixture[np.newaxis], block]).T)
 
         position = 0
-        wanted = self.num_input_samples
+        wanted = self.seen.num_samples
         for block in resample_blocks(heard(), network_rate, rate, num_signals, wanted):
-            original = self._original.read_mixture(position, len(block))
+            original = block[:, 0]
+            if self.plan.keeps_own_rate(rate):
+                original = self.spool.read_original(position, len(block))
             position += len(block)
             yield np.concatenate([original[np.newaxis], block.T])
 
@@ -295,14 +200,14 @@ class Recording:
             places = order.orders[index].tolist()
             return estimates if places == sorted(places) else estimates[places]
 
-        yield from overlap_add(self.chunks, read, self.plan.overlap, self._envelope.values)
+        yield from overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
         """Yield what `joined` does at another rate, with exactly the recording's length."""
         if sample_rate == self.plan.sample_rate == self.info.sample_rate:
             yield from self.joined(order)
             return
-        wanted = self.num_input_samples if sample_rate == self.info.sample_rate else None
+        wanted = self.seen.num_samples if sample_rate == self.info.sample_rate else None
         blocks = (np.ascontiguousarray(block.T) for block in self.joined(order))
         for block in resample_blocks(
             blocks, self.plan.sample_rate, sample_rate, self.plan.num_speakers, wanted
@@ -318,35 +223,6 @@ class Recording:
         """
         is_resampled = sample_rate != self.plan.sample_rate
         return self._estimates_peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
-
-    def _read(self, reader: Reader) -> None:
-        mixer = Downmixer(self.info.num_channels)
-        calls = CallMeter(self.info.sample_rate) if self.info.num_channels == 2 else None
-
-        def mono() -> Iterator[Array]:
-            for block in reader.blocks():
-                check_cancelled()
-                self.num_input_samples += len(block)
-                if calls is not None:
-                    calls.add(block)
-                mixed = mixer.mix(block)
-                if self._original is not self.spool:
-                    self._original.append_mixture(mixed)
-                yield mixed
-
-        rate = self.plan.sample_rate
-        unheard: list[Array] = []  # one chunk has no borders, and needs no envelope
-        for block in resample_blocks(mono(), self.info.sample_rate, rate):
-            self._meter.add(block)
-            self.spool.append_mixture(block)
-            unheard.append(block)
-            if self.spool.num_samples > self.plan.chunk:
-                for each in unheard:
-                    self._envelope.add(each)
-                unheard.clear()
-        self.warnings = reader.warnings
-        self.has_turned_channels = mixer.has_turned
-        self.is_call = calls is not None and calls.is_call
 
 
 def _input_gain(peak: float) -> float:

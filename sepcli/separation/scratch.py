@@ -1,9 +1,9 @@
 """Where a recording waits while it is worked on, so that memory does not grow with it.
 
-A spool holds the mixture at the network's rate and the estimates of every chunk, both as raw
-float32: in memory as long as that is little, then in unnamed temporary files, which vanish with
-the process. The estimates of a long recording have a name instead, in a folder of this user's own,
-so that an interrupted run can be resumed.
+A spool holds the mixture at the network's rate, where files need it the recording at its own rate
+too, and the estimates of every chunk, all as raw float32: in memory as long as that is little, then
+in unnamed temporary files, which vanish with the process. The estimates of a long recording have a
+name instead, in a folder of this user's own, so that an interrupted run can be resumed.
 """
 
 import hashlib
@@ -88,6 +88,7 @@ class Spool:
                     "wait for the other run to end, or leave out --resume",
                 )
         self._mixture = _Values(_scratch_file(self._folder), self._folder)
+        self._original = _Values(_scratch_file(self._folder), self._folder)
         self._estimates = _Values(file or _scratch_file(self._folder), self._folder)
         if not resume:
             self.keep_chunks(0, 1)
@@ -99,13 +100,19 @@ class Spool:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether the mixture is so short that it needs no file."""
-        return self.num_samples * FLOAT_BYTES <= MEMORY_BYTES
+        """Whether the recording is so short that it needs no file."""
+        longest = max(self.num_samples, self._original.count)
+        return longest * FLOAT_BYTES <= MEMORY_BYTES
 
-    def require_mixture_space(self, num_samples: int) -> None:
-        """Raise `OutputError` unless so much more mixture will fit, and the estimates of all."""
+    def require_mixture_space(self, num_samples: int, num_original: int = 0) -> None:
+        """Raise `OutputError` unless so much more will fit, and the estimates of all.
+
+        Args:
+            num_samples: Of the mixture.
+            num_original: Of the recording at its own rate.
+        """
         in_all = self.num_samples + num_samples
-        self._require(spool_bytes(num_samples, 1, in_all, self.num_speakers))
+        self._require(spool_bytes(num_samples + num_original, 1, in_all, self.num_speakers))
 
     def require_space(self, num_chunks: int, chunk: int) -> None:
         """Raise `OutputError` unless the estimates will fit on the disk that holds the spool."""
@@ -132,6 +139,14 @@ class Spool:
         """Return `length` samples of the mixture from sample `start`, `[samples]`."""
         return self._mixture.read(start, length)
 
+    def append_original(self, block: Array) -> None:
+        """Add the next samples of the recording at its own rate, `[samples]`."""
+        self._original.append(block)
+
+    def read_original(self, start: int, length: int) -> Array:
+        """Return samples of the recording at its own rate, `[samples]`."""
+        return self._original.read(start, length)
+
     def finished_chunks(self, chunk: int) -> int:
         """Return how many chunks of `chunk` samples already have their estimates here."""
         return self._estimates.count // (chunk * self.num_speakers)
@@ -156,6 +171,7 @@ class Spool:
                 self._kept.unlink(missing_ok=True)
         self._kept = None
         self._mixture.close()
+        self._original.close()
         self._estimates.close()
 
 

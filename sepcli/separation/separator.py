@@ -17,7 +17,8 @@ from sepcli.separation.batch import separate_jobs
 from sepcli.separation.composing import compose, turns_in_files
 from sepcli.separation.jobs import Job
 from sepcli.separation.naming import Naming
-from sepcli.separation.pipeline import Pipeline, SeparationOptions, silent
+from sepcli.separation.pipeline import Pipeline, silent
+from sepcli.separation.plan import SeparationOptions
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import choose_device
 from sepcli.separation.scratch import Spool
@@ -138,7 +139,7 @@ class Separator:
             blocks = list(compose(recording, order, scene, sample_rate))
             estimates = np.concatenate(blocks, axis=1)
             turns = turns_in_files(scene.turns, len(estimates))
-            return Separation(estimates, sample_rate, order, turns, recording.warnings)
+            return Separation(estimates, sample_rate, order, turns, recording.seen.warnings)
         finally:
             spool.close()
 

@@ -150,7 +150,7 @@ def output_format(info: AudioInfo, options: OutputOptions, rate: int) -> OutputF
 
 def output_length(recording: Recording, rate: int) -> int:
     """Return how many samples the outputs of a recording have."""
-    return resampled_length(recording.num_input_samples, recording.info.sample_rate, rate)
+    return resampled_length(recording.seen.num_samples, recording.info.sample_rate, rate)
 
 
 def require_output_space(outputs: Sequence[Path], kind: OutputFormat, num_samples: int) -> None:

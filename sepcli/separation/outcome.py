@@ -1,0 +1,85 @@
+"""What became of a job, and what the user should know about its recording."""
+
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+from sepcli.errors import SepcliError
+from sepcli.separation.jobs import Job
+from sepcli.separation.recording import Recording
+from sepcli.separation.writing import Delivery, OutputOptions, clipping_notes
+
+QUIET_FOR_16_BITS = 2.0**-10  # a peak of 32 steps
+MIN_SECONDS_TO_COUNT_SPEAKERS = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job.
+
+    Attributes:
+        job: The job.
+        error: Why it failed; None when it did not.
+        skipped: Whether its outputs were there already.
+        outputs: What was written, or was there; empty where the job failed.
+        delivery: How it was written.
+        seconds: Length of the recording [s].
+        elapsed: From the first look at it to its last file, waiting for others included [s].
+        warnings: What is wrong with the recording, a line each.
+        notes: What else the user should know about it, a line each.
+    """
+
+    job: Job
+    error: SepcliError | None = None
+    skipped: bool = False
+    outputs: tuple[Path, ...] = ()
+    delivery: Delivery | None = None
+    seconds: float = 0.0
+    elapsed: float = 0.0
+    warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
+
+
+def is_done(job: Job, options: OutputOptions) -> bool:
+    """Return whether all outputs and labels are there and are to be kept."""
+    return options.skip_existing and all(path.is_file() for path in job.outputs + job.labels)
+
+
+def skipped(job: Job) -> Outcome:
+    """Return the outcome of a job whose outputs are there, perhaps of more speakers than one."""
+    more = takewhile(Path.is_file, job.optional)
+    return Outcome(job, skipped=True, outputs=(*job.outputs, *more))
+
+
+def notes_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+    """Return what the user should know about a recording that went through."""
+    seen, found = recording.seen, []
+    if recording.info.num_channels > 1:
+        found.append(f"{recording.info.num_channels} channels were mixed down to one")
+    if seen.is_call:
+        found.append("each channel holds a speaker of its own, --channels keeps them as they are")
+    if seen.has_turned_channels:
+        found.append("channels opposite in phase were turned over, they would cancel each other")
+    if seen.has_rumble:
+        found.append("hum or rumble below speech was taken out")
+    if delivery.gain != 1.0:
+        found.append(
+            f"all speakers were lowered together to avoid clipping: {delivery.gain_db:.1f} dB"
+        )
+    found += clipping_notes(delivery.num_clipped)
+    if seen.peak == 0.0:
+        found.append("the recording is silent")
+    elif seen.usual_peak < QUIET_FOR_16_BITS and delivery.subtype == "PCM_16":
+        found.append("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it")
+    found += _fewer_people(recording, delivery)
+    return tuple(found)
+
+
+def _fewer_people(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+    """Return what to say where not every file has a speaker, as far as that can be told."""
+    num_people, num_files = delivery.scene.num_people, len(delivery.outputs)
+    is_told_how_many = isinstance(recording.plan.people, int)
+    can_be_told = is_told_how_many or recording.seconds >= MIN_SECONDS_TO_COUNT_SPEAKERS
+    if recording.seen.peak == 0.0 or not (can_be_told and 0 < num_people < num_files):
+        return ()
+    return (f"it sounds like fewer people than outputs: {num_people} of {num_files}",)

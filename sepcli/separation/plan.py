@@ -1,0 +1,147 @@
+"""How recordings are cut and joined: what was chosen, with what the model prefers."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from sepcli.errors import UsageError
+from sepcli.models.registry import ModelEntry
+from sepcli.separation.chunking import seconds_to_samples
+from sepcli.separation.runner import Precision
+from sepcli.separation.speakers import MOST_PEOPLE, Embed
+from sepcli.separation.speakers.embedding import BUILTIN
+
+Level = Literal["fit", "as-is"]
+Leakage = Literal["keep", "remove"]
+OutsideOverlap = Literal["original", "separated"]
+Bandwidth = Literal["full", "model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparationOptions:
+    """How a separator runs; None leaves a choice to the model or the device.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `fp32`, `bf16` or `fp16`; the lower two are less exact, and
+            faster where the device has such arithmetic.
+        chunk_seconds: Length of a chunk [s].
+        overlap_seconds: Overlap of neighbouring chunks [s].
+        batch_size: Chunks run at once.
+        level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
+        leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
+            there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
+        voices: Which voice embedding tells speakers apart: `builtin` or `ecapa`.
+        people: How many people speak; `"auto"` counts them; None: as many as the network has
+            outputs, or fewer.
+        outside_overlap: What a file holds where its speaker talks alone: `"original"`, the
+            recording itself, or what was `"separated"`.
+        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
+    """
+
+    device: str = "auto"
+    precision: Precision = "fp32"
+    chunk_seconds: float | None = None
+    overlap_seconds: float | None = None
+    batch_size: int | None = None
+    level: Level | None = None
+    leakage: Leakage = "keep"
+    voices: str = BUILTIN
+    people: int | Literal["auto"] | None = None
+    outside_overlap: OutsideOverlap = "original"
+    bandwidth: Bandwidth = "full"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingPlan:
+    """How recordings are cut and joined for one model; samples are at the network's rate.
+
+    Attributes:
+        sample_rate: The network's rate [Hz].
+        num_speakers: Estimates per chunk.
+        chunk: Length of a chunk.
+        overlap: Overlap of neighbouring chunks.
+        level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
+        leakage: `"remove"` takes faint copies of who speaks out of who is silent.
+        embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
+        people: How many people there are; `"auto"` counts them; None: as many as estimates, or
+            fewer.
+        outside_overlap: What is in a file where its speaker talks alone: the `"original"`
+            recording, or what was `"separated"`.
+        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
+    """
+
+    sample_rate: int
+    num_speakers: int
+    chunk: int
+    overlap: int
+    level: Level
+    leakage: Leakage = "keep"
+    embed: Embed | None = None
+    people: int | Literal["auto"] | None = None
+    outside_overlap: OutsideOverlap = "original"
+    bandwidth: Bandwidth = "full"
+
+    def num_files(self, num_people: int | None = None) -> int:
+        """Return how many files there are where so many people were found; None: at most."""
+        if self.people == "auto":
+            return MOST_PEOPLE if num_people is None else max(1, num_people)
+        return self.people or self.num_speakers
+
+    @property
+    def num_certain_files(self) -> int:
+        """How many files there are at least, whoever is found."""
+        return self.num_files(0)
+
+    def keeps_own_rate(self, sample_rate: int) -> bool:
+        """Return whether files hold something of a recording at its own rate, another one."""
+        takes_band = self.bandwidth == "full" and sample_rate > self.sample_rate
+        return sample_rate != self.sample_rate and (
+            self.outside_overlap == "original" or takes_band
+        )
+
+    def is_as_separated(self, num_people: int) -> bool:
+        """Return whether files are the estimates as they are, where so many people were found."""
+        return (
+            self.outside_overlap == "separated"
+            and self.bandwidth == "model"
+            and self.num_files(num_people) == self.num_speakers
+        )
+
+
+def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed) -> RecordingPlan:
+    """Return how recordings go through a model.
+
+    Args:
+        entry: The model.
+        options: What was chosen; the rest is the model's choice.
+        embed: Tells voices apart.
+
+    Raises:
+        UsageError: The overlap is not shorter than the chunk.
+    """
+    chunk_seconds = options.chunk_seconds or entry.chunk_seconds
+    overlap_seconds = options.overlap_seconds
+    if overlap_seconds is None:
+        overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
+    if not math.isfinite(chunk_seconds):
+        raise UsageError(f"not a length of a chunk: {chunk_seconds} s", "give --chunk 8")
+    chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
+    overlap = seconds_to_samples(overlap_seconds, entry.sample_rate)
+    if overlap >= chunk:
+        raise UsageError(
+            f"overlap is not shorter than the chunk: {overlap_seconds:g} s",
+            f"give an --overlap below {chunk_seconds:g}",
+        )
+    return RecordingPlan(
+        sample_rate=entry.sample_rate,
+        num_speakers=entry.speakers,
+        chunk=chunk,
+        overlap=overlap,
+        level=options.level or entry.level,
+        leakage=options.leakage,
+        embed=embed,
+        people=options.people,
+        outside_overlap=options.outside_overlap,
+        bandwidth=options.bandwidth,
+    )

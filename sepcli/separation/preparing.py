@@ -1,0 +1,107 @@
+"""A job → its recording, spooled and planned, or why there is none to work on."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sepcli.audio import AudioReader, resampled_length
+from sepcli.audio.sources import not_opened
+from sepcli.errors import SepcliError
+from sepcli.separation.jobs import STDIN, Job
+from sepcli.separation.outcome import Outcome, is_done, skipped
+from sepcli.separation.pipeline import Pipeline
+from sepcli.separation.recording import Recording
+from sepcli.separation.scratch import Spool, default_spool_folder, spool_key
+from sepcli.separation.writing import (
+    OutputOptions,
+    output_format,
+    output_length,
+    output_rate,
+    prepare_folder,
+    refuse_unwritable,
+    require_output_space,
+)
+
+RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
+
+
+@dataclass
+class Work:
+    """A recording under way.
+
+    Attributes:
+        job: What is wanted.
+        recording: Spooled and planned.
+        started: When it was first looked at [s].
+    """
+
+    job: Job
+    recording: Recording
+    started: float
+
+
+def prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> Work | Outcome:
+    """Return the recording of `job`, spooled and planned, or why there is none to work on."""
+    started = time.monotonic()
+    try:
+        if is_done(job, options):
+            return skipped(job)
+        refuse_unwritable(job.source, job.possible, options)
+        prepare_folder(job.outputs[0].parent)
+        source = job.source if job.source is not None else STDIN
+        with AudioReader(source, track=options.track) as reader:
+            reader.select(*job.span)
+            spool = _open_spool(pipeline, job, reader, options)
+            try:
+                recording = Recording(reader, pipeline.plan, spool)
+                if options.resume:
+                    recording.resume(pipeline.chunks_at_once)
+                _require_output_space(recording, job, options)
+            except BaseException:
+                spool.close(keep=True)
+                raise
+        return Work(job, recording, started)
+    except SepcliError as error:
+        return Outcome(job, error)
+
+
+def _require_output_space(recording: Recording, job: Job, options: OutputOptions) -> None:
+    rate = output_rate(recording, options)
+    kind = output_format(recording.info, options, rate)
+    require_output_space(job.all_outputs, kind, output_length(recording, rate))
+
+
+def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:
+    """Return a spool that the mixture will fit into, one that can be resumed for a long file."""
+    expected, rate = reader.num_expected, reader.info.sample_rate
+    seconds = math.inf if expected is None else expected / rate
+    num_speakers = pipeline.plan.num_speakers
+    if job.source is None or not (seconds >= RESUMABLE_SECONDS or options.resume):
+        spool = Spool(num_speakers)
+    else:
+        try:
+            status = job.source.stat()
+        except OSError as error:  # it was moved since it was opened
+            raise not_opened(job.source, error) from error
+        description: dict[str, Any] = {
+            "path": str(job.source.resolve()),
+            "size": status.st_size,
+            "modified": status.st_mtime_ns,
+            "span": job.span,
+            "track": options.track,
+            "model": repr(pipeline.entry),
+            "weights": pipeline.weights_digest,
+            "options": repr(pipeline.options),
+        }
+        key = spool_key(description)
+        spool = Spool(num_speakers, default_spool_folder(), key, resume=options.resume)
+    try:
+        spool.require_mixture_space(
+            resampled_length(expected or 0, rate, pipeline.plan.sample_rate),
+            (expected or 0) if pipeline.plan.keeps_own_rate(rate) else 0,
+        )
+    except BaseException:
+        spool.close()
+        raise
+    return spool

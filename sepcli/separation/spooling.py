@@ -1,0 +1,112 @@
+"""A recording on its way in: mixed down, resampled, put into its spool, and measured on the way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from sepcli.audio import AudioInfo, Downmixer, resample_blocks
+from sepcli.audio.waiting import check_cancelled
+from sepcli.separation.chunking import EnergyEnvelope
+from sepcli.separation.metering import CallMeter, Meter
+from sepcli.separation.plan import RecordingPlan
+from sepcli.separation.scratch import Spool
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class Reader(Protocol):
+    """What a recording is read from, once: a file, or a waveform in memory."""
+
+    info: AudioInfo
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know, complete after reading."""
+
+    def blocks(self) -> Iterator[Array]:
+        """Yield `[samples, channels]`, finite values."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """What is known of a recording that lies in its spool.
+
+    Attributes:
+        num_samples: Its length at its own rate.
+        envelope: How loud it is along time, where it is longer than a chunk.
+        peak: The largest magnitude of the mixture.
+        usual_peak: The same without a few clicks.
+        has_rumble: Whether hum, rumble or DC is taken out of what the network hears.
+        has_turned_channels: Whether channels opposite in phase were turned over.
+        is_call: Whether each of two channels holds a speaker of its own.
+        warnings: What is wrong with it, a line each.
+    """
+
+    num_samples: int
+    envelope: EnergyEnvelope
+    peak: float
+    usual_peak: float
+    has_rumble: bool
+    has_turned_channels: bool
+    is_call: bool
+    warnings: tuple[str, ...]
+
+
+def spool_recording(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spooled:
+    """Put a recording into its spool, mixed down; return what was seen of it.
+
+    Args:
+        reader: The open recording; closed at the end.
+        plan: Says at which rates it is wanted.
+        spool: Where it goes.
+    """
+    try:
+        return _spooled(reader, plan, spool)
+    finally:
+        reader.close()
+
+
+def _spooled(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spooled:
+    info = reader.info
+    mixer = Downmixer(info.num_channels)
+    calls = CallMeter(info.sample_rate) if info.num_channels == 2 else None
+    keeps_own = plan.keeps_own_rate(info.sample_rate)
+    num_samples = 0
+
+    def mono() -> Iterator[Array]:
+        nonlocal num_samples
+        for block in reader.blocks():
+            check_cancelled()
+            num_samples += len(block)
+            if calls is not None:
+                calls.add(block)
+            mixed = mixer.mix(block)
+            if keeps_own:
+                spool.append_original(mixed)
+            yield mixed
+
+    meter, envelope = Meter(plan.sample_rate), EnergyEnvelope(plan.sample_rate)
+    unheard: list[Array] = []  # one chunk has no borders, and needs no envelope
+    for block in resample_blocks(mono(), info.sample_rate, plan.sample_rate):
+        meter.add(block)
+        spool.append_mixture(block)
+        unheard.append(block)
+        if spool.num_samples > plan.chunk:
+            for each in unheard:
+                envelope.add(each)
+            unheard.clear()
+    return Spooled(
+        num_samples=num_samples,
+        envelope=envelope,
+        peak=meter.peak,
+        usual_peak=meter.usual_peak,
+        has_rumble=meter.has_rumble,
+        has_turned_channels=mixer.has_turned,
+        is_call=calls is not None and calls.is_call,
+        warnings=reader.warnings,
+    )

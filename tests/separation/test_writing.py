@@ -1,0 +1,198 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sepcli.errors import AudioError, OutputError
+from sepcli.separation.writing import OutputOptions
+from tests.doubles import RATE, Identity, conversation
+from tests.separation.runs import (
+    both_modes,
+    jobs_of,
+    names,
+    run,
+    run_counting,
+    tone,
+    write_mixture,
+    write_talk,
+)
+
+
+def test_outputs_have_the_inputs_length_rate_and_samples(tmp_path: Path) -> None:
+    source = write_mixture(tmp_path / "in/a.wav", 3.3, rate=44100)
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"))
+    mixture, _ = soundfile.read(source)
+    estimates = [soundfile.read(path) for path in outcome.job.outputs]
+    assert all(len(waveform) == len(mixture) and rate == 44100 for waveform, rate in estimates)
+    total = sum(waveform for waveform, _ in estimates)
+    # band-limited below 4 kHz; the edges see the resamplers' transients
+    np.testing.assert_allclose(total[400:-400], mixture[400:-400], atol=2e-3)
+
+
+def test_existing_outputs_are_kept_skipped_or_replaced(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    run(Identity(), jobs)
+    old = jobs[0].outputs[0].read_bytes()
+    (kept,) = run(Identity((0.5, 0.5)), jobs)
+    assert isinstance(kept.error, OutputError)
+    assert "--overwrite" in kept.error.hint
+    (skipped,) = run(Identity((0.5, 0.5)), jobs, OutputOptions(skip_existing=True))
+    assert skipped.skipped
+    assert skipped.error is None
+    assert jobs[0].outputs[0].read_bytes() == old
+    (replaced,) = run(Identity((0.5, 0.5)), jobs, OutputOptions(overwrite=True))
+    assert replaced.error is None
+    assert jobs[0].outputs[0].read_bytes() != old
+
+
+def test_skip_existing_never_replaces(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    first, second = jobs[0].outputs
+    first.parent.mkdir()
+    first.write_bytes(b"precious")
+    (outcome,) = run(Identity(), jobs, OutputOptions(skip_existing=True))
+    assert not outcome.skipped
+    assert isinstance(outcome.error, OutputError)
+    assert outcome.error.message == f"only some of the outputs are there: {first}"
+    assert "--overwrite" in outcome.error.hint
+    assert names(tmp_path / "out") == ["a_spk1.wav"]
+    assert first.read_bytes() == b"precious"
+    first.rename(second)
+    (outcome,) = run(Identity(), jobs, OutputOptions(skip_existing=True))
+    assert outcome.error is not None
+    assert names(tmp_path / "out") == ["a_spk2.wav"]
+
+
+class FolderMeanwhile(Identity):
+    """A folder takes a name while the recording is separated."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        self.path.mkdir(exist_ok=True)
+        return super().forward(mixture)
+
+
+@both_modes
+@pytest.mark.parametrize("options", [OutputOptions(skip_existing=True), OutputOptions()])
+def test_labels_and_outputs_are_there_together_or_not_at_all(
+    tmp_path: Path, options: OutputOptions, mode: str
+) -> None:
+    write_talk(tmp_path / "in/a.wav")
+    (plain,) = jobs_of(tmp_path / "in", tmp_path / "out")
+    job = replace(plain, labels=(tmp_path / "out/a.rttm", tmp_path / "out/a.srt"))
+    (outcome,) = run(FolderMeanwhile(job.labels[1]), [job], options, mode=mode)
+    assert isinstance(outcome.error, OutputError)
+    assert not outcome.skipped
+    assert names(tmp_path / "out") == []
+    job.labels[1].rmdir()
+    (outcome,) = run(Identity(), [job], options, mode=mode)
+    assert outcome.error is None
+    assert names(tmp_path / "out") == ["a.rttm", "a.srt", "a_spk1.wav", "a_spk2.wav"]
+
+
+@pytest.mark.parametrize("people", ["0101", "012012"])
+def test_there_are_as_many_files_as_people(tmp_path: Path, people: str) -> None:
+    outcome = run_counting(tmp_path, conversation(people))
+    files = [f"a_spk{number}.wav" for number in range(1, len(set(people)) + 1)]
+    assert names(tmp_path / "out") == files
+    assert [path.name for path in outcome.outputs] == files
+    assert outcome.delivery is not None
+    assert {turn.speaker for turn in outcome.delivery.turns} == set(map(int, people))
+    again = run_counting(tmp_path, conversation(people), OutputOptions(skip_existing=True))
+    assert again.skipped
+    assert again.outputs == outcome.outputs
+
+
+def test_fewer_people_than_before_leave_no_file_of_the_others_beside_theirs(
+    tmp_path: Path, spool_folder: Path
+) -> None:
+    two, three = conversation("0101"), conversation("012012")
+    run_counting(tmp_path, three)
+    third = tmp_path / "out/a_spk3.wav"
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    again = OutputOptions(overwrite=True, resume=True)
+    refused = run_counting(tmp_path, two, again)
+    assert isinstance(refused.error, OutputError)
+    assert refused.error.message.endswith(f": {third}")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert len(names(spool_folder)) == 1  # what was separated is not lost
+    third.rename(tmp_path / "third.wav")
+    assert run_counting(tmp_path, two, again).error is None
+    assert names(tmp_path / "out") == ["a_spk1.wav", "a_spk2.wav"]
+    assert names(spool_folder) == []
+    assert run_counting(tmp_path, three, again).error is None
+
+
+def test_one_gain_for_all_speakers_when_one_would_clip(tmp_path: Path) -> None:
+    source = tmp_path / "in/a.wav"
+    source.parent.mkdir()
+    soundfile.write(source, tone(0.9, RATE), RATE)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity((2.0, 0.5)), jobs)
+    assert outcome.delivery is not None
+    loud, soft = (soundfile.read(path)[0] for path in jobs[0].outputs)
+    assert np.abs(loud).max() == pytest.approx(1 - 2**-15)
+    assert outcome.delivery.gain == pytest.approx(np.abs(loud).max() / 1.8, rel=1e-3)
+    np.testing.assert_allclose(loud, 4 * soft, atol=2**-13)  # four 16-bit roundings
+    assert any("clipping" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("people", ["auto", 1])
+def test_the_gain_is_that_of_what_is_written(tmp_path: Path, people: int | str) -> None:
+    """Where one speaks alone that is the recording, and in a file of many people their sum."""
+    loud = conversation("0101") * np.float32(1.5 / np.abs(conversation("0101")).max())
+    outcome = run_counting(tmp_path, loud, OutputOptions(subtype="PCM_16"), people=people)
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == pytest.approx(1 / 1.5, rel=1e-3)
+    assert outcome.delivery.num_clipped == 0
+
+
+def test_float_outputs_are_never_scaled(tmp_path: Path) -> None:
+    source = tmp_path / "in/a.wav"
+    source.parent.mkdir()
+    soundfile.write(source, tone(0.9, RATE), RATE)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity((2.0, 0.5)), jobs, OutputOptions(subtype="FLOAT"))
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == 1
+    assert soundfile.read(jobs[0].outputs[0])[0].max() == pytest.approx(1.8, abs=1e-3)
+
+
+def test_a_part_of_a_recording(tmp_path: Path) -> None:
+    source = write_mixture(tmp_path / "in/a.wav", 4.0)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity(), [replace(jobs[0], span=(1.0, 2.5))])
+    mixture = soundfile.read(source)[0][RATE : RATE * 5 // 2]
+    total = sum(soundfile.read(path)[0] for path in outcome.job.outputs)
+    np.testing.assert_allclose(total, mixture, atol=2**-14)
+    (late,) = run(Identity(), [replace(jobs[0], span=(9.0, None))], OutputOptions(overwrite=True))
+    assert isinstance(late.error, AudioError)
+    assert "--start" in late.error.hint
+
+
+@both_modes
+@pytest.mark.parametrize("wanted,expected", [("model", RATE), (22050, 22050)])
+def test_another_output_rate(tmp_path: Path, wanted: str | int, expected: int, mode: str) -> None:
+    write_mixture(tmp_path / "in/a.wav", 1.0, rate=16000)
+    options = OutputOptions(sample_rate=wanted)  # type: ignore[arg-type]
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), options, mode=mode)
+    waveform, rate = soundfile.read(outcome.job.outputs[0])
+    assert (rate, len(waveform)) == (expected, expected)
+
+
+@both_modes
+def test_an_empty_recording_gives_empty_files(tmp_path: Path, mode: str) -> None:
+    source = tmp_path / "in/a.wav"
+    source.parent.mkdir()
+    soundfile.write(source, np.zeros(0), RATE)
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), mode=mode)
+    assert outcome.error is None
+    assert [len(soundfile.read(path)[0]) for path in outcome.job.outputs] == [0, 0]
