@@ -56,6 +56,11 @@ def are_estimates(plan: RecordingPlan, scene: Scene) -> bool:
     return _are_outputs(plan, scene) and plan.num_files(scene.num_people) >= plan.num_speakers
 
 
+def holds_recording(plan: RecordingPlan, scene: Scene) -> bool:
+    """Return whether `compose` puts the recording itself where one speaks alone."""
+    return plan.outside_overlap == "original" and not _are_outputs(plan, scene)
+
+
 def _are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
     """Return whether people are the outputs of the separator, before they are put in files."""
     return scene.stretches is None or plan.is_as_separated(scene.num_people)

@@ -5,6 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from sepcli.errors import SepcliError
+from sepcli.separation.composing import holds_recording
 from sepcli.separation.jobs import Job
 from sepcli.separation.recording import Recording
 from sepcli.separation.writing import Delivery, OutputOptions, clipping_notes
@@ -61,7 +62,7 @@ def notes_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     if seen.has_turned_channels:
         found.append("channels opposite in phase were turned over, they would cancel each other")
     if seen.has_rumble:
-        found.append("hum or rumble below speech was taken out")
+        found.append(_about_rumble(recording, delivery))
     if delivery.gain != 1.0:
         found.append(
             f"all speakers were lowered together to avoid clipping: {delivery.gain_db:.1f} dB"
@@ -73,6 +74,16 @@ def notes_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         found.append("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it")
     found += _fewer_people(recording, delivery)
     return tuple(found)
+
+
+def _about_rumble(recording: Recording, delivery: Delivery) -> str:
+    """Return what became of hum and rumble: it stays in what is the recording itself."""
+    if holds_recording(recording.plan, delivery.scene):
+        return (
+            "hum or rumble below speech was taken out in overlaps, it stays where one speaks "
+            "alone: --outside-overlap separated takes it out there"
+        )
+    return "hum or rumble below speech was taken out"
 
 
 def _fewer_people(recording: Recording, delivery: Delivery) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ class Recording:
         heard = TimelineBuilder(plan.num_speakers, plan.sample_rate, plan.embed)
         position = 0
         for block in self.joined(order):
-            heard.add(self.spool.read_mixture(position, block.shape[1]), block)
+            heard.add(self.without_rumble(position, block.shape[1]), block)
             position += block.shape[1]
         known = plan.people if isinstance(plan.people, int) else None
         most = MOST_PEOPLE if plan.people == "auto" else plan.num_speakers

@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
-from tests.doubles import conversation
-from tests.separation.runs import run_counting
+from tests.doubles import RATE, Identity, conversation
+from tests.separation.runs import both_modes, jobs_of, run, run_counting
 
 
 @pytest.mark.parametrize("people", [2, 3])
@@ -18,3 +19,29 @@ def test_fewer_people_than_were_asked_for_are_told(tmp_path: Path, people: int) 
     else:
         assert silent == ["a_spk3.wav"]
         assert told == ["it sounds like fewer people than outputs: 2 of 3"]
+
+
+@both_modes
+def test_hum_is_no_speech_and_it_is_said_where_it_stays(tmp_path: Path, mode: str) -> None:
+    """Two seconds of speech, two of hum alone, and so on; the recording itself keeps the hum."""
+    speech = conversation("0202", 2.0)
+    speech = np.insert(speech, 4 * RATE, np.zeros(2 * RATE, np.float32))
+    hum = 0.1 * np.sin(2 * np.pi * 50 * np.arange(len(speech)) / RATE)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", speech + hum, RATE, "FLOAT")
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    (outcome,) = run(Identity((0.5, 0.5)), jobs, mode=mode)
+    assert outcome.delivery is not None
+    between = [t for t in outcome.delivery.turns if t.start_seconds < 5 < t.stop_seconds]
+    assert between == []
+    within = slice(RATE // 2, 3 * RATE // 2)
+    first = soundfile.read(outcome.outputs[0])[0][within]
+    heard = first @ hum[within] / np.square(hum[within]).sum()
+    taken_out = "hum or rumble below speech was taken out"
+    if mode == "original":
+        assert heard == pytest.approx(1.0, abs=0.05)
+        stays = ", it stays where one speaks alone: --outside-overlap separated takes it out there"
+        assert outcome.notes == (taken_out + " in overlaps" + stays,)
+    else:
+        assert abs(heard) < 0.05
+        assert outcome.notes == (taken_out,)
