@@ -63,13 +63,10 @@ def separate(
     and prints their paths.
     """
     console.configure(quiet=quiet, verbose=verbose)
-    if skip_existing and overwrite:
-        raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
+    rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
+    _check_choices(name, shard, skip_existing=skip_existing, overwrite=overwrite)
     if channels:
         _check_channels(context, sample_rate)
-    check_template(name)
-    part = parse_shard(shard) if shard else None
-    rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
     _check_format(audio_format, subtype, rate)
     _check_inputs(inputs, manifest, span, labels)
 
@@ -105,12 +102,10 @@ def separate(
     naming = _naming(
         output_dir, audio_format, name, labels or (), None if channels else entry, people
     )
-    if manifest is not None:
-        jobs, failures = _plan_manifest(manifest, naming, overwrite)
-    else:
-        jobs, failures = _plan_inputs(inputs or (), naming, span, recursive, overwrite)
-    if part is not None:
-        jobs, failures = _take_part(jobs, failures, *part)
+    found = _plan(
+        inputs or (), manifest, naming, span=span, recursive=recursive, overwrite=overwrite
+    )
+    jobs, failures = _take_part(*found, shard)
     report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures), in_rows=bool(manifest))
     for failure in failures:
         report.failed(failure.label, failure.error)
@@ -119,9 +114,17 @@ def separate(
     elif jobs:
         if not model:
             suggest_model(entry, jobs[0])
-        separator = load_separator(entry, separation)
-        report.run(separator, jobs, output)
+        report.run(load_separator(entry, separation), jobs, output)
     raise typer.Exit(report.finish())
+
+
+def _check_choices(template: str, shard: str, *, skip_existing: bool, overwrite: bool) -> None:
+    """Refuse what makes no sense, whatever the recordings are."""
+    if skip_existing and overwrite:
+        raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
+    check_template(template)
+    if shard:
+        parse_shard(shard)
 
 
 def _check_channels(context: typer.Context, sample_rate: str) -> None:
@@ -180,10 +183,18 @@ def _naming(
     )
 
 
-def _plan_inputs(
-    inputs: Sequence[str], naming: Naming, span: Span, recursive: bool, overwrite: bool
+def _plan(
+    inputs: Sequence[str],
+    manifest: Path | None,
+    naming: Naming,
+    *,
+    span: Span,
+    recursive: bool,
+    overwrite: bool,
 ) -> tuple[list[Job], list[Failure]]:
-    """Return the jobs of files, folders and `-`, and what has none."""
+    """Return the jobs of files, folders and `-`, or of a manifest, and what has none."""
+    if manifest is not None:
+        return _plan_manifest(manifest, naming, overwrite)
     jobs, failures = plan_jobs(
         inputs, naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
     )
@@ -191,9 +202,12 @@ def _plan_inputs(
 
 
 def _take_part(
-    jobs: list[Job], failures: list[Failure], index: int, count: int
+    jobs: list[Job], failures: list[Failure], shard: str
 ) -> tuple[list[Job], list[Failure]]:
-    """Return what belongs to a shard, and say how much that is."""
+    """Return what belongs to a shard, and say how much that is; without one, all."""
+    if not shard:
+        return jobs, failures
+    index, count = parse_shard(shard)
     mine, wrong = take_shard(jobs, index, count), take_shard(failures, index, count)
     num_mine, num_found = len(mine) + len(wrong), len(jobs) + len(failures)
     console.note(f"shard {index}/{count}: {num_mine} of {num_found} recordings")

@@ -67,25 +67,22 @@ def _are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
 
 
 def in_files(block: Array, num_files: int) -> Array:
-    """Return waveforms `[files, samples]` of `[people, samples]`: what is missing is silent.
-
-    Where there are fewer files than people, the last one holds all that are left: nothing is lost.
-    """
-    missing = num_files - len(block)
-    if missing >= 0:
-        return np.pad(block, ((0, missing), (0, 0)))
-    return np.concatenate([block[: num_files - 1], block[num_files - 1 :].sum(axis=0)[None]])
+    """Return waveforms `[files, samples]` of `[people, samples]`: what is missing is silent."""
+    files = np.zeros((num_files, block.shape[1]), np.float32)
+    for person, waveform in enumerate(block):
+        files[file_of(person, num_files)] += waveform
+    return files
 
 
 def turns_in_files(turns: Sequence[Turn], num_files: int) -> tuple[Turn, ...]:
     """Return when there is speech in each file, in order of time: `speaker` is a file's number.
 
-    As with `in_files` the last one holds all who are left; turns of theirs that touch are one.
+    Turns in one file that touch are one.
     """
     found: list[Turn] = []
     last: dict[int, int] = {}  # where the last turn of each file stands
     for turn in sorted(turns):
-        file = min(turn.speaker, num_files - 1)
+        file = file_of(turn.speaker, num_files)
         place = last.get(file)
         if place is not None and turn.start_seconds <= found[place].stop_seconds:
             stop = max(turn.stop_seconds, found[place].stop_seconds)
@@ -94,6 +91,14 @@ def turns_in_files(turns: Sequence[Turn], num_files: int) -> tuple[Turn, ...]:
             last[file] = len(found)
             found.append(replace(turn, speaker=file))
     return tuple(sorted(found))
+
+
+def file_of(person: int, num_files: int) -> int:
+    """Return in which file a person is: one of their own, or the last with all who are left.
+
+    So nobody is lost where there are fewer files than people.
+    """
+    return min(person, num_files - 1)
 
 
 def _at_rate(
