@@ -40,7 +40,7 @@ PRESENT_DB = 4.0  # below the strongest output: as likely a voice as leakage
 SMALLEST_DB = 25.0  # below the strongest; differences beyond say no more
 ENTER_COST, CHANGE_COST, MOVE_COST = 5.0, 6.0, 8.0  # somebody joins or leaves; another set; output
 MOST_STATES = 120
-MOSTLY_ALONE = 0.7  # of a window that says what somebody sounds like
+MIN_SHARE_ALONE = 0.7  # of a window that says what somebody sounds like
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def voices_alone(
     for middle, voice in zip(windows.middles.astype(int), windows.voices[:, 0], strict=True):
         inside = alone[max(0, middle - half) : middle + half]
         who = int(inside[len(inside) // 2]) if len(inside) else -1
-        if who >= 0 and np.mean(inside == who) > MOSTLY_ALONE:
+        if who >= 0 and np.mean(inside == who) > MIN_SHARE_ALONE:
             totals[who] += voice
     seconds = np.bincount(alone[alone >= 0], minlength=num_people) * FRAME_SECONDS
     return unit(totals), seconds

@@ -33,9 +33,9 @@ QUIET_RATIO = 10.0**-2.5  # outputs 25 dB below what is usual here are no speech
 USUAL_PERCENTILE = 90.0
 SPEECH_SECONDS = 0.3  # an output that dominates for less may go anywhere without harm
 SAME_VOICE = 0.6  # centroids closer than this are one person ...
-TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
-STRAY_SHARE = 0.01  # of the speech of who speaks most; less in a place is no other person
-LEAST_MARGIN = 1.5  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
+MIN_SHARE_TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
+MIN_SHARE_OF_A_PLACE = 0.01  # of the speech of who speaks most; less in a place is no other person
+MIN_MARGIN = 1.5  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def solve_order(evidence: Sequence[ChunkEvidence], num_speakers: int) -> Speaker
     uncertain = tuple(
         Uncertain(each.start, each.stop, float(margin))
         for each, margin in zip(evidence, margins, strict=True)
-        if margin < LEAST_MARGIN
+        if margin < MIN_MARGIN
     )
     return SpeakerOrder(
         orders=problem.states[path][:, places],
@@ -114,7 +114,7 @@ def _order_of_one(chunk: ChunkEvidence) -> SpeakerOrder:
     heard &= chunk.power > QUIET_RATIO * chunk.power[heard].max(initial=0.0)
     order = np.argsort(np.where(heard, chunk.onsets, chunk.stop), kind="stable")
     seconds = chunk.seconds[heard]
-    num_voices = int(np.count_nonzero(seconds > STRAY_SHARE * seconds.max(initial=0.0)))
+    num_voices = int(np.count_nonzero(seconds > MIN_SHARE_OF_A_PLACE * seconds.max(initial=0.0)))
     return SpeakerOrder(order[np.newaxis], np.full(1, np.inf), (), num_voices)
 
 
@@ -132,7 +132,7 @@ def _num_heard(problem: _Problem, path: IntArray) -> int:
     """Return in how many places somebody speaks, apart from stray seconds."""
     heard = np.where(problem.matters, problem.seconds, 0.0)
     total = np.take_along_axis(heard, problem.states[path], axis=1).sum(axis=0)
-    return int(np.count_nonzero(total > STRAY_SHARE * total.max()))
+    return int(np.count_nonzero(total > MIN_SHARE_OF_A_PLACE * total.max()))
 
 
 def _stack(evidence: Sequence[ChunkEvidence], num_speakers: int) -> _Problem:
@@ -240,7 +240,7 @@ def _is_split(problem: _Problem, path: IntArray, centroids: FloatArray) -> bool:
         for other in voiced[voiced > one]:
             together = np.minimum(seconds[:, one], seconds[:, other]).sum()
             total = seconds[:, [one, other]].sum()
-            if likeness[one, other] > SAME_VOICE and together <= TOGETHER * total:
+            if likeness[one, other] > SAME_VOICE and together <= MIN_SHARE_TOGETHER * total:
                 return True
     return False
 

@@ -22,10 +22,10 @@ ACTIVE_RATIO = 10.0**-0.3  # 3 dB below the strongest somebody speaks; leakage i
 SMOOTHING_FRAMES = 5  # pieces of a voice shorter than 100 ms are no use to an embedding
 FLOOR_RATIO = 1e-3  # 30 dB below the loudest frame of the chunk nobody speaks
 SILENCE = 1e-12  # power of what is not speech at any gain: -120 dB
-LEAST_VOICE_SECONDS = 0.3  # an embedding of less is noise
+MIN_VOICE_SECONDS = 0.3  # an embedding of less is noise
 FULL_VOICE_SECONDS = 3.0  # somebody heard for so long is surely one speaker, not stray frames
 MOST_VOICE_SECONDS = 3.0  # listened to: more of a long chunk costs time and changes no decision
-LEAST_AGREEMENT_SECONDS = 0.1
+MIN_AGREEMENT_SECONDS = 0.1
 FULL_AGREEMENT_SECONDS = 0.5
 
 
@@ -116,7 +116,7 @@ def _explained(one: Array, other: Array, frame: int, frames_a_second: float, flo
     scores = np.zeros((len(one), len(other)), np.float32)
     for speaker, frames in enumerate(mask):
         seconds = np.count_nonzero(frames) / frames_a_second
-        if seconds < LEAST_AGREEMENT_SECONDS:
+        if seconds < MIN_AGREEMENT_SECONDS:
             continue
         heard = _cut(one[speaker], frames, frame)
         answers = np.stack([_cut(row, frames, frame) for row in other])
@@ -149,7 +149,7 @@ def voices(
     most = round(MOST_VOICE_SECONDS * sample_rate / frame)
     for speaker, frames in enumerate(mask):
         seconds = np.count_nonzero(frames) * frame / sample_rate
-        if seconds >= LEAST_VOICE_SECONDS:
+        if seconds >= MIN_VOICE_SECONDS:
             heard = frames & (np.cumsum(frames) <= most)
             found[speaker] = embed(_cut(estimates[speaker], heard, frame), sample_rate)
             trust[speaker] = min(1.0, seconds / FULL_VOICE_SECONDS)

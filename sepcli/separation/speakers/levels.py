@@ -8,7 +8,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 Array64 = np.ndarray[Any, np.dtype[np.float64]]
 
 RIDGE = 1e-5  # the prior decides only between estimates that are 50 dB alike
-LEAST = 0.1  # of the common gain: no estimate is turned down by more than 20 dB
+MIN_GAIN = 0.1  # of the common gain: no estimate is turned down by more than 20 dB
 PIECE = 1 << 14  # samples that are worked on at once, so that they stay in the cache
 UPSIDE_DOWN = -0.1  # correlation of an estimate with the mixture
 
@@ -16,7 +16,7 @@ UPSIDE_DOWN = -0.1  # correlation of an estimate with the mixture
 def fit_levels(mixture: Array, estimates: Array) -> Array:
     """Return the gains with which the estimates best explain their mixture, `[speakers]`.
 
-    Minimises over gains g ≥ LEAST · g₀, with g₀ the best gain that is common to all estimates s,
+    Minimises over gains g ≥ MIN_GAIN · g₀, with g₀ the best gain that is common to all estimates s,
 
         ‖x − Σ gₖ sₖ‖² + RIDGE · Σ ‖sₖ‖² (gₖ − g₀)²
 
@@ -41,7 +41,7 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
     total = float(correlation.sum())
     common = max(0.0, float(likeness.sum()) / total) if total > 0.0 else 0.0
     matrix = correlation + np.diag(RIDGE * energy)
-    least = LEAST * common * sounding
+    least = MIN_GAIN * common * sounding
     wanted = likeness + RIDGE * energy * common - matrix @ least
     free = np.flatnonzero(sounding)
     gains = np.where(sounding, least, 1.0)

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 MOST_PEOPLE = 8
 MOST_WINDOWS = 1500  # that are clustered: memory and time grow with the square
 NEIGHBOURS = 5  # windows that are heard together
-LEAST_MEMBERS = 3
+MIN_MEMBERS = 3
 ROUNDS = 5
 
 
@@ -64,7 +64,7 @@ def _linked(voices: Array, num_groups: int, least: int) -> list[np.ndarray[Any, 
     tree = linkage(squareform(distance, checks=False), "average")
     labels = fcluster(tree, num_groups, "maxclust")
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    large = [group for group in groups if len(group) >= LEAST_MEMBERS]
+    large = [group for group in groups if len(group) >= MIN_MEMBERS]
     return large if len(large) >= least else groups
 
 

@@ -20,13 +20,13 @@ from sepcli.separation.speakers.windows import Windows, look_at_windows
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-MOSTLY_SPEECH = 0.6  # of a window that people are told by
+MIN_SHARE_SPEECH = 0.6  # of a window that people are told by
 CLEAREST_SHARE = 0.7  # of windows with speech: those that are most likely of one person
-SURELY_ALONE, SURELY_BOTH = 6.0, 3.5  # of `Windows.alone`: above the one, below the other
-LEAST_SECONDS_ALONE = 3.0  # of less, people cannot be told by their voices
-LEAST_SECONDS_UNASKED = 10.0  # where nobody asked for people: short overlaps look like one voice
-LEAST_SECONDS_BOTH = 1.5  # of two who speak at once, where one voice alone was found
-LEAST_SECONDS_OF_A_PERSON = 1.0  # alone; who is heard for less is not counted
+MIN_ODDS_ALONE, MAX_ODDS_TOGETHER = 6.0, 3.5  # of `Windows.alone`: above the one, below the other
+MIN_SECONDS_ALONE = 3.0  # of less, people cannot be told by their voices
+MIN_SECONDS_ALONE_UNASKED = 10.0  # where nobody asked for people: overlaps look like one voice
+MIN_SECONDS_TOGETHER = 1.5  # of two who speak at once, where one voice alone was found
+MIN_SECONDS_OF_A_PERSON = 1.0  # alone; who is heard for less is not counted
 SAME_OF_TWO, SAME_OF_MANY = 0.445, 0.26  # likeness beyond which two people are one
 WEAKEST_DB = 12.0  # below the strongest output, it is no turn where people are outputs
 
@@ -62,7 +62,7 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
     windows = look_at_windows(timeline, speaks)
     clear = _clearest(windows)
     is_asked = num_people is not None or most > timeline.num_outputs
-    least = LEAST_SECONDS_ALONE if is_asked else LEAST_SECONDS_UNASKED
+    least = MIN_SECONDS_ALONE if is_asked else MIN_SECONDS_ALONE_UNASKED
     if len(clear) * HOP_SECONDS < least:
         return _outputs_as_people(timeline, speaks)
     people = find_people(windows.voices[clear, 0], max(MOST_PEOPLE, num_people or 0))
@@ -74,8 +74,8 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
         if len(fewer) == len(people):
             break
         people = fewer
-    both = (windows.alone() < SURELY_BOTH) & (windows.speech > MOSTLY_SPEECH)
-    if len(people) == 1 and num_people != 1 and both.sum() * HOP_SECONDS > LEAST_SECONDS_BOTH:
+    both = (windows.alone() < MAX_ODDS_TOGETHER) & (windows.speech > MIN_SHARE_SPEECH)
+    if len(people) == 1 and num_people != 1 and both.sum() * HOP_SECONDS > MIN_SECONDS_TOGETHER:
         return _outputs_as_people(timeline, speaks)  # one of them never speaks alone
     return _in_order(people, stretches)
 
@@ -83,7 +83,7 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
 def _clearest(windows: Windows) -> np.ndarray[Any, Any]:
     """Return the numbers of the windows in which one person most likely speaks alone."""
     odds = windows.alone()
-    full = np.flatnonzero((windows.speech > MOSTLY_SPEECH) & (odds > SURELY_ALONE))
+    full = np.flatnonzero((windows.speech > MIN_SHARE_SPEECH) & (odds > MIN_ODDS_ALONE))
     if not full.size:
         return full
     return full[odds[full] >= np.quantile(odds[full], 1.0 - CLEAREST_SHARE)]
@@ -108,7 +108,7 @@ def _one_fewer(people: Array, seconds: Array, *, is_certain: bool) -> Array:
         seconds: For how long each is heard alone.
         is_certain: There are fewer people: the two most alike are one.
     """
-    if seconds.min() < LEAST_SECONDS_OF_A_PERSON:
+    if seconds.min() < MIN_SECONDS_OF_A_PERSON:
         return np.delete(people, seconds.argmin(), axis=0)
     likeness = people @ people.T - 2.0 * np.eye(len(people))
     one, other = divmod(int(likeness.argmax()), len(people))

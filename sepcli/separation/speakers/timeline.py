@@ -16,7 +16,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 FRAME_SECONDS = 0.01
 WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
-LEAST_WINDOW_SECONDS = 0.5  # a recording of less has no voices
+MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 SAME_SOUND_DB = 30.0  # outputs this much weaker than another hold nothing to listen to
 VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
 
@@ -97,7 +97,7 @@ class TimelineBuilder:
         """Return what was heard; the end is listened to in a window of its own."""
         if self._rest.shape[1]:
             self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
-        if self._held.shape[1] >= LEAST_WINDOW_SECONDS * self._rate:
+        if self._held.shape[1] >= MIN_WINDOW_SECONDS * self._rate:
             self._listen(self._position, self._held)
         shape = (len(self._levels), self._dims)
         silent = np.zeros(shape, np.int8)
