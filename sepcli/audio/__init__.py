@@ -14,8 +14,9 @@ from sepcli.audio.reader import (
     read_info,
 )
 from sepcli.audio.resample import Resampler, resample_blocks, resampled_length
+from sepcli.audio.together import Together
 from sepcli.audio.waveform import WaveformReader
-from sepcli.audio.writer import AudioWriter, write_together
+from sepcli.audio.writer import AudioWriter
 from sepcli.files.pending import output_error
 from sepcli.files.space import remove_stale_temporaries, require_free_space
 from sepcli.files.temporary import TEMPORARY_PREFIX, create_temporary, printable
@@ -28,6 +29,7 @@ __all__ = [
     "Downmixer",
     "OutputFormat",
     "Resampler",
+    "Together",
     "WaveformReader",
     "check_output_format",
     "create_temporary",
@@ -42,5 +44,4 @@ __all__ = [
     "require_free_space",
     "resample_blocks",
     "resampled_length",
-    "write_together",
 ]

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from sepcli.audio import channel_names as named
 from sepcli.audio.library_noise import without_mpg123
 from sepcli.audio.view import View
 from sepcli.files.pending import PendingFile
@@ -202,17 +204,26 @@ class SndfileEncoder:
         num_channels: Channels of every block.
         format: libsndfile's name of the container, in any case.
         subtype: libsndfile's name of the encoding.
+        channel_names: Who is on each channel; empty where nobody is.
 
     Raises:
         LibsndfileError: libsndfile refuses.
     """
 
     def __init__(
-        self, file: PendingFile, sample_rate: int, num_channels: int, format: str, subtype: str
+        self,
+        file: PendingFile,
+        sample_rate: int,
+        num_channels: int,
+        format: str,
+        subtype: str,
+        channel_names: Sequence[str] = (),
     ) -> None:
         self._file = file
         self._step = max(1, STEP_VALUES // num_channels)
         self._sound = InOrder(file, "w", sample_rate, num_channels, subtype, format=format.upper())
+        if channel_names:
+            self._sound.comment = named.comment(channel_names)
 
     def write(self, values: npt.NDArray[np.generic]) -> None:
         """Append values, `[samples]` or `[samples, channels]`: int16, int32 or float32.

@@ -2,19 +2,25 @@
 
 Ours because libsndfile stamps the time into float files (its PEAK chunk), which soundfile cannot
 switch off: the same estimates would not be the same file.
+
+Where channels are people, a comment (LIST INFO) and iXML have their names, and more than two are
+WAVE_FORMAT_EXTENSIBLE without a mask: no front, centre or bass of loudspeakers.
 """
 
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from sepcli.audio import channel_names as named
 from sepcli.files.pending import PendingFile
 
 # RIFF lengths have 32 bits; the margin is for headers and other chunks
 MAX_WAV_BYTES = (1 << 32) - (1 << 16)
 UNKNOWN = 0xFFFFFFFF  # where RF64 has its length in the `ds64` chunk
-PCM, IEEE_FLOAT = 1, 3
+PCM, IEEE_FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+GUID_END = bytes.fromhex("000000001000800000aa00389b71")  # of formats that have a number too
 DS64 = struct.Struct("<4sI4s4sI3QI")  # RF64, size, WAVE, ds64, its size, 3 lengths, table
 VALUE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
@@ -28,6 +34,7 @@ class WavEncoder:
         num_channels: Channels of every block.
         subtype: `PCM_16`, `PCM_24` or `FLOAT`.
         num_samples: How many are expected; what came instead is put right at the end.
+        channel_names: Who is on each channel; empty where nobody is.
     """
 
     def __init__(
@@ -37,6 +44,7 @@ class WavEncoder:
         num_channels: int,
         subtype: str,
         num_samples: int,
+        channel_names: Sequence[str] = (),
     ) -> None:
         self._file = file
         self._is_float = subtype == "FLOAT"
@@ -44,10 +52,18 @@ class WavEncoder:
         self._sample_bytes = num_channels * self._value_bytes
         kind = IEEE_FLOAT if self._is_float else PCM
         byte_rate, bits = sample_rate * self._sample_bytes, 8 * self._value_bytes
-        self._format = struct.pack(
-            "<4sI2H2I2H",
-            *(b"fmt ", 16, kind, num_channels, sample_rate, byte_rate, self._sample_bytes, bits),
+        is_discrete = num_channels > 2 and bool(channel_names)
+        extension = struct.pack("<2HIH", 22, bits, 0, kind) + GUID_END if is_discrete else b""
+        self._format = _chunk(
+            b"fmt ",
+            struct.pack(
+                "<2H2I2H",
+                *(EXTENSIBLE if is_discrete else kind, num_channels),
+                *(sample_rate, byte_rate, self._sample_bytes, bits),
+            )
+            + extension,
         )
+        self._names = _name_chunks(channel_names) if channel_names else b""
         self._is_long = num_samples * self._sample_bytes > MAX_WAV_BYTES
         self._promised = num_samples * self._sample_bytes
         self._num_bytes = 0
@@ -85,6 +101,7 @@ class WavEncoder:
         if self._is_float:
             fact = UNKNOWN if self._is_long else num_bytes // self._sample_bytes
             chunks += struct.pack("<4s2I", b"fact", 4, fact)
+        chunks += self._names
         chunks += struct.pack("<4sI", b"data", UNKNOWN if self._is_long else num_bytes)
         length = 4 + len(chunks) + num_bytes + num_bytes % 2
         if not self._is_long:
@@ -93,3 +110,14 @@ class WavEncoder:
         num_samples = num_bytes // self._sample_bytes
         ds64 = (b"RF64", UNKNOWN, b"WAVE", b"ds64", DS64.size - 20)
         return DS64.pack(*ds64, length, num_bytes, num_samples, 0) + chunks
+
+
+def _name_chunks(names: Sequence[str]) -> bytes:
+    """Return the chunks that say who is on each channel."""
+    comment = _chunk(b"ICMT", named.comment(names).encode() + b"\0")
+    return _chunk(b"LIST", b"INFO" + comment) + _chunk(b"iXML", named.ixml(names).encode())
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk, as long as an even number of bytes."""
+    return struct.pack("<4sI", kind, len(content)) + content + b"\0" * (len(content) % 2)

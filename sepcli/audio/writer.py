@@ -7,10 +7,9 @@ counted. There is no dither: it would add noise to silence and change samples th
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -21,7 +20,7 @@ from sepcli.audio.formats import OutputFormat, check_output_format
 from sepcli.audio.sndfile import SndfileEncoder
 from sepcli.audio.wav import WavEncoder
 from sepcli.errors import OutputError
-from sepcli.files.pending import PendingFile, publish_all
+from sepcli.files.pending import PendingFile
 from sepcli.files.temporary import printable
 
 Samples = npt.NDArray[np.float32]
@@ -48,6 +47,7 @@ class AudioWriter:
         *,
         num_samples: int | None = None,
         overwrite: bool = False,
+        channel_names: Sequence[str] = (),
     ) -> None:
         """Make the temporary file beside `path`.
 
@@ -60,6 +60,7 @@ class AudioWriter:
             num_samples: How many samples will come, where that is known: a WAV beyond 4 GB
                 becomes RF64, which is WAV with 64-bit lengths.
             overwrite: Whether `commit` may replace a file that is there.
+            channel_names: Who is on each channel, for the metadata; empty where nobody is.
 
         Raises:
             UsageError: The format does not take that subtype, rate or number of channels.
@@ -70,7 +71,7 @@ class AudioWriter:
         self.output_format: OutputFormat = check_output_format(
             format or path.suffix, subtype, sample_rate, num_channels
         )
-        self._num_channels = num_channels
+        self._num_channels, self._channel_names = num_channels, channel_names
         self.file = PendingFile(path, overwrite)
         self._encoder: WavEncoder | SndfileEncoder | None = None
         try:
@@ -85,9 +86,10 @@ class AudioWriter:
 
     def _new_encoder(self, sample_rate: int, num_samples: int) -> WavEncoder | SndfileEncoder:
         format, subtype = self.output_format.format, self.output_format.subtype
-        if format != "wav":
-            return SndfileEncoder(self.file, sample_rate, self._num_channels, format, subtype)
-        return WavEncoder(self.file, sample_rate, self._num_channels, subtype, num_samples)
+        layout = (sample_rate, self._num_channels)
+        if format == "wav":
+            return WavEncoder(self.file, *layout, subtype, num_samples, self._channel_names)
+        return SndfileEncoder(self.file, *layout, format, subtype, self._channel_names)
 
     def _failure(self, error: Exception) -> OutputError:
         """Return the error for something that libsndfile refused: the disk's, if it has one."""
@@ -171,7 +173,12 @@ class AudioWriter:
         Raises:
             OutputError: The disk did not take it, or a file is there and may not be replaced.
         """
-        commit_all([self])
+        try:
+            self.finish()
+            self.file.publish()
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Remove the temporary, unless it was committed; may be called twice."""
@@ -204,91 +211,3 @@ def quantized(block: Samples, bits: int) -> Samples:
     np.rint(rounded, out=rounded)
     limited: Samples = np.clip(rounded, -scale, scale - 1, out=rounded)
     return limited
-
-
-def commit_all(writers: Sequence[AudioWriter], beside: Sequence[PendingFile] = ()) -> None:
-    """Give all files of one recording their final names, or none.
-
-    All are complete on the disk before the first is renamed; should a rename fail after others
-    succeeded, what was there before is put back.
-
-    Args:
-        writers: Of waveforms.
-        beside: Closed files that belong to them.
-
-    Raises:
-        OutputError: One of them cannot be written or renamed.
-    """
-    try:
-        for writer in writers:
-            writer.finish()
-        publish_all([*(writer.file for writer in writers), *beside])
-    except BaseException:
-        for writer in writers:
-            writer.discard()
-        raise
-
-
-def write_together(
-    paths: Sequence[Path],
-    blocks: Iterable[Samples],
-    sample_rate: int,
-    kind: OutputFormat,
-    *,
-    num_samples: int | None = None,
-    overwrite: bool = False,
-    beside: Mapping[Path, bytes] = MappingProxyType({}),
-) -> int:
-    """Write one file a waveform; they appear under their names together, complete.
-
-    Args:
-        paths: Final names.
-        blocks: `[files, samples]` each.
-        sample_rate: Rate [Hz].
-        kind: How they are written.
-        num_samples: Samples of each in the end, as far as known.
-        overwrite: Whether files that are there are replaced.
-        beside: What other files that belong to them hold.
-
-    Returns:
-        How many values beyond full scale were limited.
-
-    Raises:
-        OutputError: They cannot be written; nothing of them is left.
-    """
-    with ExitStack() as stack:
-        others = [
-            stack.enter_context(_closed_file(path, content, overwrite))
-            for path, content in beside.items()
-        ]
-        writers = [
-            stack.enter_context(
-                AudioWriter(
-                    path,
-                    sample_rate,
-                    format=kind.format,
-                    subtype=kind.subtype,
-                    num_samples=num_samples,
-                    overwrite=overwrite,
-                )
-            )
-            for path in paths
-        ]
-        for block in blocks:
-            for writer, waveform in zip(writers, block, strict=True):
-                writer.write(waveform)
-        commit_all(writers, others)
-        return sum(writer.num_clipped for writer in writers)
-
-
-@contextmanager
-def _closed_file(path: Path, content: bytes, overwrite: bool) -> Iterator[PendingFile]:
-    """Give a file that holds `content` and waits for its name; it goes if it does not get it."""
-    file = PendingFile(path, overwrite)
-    try:
-        file.write(content)
-        file.close()
-        file.check()
-        yield file
-    finally:
-        file.discard()

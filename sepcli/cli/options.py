@@ -54,6 +54,13 @@ class Bandwidth(StrEnum):
     model = "model"
 
 
+class Layout(StrEnum):
+    """Where the speakers of a recording go."""
+
+    files = "files"
+    channels = "channels"
+
+
 class LabelFormat(StrEnum):
     """Formats in which other tools read who speaks when."""
 
@@ -111,6 +118,10 @@ Name = Annotated[
         "--name",
         help="Output name without ending; fields: {stem}, {ext}, {model}, {speaker}.",
     ),
+]
+OutputLayout = Annotated[
+    Layout,
+    typer.Option("--layout", help="channels: one file a recording, with a channel a speaker."),
 ]
 OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the outputs.")]
 Subtype = Annotated[

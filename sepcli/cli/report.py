@@ -207,9 +207,12 @@ def _conversation(delivery: Delivery) -> dict[str, Any]:
             {
                 "name": name,
                 "output": str(output),
+                **({} if channel is None else {"channel": channel}),
                 "seconds": round(sum(t.seconds for t in turns if t.speaker == number), 2),
             }
-            for number, (name, output) in enumerate(zip(names, delivery.outputs, strict=True))
+            for number, (name, (output, channel)) in enumerate(
+                zip(names, delivery.places, strict=True)
+            )
         ],
         "turns": [
             {

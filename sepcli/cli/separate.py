@@ -12,12 +12,12 @@ from sepcli.cli.parsing import parse_people, parse_rate, parse_span
 from sepcli.errors import UsageError
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
 from sepcli.separation.jobs import Failure, Job, Span, parse_shard, plan_jobs, take_shard
-from sepcli.separation.naming import DEFAULT_NAME, Naming, check_template
+from sepcli.separation.naming import CHANNELS_NAME, DEFAULT_NAME, Naming, check_template
 
 NUM_CHANNELS_OF_A_CALL = 2
 OPTIONS_OF_A_NETWORK = (
     *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
-    *("bandwidth", "labels", "voices", "batch_size", "device", "precision", "resume"),
+    *("bandwidth", "labels", "layout", "voices", "batch_size", "device", "precision", "resume"),
 )
 
 
@@ -29,6 +29,7 @@ def separate(
     output_dir: options.OutputDir = Path("separated"),
     recursive: options.Recursive = False,
     name: options.Name = DEFAULT_NAME,
+    layout: options.OutputLayout = options.Layout.files,
     audio_format: options.OutputFormat = options.Format.wav,
     subtype: options.Subtype = "",
     sample_rate: options.SampleRate = "input",
@@ -64,7 +65,8 @@ def separate(
     """
     console.configure(quiet=quiet, verbose=verbose)
     rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
-    _check_choices(name, shard, skip_existing=skip_existing, overwrite=overwrite)
+    name = _template(name, layout)
+    _check_choices(shard, skip_existing=skip_existing, overwrite=overwrite)
     if channels:
         _check_channels(context, sample_rate)
     _check_format(audio_format, subtype, rate)
@@ -96,12 +98,15 @@ def separate(
         overwrite=overwrite,
         skip_existing=skip_existing,
         resume=resume,
+        layout=layout.value,
     )
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     naming = _naming(
         output_dir, audio_format, name, labels or (), None if channels else entry, people
     )
+    if layout is options.Layout.channels:
+        _check_format(audio_format, subtype, rate, naming.num_speakers)
     found = _plan(
         inputs or (), manifest, naming, span=span, recursive=recursive, overwrite=overwrite
     )
@@ -118,11 +123,18 @@ def separate(
     raise typer.Exit(report.finish())
 
 
-def _check_choices(template: str, shard: str, *, skip_existing: bool, overwrite: bool) -> None:
+def _template(name: str, layout: options.Layout) -> str:
+    """Return what outputs are called: a file a speaker, or one for all."""
+    is_one_file = layout is options.Layout.channels
+    template = CHANNELS_NAME if is_one_file and name == DEFAULT_NAME else name
+    check_template(template, is_one_file=is_one_file)
+    return template
+
+
+def _check_choices(shard: str, *, skip_existing: bool, overwrite: bool) -> None:
     """Refuse what makes no sense, whatever the recordings are."""
     if skip_existing and overwrite:
         raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
-    check_template(template)
     if shard:
         parse_shard(shard)
 
@@ -242,10 +254,13 @@ def _tell_skipped(path: Path, reason: str) -> None:
 
 
 def _check_format(
-    audio_format: options.Format, subtype: str, rate: Literal["input", "model"] | int
+    audio_format: options.Format,
+    subtype: str,
+    rate: Literal["input", "model"] | int,
+    num_channels: int = 1,
 ) -> None:
     """Refuse what the format cannot hold, before anything is computed."""
     from sepcli.audio import check_output_format
 
     rate_hz = rate if isinstance(rate, int) else None
-    check_output_format(audio_format.value, subtype or None, rate_hz)
+    check_output_format(audio_format.value, subtype or None, rate_hz, num_channels)

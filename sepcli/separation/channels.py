@@ -5,12 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sepcli.audio import (
-    AudioReader,
-    resample_blocks,
-    resampled_length,
-    write_together,
-)
+from sepcli.audio import AudioReader, Together, resample_blocks, resampled_length
 from sepcli.errors import AudioError, SepcliError
 from sepcli.files import remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
@@ -72,13 +67,11 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> int:
     rate = options.sample_rate if isinstance(options.sample_rate, int) else info.sample_rate
     kind = output_format(info, options, rate)
     expected = resampled_length(reader.num_expected or 0, info.sample_rate, rate)
-    require_output_space(job.outputs, kind, expected)
-    blocks = resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels)
-    return write_together(
-        job.outputs,
-        (np.ascontiguousarray(block.T) for block in blocks),
-        rate,
-        kind,
-        num_samples=expected,
-        overwrite=options.overwrite,
-    )
+    require_output_space(job.outputs[0].parent, info.num_channels, kind, expected)
+    with Together(options.overwrite) as files:
+        writers = [files.waveform(path, rate, kind, num_samples=expected) for path in job.outputs]
+        for block in resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels):
+            for writer, channel in zip(writers, np.ascontiguousarray(block.T), strict=True):
+                writer.write(channel)
+        files.publish()
+        return files.num_clipped

@@ -14,6 +14,7 @@ from sepcli.errors import SepcliError, UsageError
 from sepcli.separation.jobs import Failure, Job, Span, refuse_conflicts
 from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
+from sepcli.separation.writing import Place
 
 # of a speaker's row; an output has no offset, whatever part of its recording it is
 OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}
@@ -102,35 +103,37 @@ def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
     job, delivery = outcome.job, outcome.delivery
     if delivery is not None:
         seconds, rate = outcome.seconds, delivery.sample_rate
+        places: Sequence[Place] = delivery.places
     else:
         info = read_info(job.outputs[0])
         seconds, rate = (info.num_samples or 0) / info.sample_rate, info.sample_rate
+        places = [(path, None) for path in outcome.outputs]
+        if info.num_channels > 1:
+            places = [(job.outputs[0], channel) for channel in range(info.num_channels)]
     margins = None if delivery is None else delivery.order.margins.tolist()
     fields = job.row or {}
-    return list(
-        speaker_rows(fields, outcome.outputs, seconds=seconds, sample_rate=rate, margins=margins)
-    )
+    return list(speaker_rows(fields, places, seconds=seconds, sample_rate=rate, margins=margins))
 
 
 def speaker_rows(
     fields: Mapping[str, Any],
-    outputs: Sequence[Path],
+    places: Sequence[Place],
     *,
     seconds: float,
     sample_rate: int,
     margins: Sequence[float] | None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the row of each output: what is known of it, and what its recording's row said.
+    """Yield the row of each speaker: what is known, and what the recording's row said.
 
     Args:
         fields: The row of the recording.
-        outputs: One path per speaker.
+        places: Where each speaker is.
         seconds: Their length [s].
         sample_rate: Their rate [Hz].
         margins: How surely each chunk goes on from the one before; None: not known any more.
     """
     known = None if margins is None else [round(m, 3) for m in margins if math.isfinite(m)]
-    for number, output in enumerate(outputs, 1):
+    for number, (output, channel) in enumerate(places, 1):
         row: dict[str, Any] = {
             "audio_filepath": str(output.absolute()),
             "duration": round(seconds, 6),
@@ -138,6 +141,8 @@ def speaker_rows(
             "sample_rate": sample_rate,
             "margins": known,
         }
+        if channel is not None:
+            row["channel"] = channel
         yield carry(fields, row)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from sepcli.errors import UsageError
 
 DEFAULT_NAME = "{stem}_spk{speaker}"
+CHANNELS_NAME = "{stem}_speakers"  # of one file for all; never that of the recording
 _TEXT = "(?:[^{}]|{{|}})*"  # of a template, between its fields
 _FIELDS = {"stem": ".+", "ext": "[^.]*", "speaker": "[0-9]+", "model": ".*"}
 
@@ -20,9 +21,10 @@ class Naming:
         folder: Where outputs go.
         extension: Their ending, without the dot.
         template: File name without ending; may use `{stem}`, `{ext}`, `{speaker}`, `{model}`.
+            Without `{speaker}` there is one file for all.
         model: Name of the model, for the template.
-        num_speakers: Files per recording, at most.
-        num_certain: Files that every recording has; None: all.
+        num_speakers: Speakers per recording, at most.
+        num_certain: Speakers that every recording has; None: all.
         labels: Endings of files that say who speaks when.
     """
 
@@ -42,9 +44,10 @@ class Naming:
             inside: Sub-folder.
             part: Put after the stem, where only a part of the recording is separated.
         """
+        num_files = self.num_speakers if "speaker" in _fields(self.template) else 1
         names = (
             self._filled_in(self.template, source, part, speaker=number)
-            for number in range(1, self.num_speakers + 1)
+            for number in range(1, num_files + 1)
         )
         return tuple(self.folder / inside / f"{name}.{self.extension}" for name in names)
 
@@ -79,13 +82,17 @@ class Naming:
         Args:
             name: Of a file, without its ending.
         """
-        telling = [t for t in (self.template, DEFAULT_NAME) if re.search("[^\\W\\d_]", _literal(t))]
+        telling = [
+            t
+            for t in (self.template, DEFAULT_NAME, CHANNELS_NAME)
+            if re.search("[^\\W\\d_]", _literal(t))
+        ]
         matches = (re.fullmatch(_pattern(template), name) for template in telling)
         return {match["stem"] for match in matches if match and "stem" in match.groupdict()}
 
 
-def check_template(template: str) -> None:
-    """Raise `UsageError` unless `template` names a file of its own for every speaker.
+def check_template(template: str, *, is_one_file: bool = False) -> None:
+    """Raise `UsageError` unless `template` names a file of its own for every speaker, or one.
 
     Fields stand alone: with formats or conversions, which `str.format` knows, two speakers could
     get one name.
@@ -100,10 +107,20 @@ def check_template(template: str) -> None:
         raise UsageError(f"unknown field in the name template: {min(unknown)}", hint)
     if any(spec or conversion for _, _, spec, conversion in parts):
         raise UsageError(f"name template is malformed: {template}", hint)
-    if "speaker" not in fields:
+    if is_one_file and "speaker" in fields:
+        raise UsageError(
+            f"name template has a {{speaker}}, and --layout channels one file for all: {template}",
+            f"leave it out, as in --name '{CHANNELS_NAME}'",
+        )
+    if not is_one_file and "speaker" not in fields:
         raise UsageError(f"name template has no {{speaker}}: {template}", hint)
     if "/" in template or "\\" in template or "\0" in template:
         raise UsageError(f"name template has a folder in it: {template}", "use --output-dir")
+
+
+def _fields(template: str) -> set[str]:
+    """Return the fields of a template."""
+    return {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
 
 
 def _literal(template: str) -> str:

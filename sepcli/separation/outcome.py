@@ -88,7 +88,7 @@ def _about_rumble(recording: Recording, delivery: Delivery) -> str:
 
 def _fewer_people(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     """Return what to say where not every file has a speaker, as far as that can be told."""
-    num_people, num_files = delivery.scene.num_people, len(delivery.outputs)
+    num_people, num_files = delivery.scene.num_people, len(delivery.names)
     is_told_how_many = isinstance(recording.plan.people, int)
     can_be_told = is_told_how_many or recording.seconds >= MIN_SECONDS_TO_COUNT_SPEAKERS
     if recording.seen.peak == 0.0 or not (can_be_told and 0 < num_people < num_files):

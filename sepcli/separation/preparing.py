@@ -69,7 +69,8 @@ def prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> Work | Outc
 def _require_output_space(recording: Recording, job: Job, options: OutputOptions) -> None:
     rate = output_rate(recording, options)
     kind = output_format(recording.info, options, rate)
-    require_output_space(job.all_outputs, kind, output_length(recording, rate))
+    num_speakers = recording.plan.num_files(None)
+    require_output_space(job.outputs[0].parent, num_speakers, kind, output_length(recording, rate))
 
 
 def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:

@@ -13,10 +13,10 @@ import numpy as np
 from sepcli.audio import (
     AudioInfo,
     OutputFormat,
+    Together,
     check_output_format,
     kept_subtype,
     resampled_length,
-    write_together,
 )
 from sepcli.errors import OutputError
 from sepcli.files import check_name, output_error, require_free_space
@@ -25,6 +25,9 @@ from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
 from sepcli.separation.speakers import Scene, SpeakerOrder, Turn
+
+Layout = Literal["files", "channels"]
+Place = tuple[Path, int | None]  # a file, and which channel of it, from 0; None of the only one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class OutputOptions:
         overwrite: Replace outputs that are there.
         skip_existing: Leave out recordings whose outputs are all there; replace nothing.
         resume: Go on from the spool of an interrupted run.
+        layout: A person has one of the `"files"`, or one of the `"channels"` of the only file.
     """
 
     format: str = "wav"
@@ -48,6 +52,7 @@ class OutputOptions:
     overwrite: bool = False
     skip_existing: bool = False
     resume: bool = False
+    layout: Layout = "files"
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,9 @@ class Delivery:
         order: Who is who in every chunk, with margins.
         subtype: Of the outputs.
         scene: How many people there are and who speaks when.
-        outputs: What was written, a file a person.
-        turns: When there is speech in each file, in order of time.
+        outputs: What was written, a file a person or one for all.
+        names: What people are called, in the order of files or channels.
+        turns: When there is speech in each of these, in order of time.
     """
 
     sample_rate: int
@@ -72,12 +78,15 @@ class Delivery:
     subtype: str
     scene: Scene
     outputs: tuple[Path, ...]
+    names: tuple[str, ...]
     turns: tuple[Turn, ...]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """What people are called, in the order of `outputs`."""
-        return speaker_names(len(self.outputs))
+    def places(self) -> tuple[Place, ...]:
+        """Where each person is."""
+        if len(self.outputs) == len(self.names):
+            return tuple((output, None) for output in self.outputs)
+        return tuple((self.outputs[0], channel) for channel in range(len(self.names)))
 
     @property
     def gain_db(self) -> float:
@@ -153,19 +162,21 @@ def output_length(recording: Recording, rate: int) -> int:
     return resampled_length(recording.seen.num_samples, recording.info.sample_rate, rate)
 
 
-def require_output_space(outputs: Sequence[Path], kind: OutputFormat, num_samples: int) -> None:
-    """Raise `OutputError` unless uncompressed outputs of so many samples would fit on their disk.
+def require_output_space(
+    folder: Path, num_speakers: int, kind: OutputFormat, num_samples: int
+) -> None:
+    """Raise `OutputError` unless as many speakers, so many samples each, would fit uncompressed.
 
-    Where people are counted, outputs are all that there may be.
+    Where people are counted, speakers are all that there may be.
     """
     if kind.format in ("wav", "flac"):
         share = 1.0 if kind.format == "wav" else 0.5  # speech in FLAC needs less than half
-        size = int(num_samples * kind.bytes_per_value * len(outputs) * share)
-        require_free_space(outputs[0].parent, size, "the outputs")
+        size = int(num_samples * kind.bytes_per_value * num_speakers * share)
+        require_free_space(folder, size, "the outputs")
 
 
 def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
-    """Write one file per speaker, and labels; they appear under their names together, complete.
+    """Write all speakers, and labels; files appear under their names together, complete.
 
     Args:
         recording: Complete.
@@ -180,22 +191,33 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     kind = output_format(recording.info, options, rate)
     order = recording.solve()
     scene = recording.scene(order)
-    num_files = recording.plan.num_files(scene.num_people)
-    outputs, unused = job.all_outputs[:num_files], job.all_outputs[num_files:]
-    _refuse_leftovers(unused)
-    turns = turns_in_files(scene.turns, len(outputs))
+    names = speaker_names(recording.plan.num_files(scene.num_people))
+    is_one_file = options.layout == "channels"
+    outputs = job.outputs if is_one_file else job.all_outputs[: len(names)]
+    _refuse_leftovers(job.all_outputs[len(outputs) :])
+    turns = turns_in_files(scene.turns, len(names))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
-    blocks = compose(recording, order, scene, rate)
-    num_clipped = write_together(
-        outputs,
-        blocks if gain == 1.0 else (block * np.float32(gain) for block in blocks),
-        rate,
-        kind,
-        num_samples=output_length(recording, rate),
-        overwrite=options.overwrite,
-        beside=_labels(job.labels, recording.seconds, len(outputs), turns),
+    with Together(options.overwrite) as files:
+        for path, content in _labels(job.labels, recording.seconds, names, turns).items():
+            files.content(path, content)
+        writers = [
+            files.waveform(
+                output,
+                rate,
+                kind,
+                num_samples=output_length(recording, rate),
+                channel_names=names if is_one_file else (),
+            )
+            for output in outputs
+        ]
+        for block in compose(recording, order, scene, rate):
+            heard = block if gain == 1.0 else block * np.float32(gain)
+            for writer, samples in zip(writers, [heard.T] if is_one_file else heard, strict=True):
+                writer.write(samples)
+        files.publish()
+    return Delivery(
+        rate, gain, files.num_clipped, order, kind.subtype, scene, outputs, names, turns
     )
-    return Delivery(rate, gain, num_clipped, order, kind.subtype, scene, outputs, turns)
 
 
 def _refuse_leftovers(unused: Sequence[Path]) -> None:
@@ -212,11 +234,10 @@ def _refuse_leftovers(unused: Sequence[Path]) -> None:
 
 
 def _labels(
-    paths: Sequence[Path], seconds: float, num_speakers: int, turns: Sequence[Turn]
+    paths: Sequence[Path], seconds: float, names: Sequence[str], turns: Sequence[Turn]
 ) -> dict[Path, bytes]:
     """Return who speaks when, in the formats that the endings of `paths` stand for."""
     writers = dict(WRITERS.values())
-    names = speaker_names(num_speakers)
     return {
         path: writers[path.suffix](Labels(path.stem, seconds, names, turns)).encode()
         for path in paths

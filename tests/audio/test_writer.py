@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from sepcli.audio import sndfile, wav
 from sepcli.audio.reader import AudioReader
-from sepcli.audio.writer import AudioWriter, commit_all, quantized
+from sepcli.audio.writer import AudioWriter, quantized
 from sepcli.errors import OutputError, UsageError
 from sepcli.files import pending
 
@@ -295,39 +295,6 @@ def test_encoder_that_refuses_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in caught.value.message
     assert caught.value.message.endswith(f": {tmp_path / 'x.flac'}")
     assert list(tmp_path.iterdir()) == []
-
-
-# Several files of one recording.
-
-
-def writers(folder, count=3, **options):
-    result = [AudioWriter(folder / f"spk{i}.wav", RATE, **options) for i in range(count)]
-    for writer in result:
-        writer.write(noise(100))
-    return result
-
-
-def test_all_are_committed(tmp_path):
-    commit_all(writers(tmp_path))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["spk0.wav", "spk1.wav", "spk2.wav"]
-    commit_all([])
-
-
-def test_one_that_cannot_be_finished_stops_all(tmp_path):
-    group = writers(tmp_path)
-    group[1].file.error = OSError(errno.ENOSPC, "full")
-    with pytest.raises(OutputError, match="full"):
-        commit_all(group)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_one_that_cannot_be_renamed_takes_the_others_back(tmp_path):
-    group = writers(tmp_path)
-    (tmp_path / "spk2.wav").write_bytes(b"old")
-    with pytest.raises(OutputError, match="already there"):
-        commit_all(group)
-    assert [p.name for p in tmp_path.iterdir()] == ["spk2.wav"]
-    assert (tmp_path / "spk2.wav").read_bytes() == b"old"
 
 
 # Beyond 4 GB.

@@ -1,0 +1,27 @@
+"""Who is on which channel of a recording, as its metadata say it; pure."""
+
+from collections.abc import Sequence
+from xml.sax.saxutils import escape
+
+from sepcli.files.temporary import printable
+
+
+def comment(names: Sequence[str]) -> str:
+    """Return what a comment says of channels: their names in order."""
+    return "channels: " + ", ".join(map(printable, names))
+
+
+def ixml(names: Sequence[str]) -> str:
+    """Return the iXML document that recorders and editors read the names of tracks from.
+
+    Source: iXML specification 3.01, TRACK_LIST.
+    """
+    tracks = "".join(
+        f"<TRACK><CHANNEL_INDEX>{number}</CHANNEL_INDEX>"
+        f"<INTERLEAVE_INDEX>{number}</INTERLEAVE_INDEX><NAME>{escape(printable(name))}</NAME></TRACK>"
+        for number, name in enumerate(names, 1)
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><BWFXML><IXML_VERSION>1.5</IXML_VERSION>'
+        f"<TRACK_LIST><TRACK_COUNT>{len(names)}</TRACK_COUNT>{tracks}</TRACK_LIST></BWFXML>"
+    )
