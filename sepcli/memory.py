@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import sys
 from functools import cache
 from typing import Any
 
@@ -25,9 +24,9 @@ def keep_freed_memory() -> bool:
     This changes the whole process, so programs do it and the package on its own does not. Where
     there is no glibc, or environment variables already set up its allocator, nothing happens.
     """
-    if sys.platform != "linux" or any(name.startswith(_SETTINGS) for name in os.environ):
+    if any(name.startswith(_SETTINGS) for name in os.environ):
         return False
-    mallopt = _function("mallopt")
+    mallopt = loaded_function("mallopt")
     if mallopt is None:
         return False
     # No block is a mapping of its own, the end of the heap is never trimmed, and all threads share
@@ -42,12 +41,15 @@ def return_freed_memory() -> None:
     What is kept of each chunk lies between the large blocks of the next ones, so that gaps add up
     over hours; the pages in them need not stay.
     """
-    trim = _function("malloc_trim")
+    trim = loaded_function("malloc_trim")
     if trim is not None:
         trim(0)
 
 
 @cache
-def _function(name: str) -> Any:
-    """Return a function of the C library; None where there is none of that name."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+def loaded_function(name: str) -> Any:
+    """Return a function of the libraries that the process has loaded; None where there is none."""
+    try:
+        return getattr(ctypes.CDLL(None), name, None)
+    except TypeError:  # Windows: there is no looking through all of them
+        return None

@@ -1,7 +1,9 @@
+import ctypes
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -44,9 +46,15 @@ def test_a_freed_block_serves_the_next_one_unless_the_user_set_the_allocator(
     assert float(returned) == pytest.approx(0, abs=0.05)
 
 
-@pytest.mark.parametrize("system", ["darwin", "win32"])
-def test_other_systems_are_left_alone(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(memory, "_function", memory._function.__wrapped__)
+def no_libraries(name: None) -> None:
+    raise TypeError("as on Windows")
+
+
+@pytest.mark.parametrize("libraries", [no_libraries, lambda name: object()])
+def test_other_systems_are_left_alone(
+    libraries: Callable[[None], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", libraries)
+    monkeypatch.setattr(memory, "loaded_function", memory.loaded_function.__wrapped__)
     assert not keep_freed_memory()
     return_freed_memory()

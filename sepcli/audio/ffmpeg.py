@@ -1,10 +1,10 @@
 """Formats that libsndfile does not read, through the `ffmpeg` program where there is one.
 
-The file's name never reaches ffmpeg: it gets the open file as its standard input, under the
-name `/dev/fd/0`. A name such as `-y` or `concat:…` can therefore not be taken for an option or a
-protocol, and a file that was deleted meanwhile still reads. Only containers that hold their sound
-themselves are let in: a playlist from a stranger could name other files or open connections, and
-may have ffmpeg wait for its next part for ever.
+The file's name never reaches ffmpeg: it gets the open file as its standard input. A name such as
+`-y` or `concat:…` can therefore not be taken for an option or a protocol, and a file that was
+deleted meanwhile still reads. Only containers that hold their sound themselves are let in: a
+playlist from a stranger could name other files or open connections, and may have ffmpeg wait for
+its next part for ever.
 
 What comes back is an AU stream of 32-bit floats: unlike WAV, its header has no length that a
 pipe cannot know.
@@ -16,6 +16,8 @@ import shutil
 import struct
 import subprocess
 import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -36,11 +38,14 @@ SILENT_SECONDS = 120.0  # without a byte for so long, ffmpeg is taken to hang
 
 SAID_BYTES = 1 << 20  # of what ffmpeg says; more is repetition
 
+# standard input by a name under which ffmpeg seeks in it; the second one it knows from version 6 on
+INPUT = "file:/dev/fd/0" if Path("/dev/fd").exists() else "fd:"
+
 # fmt: off
 ARGUMENTS = (
     "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info",
-    "-protocol_whitelist", "file", "-format_whitelist", ",".join(CONTAINERS),
-    "-i", "file:/dev/fd/0",
+    "-protocol_whitelist", INPUT.partition(":")[0], "-format_whitelist", ",".join(CONTAINERS),
+    "-i", INPUT,
     "-vn", "-sn", "-dn",
     "-c:a", "pcm_f32be", "-f", "au",
 )
@@ -94,7 +99,7 @@ class FfmpegDecoder:
         self.problem = ""
         self.remarks: list[str] = []
         self._has_ended = False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        self._log = _Log()
         timing = IN_TIME if _has_times(source) else ()
         source.seek(0)
         os.lseek(source.fileno(), 0, os.SEEK_SET)  # the file itself may be a buffer further
@@ -103,11 +108,11 @@ class FfmpegDecoder:
                 [program, *ARGUMENTS, *timing, "-map", f"0:a:{self._track - 1}", "pipe:1"],
                 stdin=source,
                 stdout=subprocess.PIPE,
-                stderr=self._errors,
+                stderr=self._log.writing_end,
                 close_fds=True,
             )
         except OSError as error:
-            self._errors.close()
+            self._log.close()
             raise AudioError(
                 f"ffmpeg does not start: {error.strerror}",
                 "check that ffmpeg runs: ffmpeg -version",
@@ -177,22 +182,19 @@ class FfmpegDecoder:
         samples = np.frombuffer(data, ">f4", whole * self.num_channels)
         return samples.astype(np.float32).reshape(whole, self.num_channels)
 
-    def _said(self) -> str:
-        """Return what ffmpeg said so far."""
-        self._errors.flush()
-        return os.pread(self._errors.fileno(), SAID_BYTES, 0).decode("utf-8", "replace")
-
     def _tracks(self) -> list[str]:
         """Return ffmpeg's description of each audio track of the file."""
-        return TRACK.findall(self._said().partition("Stream mapping:")[0].partition("Output #")[0])
+        return TRACK.findall(
+            self._log.text().partition("Stream mapping:")[0].partition("Output #")[0]
+        )
 
     def _complaints(self) -> list[str]:
         """Return what ffmpeg complained about, a line each."""
         found = []
-        for line in self._said().splitlines():
+        for line in self._log.text().splitlines():
             level = LEVEL.search(line)
             if (level.group(1) if level else None) in COMPLAINTS:
-                text = LEVEL.sub("", line).replace("file:/dev/fd/0", self._name)
+                text = LEVEL.sub("", line).replace(INPUT, self._name)
                 found.append("".join(c for c in text if c.isprintable()).strip())
         return [line for line in found if line]
 
@@ -227,7 +229,34 @@ class FfmpegDecoder:
     def close(self) -> None:
         """End the process and forget what it said."""
         self._stop()
-        self._errors.close()
+        self._log.close()
+
+
+class _Log:
+    """A nameless file that ffmpeg writes to, read at a position of its own while it writes.
+
+    Attributes:
+        writing_end: For ffmpeg.
+    """
+
+    def __init__(self) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="sepcli-", suffix=".log")
+        self._path = Path(name)
+        self.writing_end = os.fdopen(descriptor, "wb")
+        self._reading_end = self._path.open("rb", buffering=0)
+        with suppress(PermissionError):  # Windows: only once it is closed
+            self._path.unlink()
+
+    def text(self) -> str:
+        """Return what was written so far."""
+        self._reading_end.seek(0)
+        return (self._reading_end.read(SAID_BYTES) or b"").decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Forget it."""
+        self.writing_end.close()
+        self._reading_end.close()
+        self._path.unlink(missing_ok=True)
 
 
 def no_such_track(track: int, num_tracks: int, name: str) -> AudioError:

@@ -17,8 +17,11 @@ def without_mpg123() -> Iterator[None]:
     """Keep what libmpg123 says in the block from the user.
 
     There is no way through libsndfile to tell it so. What others write meanwhile, from another
-    thread, comes out right after the block.
+    thread, comes out right after the block. On Windows below Python 3.12 it is heard.
     """
+    if not hasattr(os, "set_blocking"):
+        yield
+        return
     with _one_at_a_time:
         try:
             ours = os.dup(STDERR)

@@ -150,7 +150,7 @@ def _table(results: "list[Result]") -> Any:
             f"{result.macs_per_second / 1e9:.2f}",
             f"{result.gflops:.0f}",
             f"{100 * result.share:.0f} %",
-            f"{result.peak_bytes / 1e6:.0f} MB",
+            "-" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:.0f} MB",
             *(_price(result) if lower else []),
         )
     return table

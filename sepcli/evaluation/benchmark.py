@@ -88,7 +88,7 @@ class Result:
         gflops: Rate reached, two operations to a multiply-accumulate.
         product_gflops: Rate of a large matrix product in the same process and precision.
         share: `gflops` over `product_gflops`.
-        peak_bytes: Most memory the process held; on a GPU, that of the GPU.
+        peak_bytes: Most memory the process held; on a GPU, that of the GPU; None: not told.
         times_fp32: How many times as fast as fp32 a lower precision is, runs by turns.
         si_sdr_to_fp32_db: Estimates of a lower precision against those of fp32 [dB].
     """
@@ -110,7 +110,7 @@ class Result:
     gflops: float
     product_gflops: float
     share: float
-    peak_bytes: int
+    peak_bytes: int | None
     times_fp32: float | None = None
     si_sdr_to_fp32_db: float | None = None
 
@@ -267,16 +267,18 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _peak_bytes(device: torch.device) -> int:
-    """Return the most memory that was held, of the GPU or of this process."""
+def _peak_bytes(device: torch.device) -> int | None:
+    """Return the most memory held, of the GPU or of this process; None where none is told."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     with contextlib.suppress(OSError):  # Linux: getrusage would count the parent's before exec
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -11,6 +11,8 @@ from sepcli.errors import OutputError
 from sepcli.files.temporary import create_temporary, forget_temporary, printable, temporary_name
 
 NAME_BYTES, PATH_BYTES = 255, 4095  # what names and paths have at most, where it is not told
+# what comes of a hard link where there are none: FAT, some network disks, some systems
+NO_LINKS = (OSError, NotImplementedError, AttributeError)
 TEMPORARY_BYTES = 64  # more than the name of a temporary has
 ASIDE_SUFFIX = ".old"  # the only copy of a user's file: never taken for a leftover
 
@@ -160,7 +162,7 @@ class PendingFile:
         self._aside = self.path.parent / temporary_name()
         try:
             os.link(self.path, self._aside, follow_symlinks=False)
-        except (OSError, NotImplementedError):
+        except NO_LINKS:
             forget_temporary(self._aside)
             self._aside = self._aside.with_suffix(ASIDE_SUFFIX)
             self.path.replace(self._aside)
@@ -242,8 +244,7 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
         os.link(temporary, path, follow_symlinks=False)
     except FileExistsError:
         raise
-    except (OSError, NotImplementedError):
-        # no hard links here (FAT, some network disks): look, then rename
+    except NO_LINKS:  # look, then rename
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         temporary.replace(path)

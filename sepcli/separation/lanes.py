@@ -4,8 +4,6 @@ Two chunks on one core each take less time than one after the other on two: no c
 other at the end of every layer, and what is done between layers is done twice at once.
 """
 
-import ctypes
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +12,8 @@ from typing import Any, Self, TypeVar
 
 import torch
 from torch import nn
+
+from sepcli.memory import loaded_function
 
 T = TypeVar("T")
 
@@ -73,13 +73,13 @@ def _limit_threads(count: int) -> None:
     matrices once that was set to more than one.
     """
     torch.get_num_threads()  # the first call in a thread sets the number
-    ctypes.CDLL(None).omp_set_num_threads(count)
+    loaded_function("omp_set_num_threads")(count)
 
 
 @cache
 def _can_limit_threads() -> bool:
     """Return whether torch's threads come from an OpenMP library that can be reached."""
-    if sys.platform == "win32" or not hasattr(ctypes.CDLL(None), "omp_set_num_threads"):
+    if loaded_function("omp_set_num_threads") is None:
         return False
     with ThreadPoolExecutor(1, initializer=partial(_limit_threads, 1)) as pool:
         return pool.submit(torch.get_num_threads).result() == 1
