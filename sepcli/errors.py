@@ -1,5 +1,8 @@
 """The errors a user can cause, each with a hint that says what to do next."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class SepcliError(Exception):
     """A failure that has a known cause; shown as one line and a hint, never as a traceback.
@@ -42,3 +45,19 @@ class OutputError(SepcliError):
 
 class DeviceError(SepcliError):
     """The device that was asked for is missing or out of memory."""
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a hint that names the words of `known` closest to `word`.
+
+    Args:
+        word: What was asked for.
+        known: What there is.
+        otherwise: The hint where nothing is close, and the end of it where something is.
+    """
+    known = list(known)
+    close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
+    close = close or [name for name in known if name.startswith(word.lower())][:3]
+    if not close:
+        return otherwise or f"known are: {', '.join(known)}"
+    return f"did you mean {' or '.join(close)}?" + (f" {otherwise}" if otherwise else "")

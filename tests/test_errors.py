@@ -1,4 +1,4 @@
-"""Every error that a user can cause has a row in docs/errors.md."""
+"""Every error that a user can cause has a row in docs/errors.md, and a hint that fits."""
 
 import ast
 from collections.abc import Iterator
@@ -6,11 +6,16 @@ from pathlib import Path
 
 import sepcli
 from sepcli import errors
+from sepcli.errors import SepcliError, did_you_mean
 
 SOURCES = sorted(Path(sepcli.__file__).parent.rglob("*.py"))
 TEXT = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
 ROWS = [line for line in TEXT.splitlines() if line.startswith("| `")]
-PUBLIC = {name for name, value in vars(errors).items() if isinstance(value, type)}
+PUBLIC = {
+    name
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, SepcliError)
+}
 INTERNAL = {"AlreadyThereError", "DamagedFileError", "MissingFileError", "MissingRepoError"}
 CLASSES = PUBLIC | INTERNAL
 
@@ -47,6 +52,17 @@ def test_every_message_has_a_row() -> None:
 def test_every_class_has_a_section_and_every_row_three_cells() -> None:
     assert [name for name in PUBLIC - {"SepcliError"} if f"## {name}: " not in TEXT] == []
     assert [row for row in ROWS if row.replace("\\|", "").count("|") != 4] == []
+
+
+def test_suggests_what_is_close() -> None:
+    assert did_you_mean("spmg", ["spgm", "tiger"]) == "did you mean spgm?"
+    assert did_you_mean("spgm-", ["spgm"], "see the list") == "did you mean spgm? see the list"
+    assert did_you_mean("S", ["spgm"]) == "did you mean spgm?"
+    assert did_you_mean("SPGM", ["spgm"]) == "did you mean spgm?"
+    assert did_you_mean("ab", ["ab1", "ab2", "ab3", "ab4"]).count(" or ") == 2
+    assert did_you_mean("a", ["a12345", "a12346", "a12347", "a12348"]).count(" or ") == 2
+    assert did_you_mean("zzz", ["spgm"], "see the list") == "see the list"
+    assert did_you_mean("zzz", ["spgm", "tiger"]) == "known are: spgm, tiger"
 
 
 def _all_in(row: str, parts: list[str]) -> bool:

@@ -3,18 +3,15 @@
 A configuration is checked against the types of `Config` before anything is built from it.
 """
 
-import dataclasses
 import importlib
 import pkgutil
 import types
-import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sepcli import networks
-from sepcli.errors import ModelError
-from sepcli.models.entry import did_you_mean
-from sepcli.models.settings import converted
+from sepcli.errors import ModelError, did_you_mean
+from sepcli.models.settings import from_table
 
 C = TypeVar("C")
 
@@ -69,22 +66,7 @@ def checked_config(config_class: type[C], values: Mapping[str, Any], *, where: s
     Raises:
         ModelError: As `make_config`.
     """
-    hints = typing.get_type_hints(config_class)
-    checked = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise ModelError(
-                f"unknown configuration key of {where}: {key}", did_you_mean(key, hints)
-            )
-        try:
-            checked[key] = converted(value, hints[key])
-        except ValueError as problem:
-            raise ModelError(f"wrong configuration of {where}: {key} {problem}") from None
-    for item in dataclasses.fields(config_class):  # type: ignore[arg-type]
-        required = item.default is dataclasses.MISSING
-        if required and item.default_factory is dataclasses.MISSING and item.name not in checked:
-            raise ModelError(f"missing configuration key of {where}: {item.name}")
     try:
-        return config_class(**checked)
+        return from_table(config_class, values, where=f"configuration of {where}")
     except (ValueError, TypeError, ArithmeticError) as problem:
         raise ModelError(f"wrong configuration of {where}: {problem}") from problem

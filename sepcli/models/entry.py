@@ -1,14 +1,15 @@
 """One model's entry: what a section of models.toml may say, checked and frozen; no torch import."""
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Literal
 
 from sepcli.errors import ModelError
+from sepcli.models.foreign import shown
+from sepcli.models.settings import from_table
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -83,35 +84,7 @@ class ModelEntry(Source):
     note: str = ""
 
 
-# Keys of an entry in a file, and the type of each; `name`, `folder` and `builtin` follow from where
-# the entry was found.
-_KEYS: Mapping[str, type] = MappingProxyType(
-    {
-        "architecture": str,
-        "format": str,
-        "files": list,
-        "speakers": int,
-        "sample_rate": int,
-        "config": dict,
-        "repo": str,
-        "revision": str,
-        "address": str,
-        "fallback": str,
-        "chunk_seconds": float,
-        "overlap_seconds": float,
-        "level": str,
-        "license": str,
-        "paper": str,
-        "trained_on": str,
-        "scores": dict,
-        "parameters": int,
-        "macs_per_second": int,
-        "download_bytes": int,
-        "sha256": dict,
-        "note": str,
-    }
-)
-_REQUIRED = ("architecture", "format", "files", "speakers", "sample_rate")
+_LARGEST = 2**53  # bytes of a file are more than any size of a network
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LIMITS = {"speakers": (1, 64), "sample_rate": (1_000, 384_000)}
 
@@ -136,19 +109,15 @@ def make_entry(
     Raises:
         ModelError: A key is unknown or missing, or a value is wrong.
     """
-    where = f"in model entry {name} of {source}"
-    for key, value in body.items():
-        if key not in _KEYS:
-            raise ModelError(f"unknown key {where}: {key}", did_you_mean(key, _KEYS))
-        _check_type(key, value, where)
-    for key in _REQUIRED:
-        if key not in body:
-            raise ModelError(f"missing key {where}: {key}", f"add a line `{key} = ...` there")
-    _check_values(body, where)
-    if folder is None and not body.get("repo"):
-        raise ModelError(f"missing key {where}: repo", "add the hub repository: repo = `ORG/NAME`")
-    values = {key: _frozen(value) for key, value in body.items()}
-    return ModelEntry(name=name, folder=folder, builtin=builtin, **values)
+    where = f"model entry {name} of {source}"
+    place = {"name": name, "folder": folder, "builtin": builtin}
+    entry = from_table(ModelEntry, body, where=where, given=place, largest=_LARGEST)
+    _check_values(entry, body, where)
+    if folder is None and not entry.repo:
+        raise ModelError(
+            f"missing key in {where}: repo", "add the hub repository: repo = `ORG/NAME`"
+        )
+    return entry
 
 
 def check_repo(repo: str) -> str:
@@ -162,102 +131,62 @@ def check_repo(repo: str) -> str:
     return repo
 
 
-def _check_type(key: str, value: object, where: str) -> None:
-    expected = _KEYS[key]
-    accepted = (int, float) if expected is float else (expected,)
-    if not isinstance(value, accepted) or isinstance(value, bool):
-        names = {str: "a string", int: "a whole number", float: "a number"}
-        wanted = {**names, list: "a list", dict: "a table"}[expected]
-        raise ModelError(f"wrong value {where}: {key} must be {wanted}, is {value!r}"[:300])
-
-
-def _check_values(body: Mapping[str, Any], where: str) -> None:
+def _check_values(entry: ModelEntry, body: Mapping[str, Any], where: str) -> None:
     """Refuse values of the right type that make no sense."""
-    for file in body["files"]:
+    for file in entry.files:
         check_file_name(file, where)
-    if not body["files"]:
-        raise ModelError(f"wrong value {where}: files is empty")
+    if not entry.files:
+        raise ModelError(f"wrong value in {where}: files is empty")
     for key, (low, high) in _LIMITS.items():
         if not low <= body[key] <= high:
-            raise ModelError(f"wrong value {where}: {key} must be {low} to {high}, is {body[key]}")
+            raise ModelError(
+                f"wrong value in {where}: {key} must be {low} to {high}, is {body[key]}"
+            )
     for key in ("architecture", "format"):
         if not body[key].isidentifier():
-            raise ModelError(f"wrong value {where}: {key} is {body[key]!r}")
-    if body.get("level", "fit") not in ("fit", "as-is"):
-        raise ModelError(f"wrong value {where}: level is {body['level']!r}", "use fit or as-is")
-    chunk, overlap = body.get("chunk_seconds", 8.0), body.get("overlap_seconds", 2.0)
+            raise ModelError(f"wrong value in {where}: {key} is {shown(body[key])}")
+    chunk, overlap = entry.chunk_seconds, entry.overlap_seconds
     if not 0.0 <= overlap < chunk < 1e6:
         raise ModelError(
-            f"wrong value {where}: overlap_seconds is {overlap}, chunk_seconds is {chunk}",
+            f"wrong value in {where}: overlap_seconds is {overlap}, chunk_seconds is {chunk}",
             "make the overlap shorter than the chunk",
         )
     if "repo" in body:
-        check_repo(body["repo"])
+        check_repo(entry.repo)
     if "address" in body:
-        _check_address(body, where)
-    for key, accepted in (("scores", (int, float)), ("sha256", str)):
-        for name, value in body.get(key, {}).items():
-            if not isinstance(value, accepted):
-                raise ModelError(f"wrong value {where}: {key}.{name} is {value!r}")
+        _check_address(entry, where)
 
 
-def _check_address(body: Mapping[str, Any], where: str) -> None:
+def _check_address(entry: ModelEntry, where: str) -> None:
     """Refuse an address that names no file, and files that only their server vouches for."""
-    address = body["address"]
-    if "repo" not in body:
-        raise ModelError(f"missing key {where}: repo", "name the files in the cache: ORG/NAME")
+    if not entry.repo:
+        raise ModelError(f"missing key in {where}: repo", "name the files in the cache: ORG/NAME")
     try:
-        filled = address.format(repo="a/b", revision="main", file="w.pth")
+        filled = entry.address.format(repo="a/b", revision="main", file="w.pth")
     except (KeyError, IndexError, ValueError):
         filled = ""
     if not filled.startswith(("https://", "http://")) or "w.pth" not in filled:
         raise ModelError(
-            f"wrong value {where}: address is {address!r}",
+            f"wrong value in {where}: address is {shown(entry.address)}",
             "write it as https://HOST/{repo}/{revision}/{file}",
         )
-    if not re.fullmatch(r"\w[\w.-]*", body.get("revision", "main")):
-        raise ModelError(f"wrong value {where}: revision is {body['revision']!r}")
-    unknown = [file for file in body["files"] if file not in body.get("sha256", {})]
+    if not re.fullmatch(r"\w[\w.-]*", entry.revision):
+        raise ModelError(f"wrong value in {where}: revision is {shown(entry.revision)}")
+    unknown = [file for file in entry.files if file not in entry.sha256]
     if unknown:
         raise ModelError(
-            f"missing sha256 {where}: {unknown[0]}", "files at an address need their digests"
+            f"missing sha256 in {where}: {unknown[0]}", "files at an address need their digests"
         )
 
 
-def check_file_name(file: object, where: str) -> None:
+def check_file_name(file: str, where: str) -> None:
     """Refuse a file name that leaves its repository or folder.
 
     Raises:
         ModelError: It is no relative path without `..`.
     """
-    names = str(file).removesuffix("?").split("|")
-    for name in names:
+    for name in file.removesuffix("?").split("|"):
         path = PurePosixPath(name)
         outside = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
-        if not isinstance(file, str) or not name or outside or not name.isprintable():
-            raise ModelError(f"wrong value {where}: file name {file!r}")
-
-
-def _frozen(value: Any) -> Any:
-    """Return `value` with its lists as tuples and its tables read-only."""
-    if isinstance(value, dict):
-        return MappingProxyType({key: _frozen(item) for key, item in value.items()})
-    if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
-    return value
-
-
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Return a hint that names the words of `known` closest to `word`.
-
-    Args:
-        word: What was asked for.
-        known: What there is.
-        otherwise: The hint where nothing is close, and the end of it where something is.
-    """
-    known = list(known)
-    close = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
-    close = close or [name for name in known if name.startswith(word.lower())][:3]
-    if not close:
-        return otherwise or f"known are: {', '.join(known)}"
-    return f"did you mean {' or '.join(close)}?" + (f" {otherwise}" if otherwise else "")
+        if not name or outside or not name.isprintable():
+            raise ModelError(f"wrong value in {where}: file name {shown(file)}")

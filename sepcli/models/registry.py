@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from sepcli.errors import ModelError
-from sepcli.models.entry import ModelEntry, did_you_mean, make_entry
+from sepcli.errors import ModelError, did_you_mean
+from sepcli.models.entry import ModelEntry, make_entry
 
 __all__ = [
     "DEFAULT_MODEL",

@@ -4,17 +4,14 @@ A recipe has four tables: `model` (which network, its configuration), `data` (wh
 how), `optimiser` and `run` (lengths, logs, limits). Each table's keys are the fields below.
 """
 
-import dataclasses
 import tomllib
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sepcli.errors import UsageError
-from sepcli.models.entry import did_you_mean
-from sepcli.models.settings import converted
+from sepcli.errors import UsageError, did_you_mean
+from sepcli.models.settings import from_table
 
 T = TypeVar("T")
 
@@ -215,22 +212,8 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _make(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """One table of a recipe, every key known and of the right type."""
-    hints = typing.get_type_hints(kind)
-    checked: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise UsageError(f"unknown key in {where}: {key}", did_you_mean(key, hints))
-        try:
-            checked[key] = converted(value, hints[key])
-        except ValueError as problem:
-            raise UsageError(f"wrong value in {where}: {key} {problem}") from None
-    fields = dataclasses.fields(typing.cast(Any, kind))
-    for item in fields:
-        absent = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if absent and item.name not in checked:
-            raise UsageError(f"missing key in {where}: {item.name}", f"add `{item.name} = ...`")
-    return kind(**checked)
+    """Return one table of a recipe, every key known and of the right type."""
+    return from_table(kind, values, where=where, error=UsageError)
 
 
 def _check(recipe: Recipe) -> None:

@@ -50,7 +50,7 @@ def test_values_become_the_fields_types() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"widht": 1}, "unknown configuration key of model x: widht"),
+        ({"widht": 1}, "unknown key in configuration of model x: widht"),
         ({"width": "1"}, "width must be a whole number, is '1'"),
         ({"width": 1.5}, "width must be a whole number"),
         ({"width": True}, "width must be a whole number"),
@@ -80,7 +80,7 @@ def test_a_wrong_value_is_named_in_one_short_line(values: dict[str, Any], messag
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(ModelError, match="missing configuration key of model x: width"):
+    with pytest.raises(ModelError, match="missing key in configuration of model x: width"):
         make_config("any", {}, where="model x")
 
 

@@ -241,7 +241,7 @@ def test_what_folders_cannot_do(hub: Hub, folder: Path) -> None:
     [
         ('"convtasnet"', '"convtasnot"', "unknown architecture of model .*: convtasnot"),
         ('"safetensors"', '"safetensor"', "unknown format of model .*: safetensor"),
-        ("hidden = 5", "hiden = 5", "unknown configuration key of model .*: hiden"),
+        ("hidden = 5", "hiden = 5", "unknown key in configuration of model .*: hiden"),
         ("hidden = 5", "hidden = 1000000000", "hidden must be at most"),
         ("hidden = 5", "hidden = 7", "of another shape"),
         ("num_blocks = 1", "num_blocks = 2", "missing .*masker"),

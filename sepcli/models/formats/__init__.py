@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from sepcli.errors import ModelError, WeightsError
-from sepcli.models.entry import did_you_mean
+from sepcli.errors import ModelError, WeightsError, did_you_mean
 from sepcli.models.foreign import one_line
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soxr
 
-from sepcli.errors import ModelError
-from sepcli.models.entry import Source, did_you_mean
+from sepcli.errors import ModelError, did_you_mean
+from sepcli.models.entry import Source
 from sepcli.models.hub import OnProgress, fetch_files
 from sepcli.separation.speakers.embedding import builtin
 from sepcli.separation.speakers.evidence import Embed
