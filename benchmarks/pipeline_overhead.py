@@ -13,7 +13,8 @@ no stage covers: queues, threads, this clock. The share is everything but the ne
 
 With `--clock wall`, on a computer left alone, the whole is compared with the network alone on the
 same chunks, by turns: `one by one` on all cores, as `sepcli bench` times it, and `side by side` as
-the whole runs them. The shares are what the whole takes longer than either.
+the whole runs them. The first two shares are what the whole takes longer than either; the third is
+what it takes longer without lanes, its chunks one by one.
 
 Models that are not on this computer get random weights, which take as long; names that end in
 `.toml` are training recipes.
@@ -49,7 +50,7 @@ Times = dict[str, float]  # of each stage [s]
 
 STAGES = {
     "processor": ("network", "read", "evidence", "order", "write", "rest"),
-    "wall": ("whole", "one by one", "side by side"),
+    "wall": ("whole", "without lanes", "one by one", "side by side"),
 }
 
 
@@ -140,22 +141,34 @@ def run_on_the_wall(separator: Separator, paths: list[Path], out: Path) -> Times
     separate(separator, paths, out)
     times = {"whole": time.perf_counter() - began}
     del separator.pipeline.runner._forward
+    times["without lanes"] = without_lanes(separator, paths, out.with_name(f"{out.name} alone"))
     began = time.perf_counter()
     for chunks in given:
         forward(chunks)
     times["one by one"] = time.perf_counter() - began
     began = time.perf_counter()
-    with Lanes(separator.pipeline._network, separator.pipeline._num_lanes) as lanes:
+    with Lanes(separator.pipeline.runner.network, separator.pipeline._num_lanes) as lanes:
         for running in [lanes.start(forward, chunks) for chunks in given]:
             running.result()
     times["side by side"] = time.perf_counter() - began
     return times
 
 
+def without_lanes(separator: Separator, paths: list[Path], out: Path) -> float:
+    """Return the time on the clock of the whole where chunks go one by one [s]."""
+    usual = separator.pipeline._num_lanes
+    separator.pipeline._num_lanes = 1
+    began = time.perf_counter()
+    separate(separator, paths, out)
+    separator.pipeline._num_lanes = usual
+    return time.perf_counter() - began
+
+
 def shares_of(times: Times) -> list[float]:
-    """Return what all but the network costs, over the network; on the clock over each way."""
+    """Return what all but the network costs, over the network; on the clock as `main` heads it."""
     if "whole" in times:
-        return [times["whole"] / times[way] - 1.0 for way in ("one by one", "side by side")]
+        network = [times["whole"] / times[way] - 1.0 for way in ("one by one", "side by side")]
+        return [*network, times["without lanes"] / times["whole"] - 1.0]
     return [sum(times.values()) / times["network"] - 1.0]
 
 
@@ -214,7 +227,7 @@ def main() -> None:
     stages = STAGES[arguments.clock]
     heads = ["model", "recordings", *(f"{stage} [s]" for stage in stages), "share"]
     if arguments.clock == "wall":
-        heads[-1:] = ["over one by one", "over side by side"]
+        heads[-1:] = ["over one by one", "over side by side", "longer without lanes"]
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|", flush=True)
     separators = {model: load(model) for model in arguments.model}
     for row in measure(arguments, separators, run):
