@@ -38,7 +38,7 @@ def bench(
     ] = None,
     runs: Annotated[int, typer.Option(help="Timed runs of each setting.", min=1)] = 5,
     threads: Annotated[
-        int, typer.Option(help="Threads of the processor; 0: as they are.", min=0)
+        int, typer.Option(help="Threads of the processor; 0 leaves them as they are.", min=0)
     ] = 0,
     device: options.Device = "auto",
     precision: options.ProductPrecision = options.Precision.fp32,
@@ -53,7 +53,7 @@ def bench(
         Path | None, typer.Option(help="Draw score over operations (png, svg, pdf).")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a setting instead of a table.")
+        bool, typer.Option("--json", help="Print one JSON object per setting, not a table.")
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:

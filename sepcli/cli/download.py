@@ -16,7 +16,7 @@ def download(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="Names or hf:ORG/REPO; see: sepcli info. Or voices: ecapa.",
+            help="Names, see sepcli info, hf:ORG/REPO, or the voices ecapa.",
             autocompletion=complete_model,
             show_default=False,
         ),
@@ -27,8 +27,7 @@ def download(
         bool,
         typer.Option(
             "--verify",
-            help="Check what is cached, by digest and by loading it; fetch again what is damaged. "
-            "Without MODEL: all that is cached.",
+            help="Check what is cached and fetch again what is damaged; without MODEL, all of it.",
         ),
     ] = False,
 ) -> None:

@@ -51,11 +51,11 @@ def evaluate(
         typer.Argument(help="Test set: a folder with s1, s2, … and mix, mix_clean or mix_both."),
     ],
     model: Annotated[
-        str, typer.Option("-m", "--model", metavar=options.MODEL_FORMS, help="Judge a model.")
+        str, typer.Option("-m", "--model", metavar=options.MODEL_FORMS, help="Model to score.")
     ] = "",
     estimates: Annotated[
         Path | None,
-        typer.Option(help="Judge files: NAME_spk1.wav, … or s1/NAME.wav, … in this folder."),
+        typer.Option(help="Files to score: NAME_spk1.wav, … or s1/NAME.wav, … in this folder."),
     ] = None,
     mixtures: Annotated[
         str, typer.Option(help="Folder of mixtures to take, such as mix_both.")
@@ -75,7 +75,10 @@ def evaluate(
     device: options.Device = "auto",
     precision: options.ProductPrecision = options.Precision.fp32,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a recording, then one with the means.")
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object per recording, then one with the means."
+        ),
     ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -14,9 +14,11 @@ from sepcli.models.registry import complete_model
 def export(
     model: Annotated[
         str,
-        typer.Argument(metavar=options.MODEL_FORMS, autocompletion=complete_model),
+        typer.Argument(
+            metavar=options.MODEL_FORMS, help="Model to write.", autocompletion=complete_model
+        ),
     ],
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="What is written.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="File to write.")],
     chunk: options.Chunk = None,
     revision: options.Revision = "",
     overwrite: options.Overwrite = False,

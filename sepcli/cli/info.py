@@ -30,13 +30,13 @@ def info(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A name, a model folder or hf:ORG/REPO, or voices: ecapa; without it, all models.",
+            help="A name, a folder, hf:ORG/REPO, or the voices ecapa; without it, all models.",
             autocompletion=complete_model,
             show_default=False,
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+        bool, typer.Option("--json", help="Print one JSON object per line, not a table.")
     ] = False,
     count: Annotated[
         bool, typer.Option("--count", help="Build MODEL and count its parameters and operations.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sepcli.cli import console
+from sepcli.cli import console, options
 from sepcli.errors import OutputError, UsageError
 from sepcli.files import output_error, write_whole
 
@@ -47,12 +47,14 @@ def mix(
         Path,
         typer.Argument(help="Folder SPEAKER/*.wav (or flac, ogg, …), manifest CSV, or pack."),
     ],
-    output_dir: Annotated[Path, typer.Option("-o", "--output-dir", help="Where the set goes.")],
+    output_dir: Annotated[
+        Path, typer.Option("-o", "--output-dir", help="Folder to write the set to.")
+    ],
     count: Annotated[int, typer.Option("-n", "--count", help="Mixtures to make.", min=1)] = 100,
     speakers: Annotated[int, typer.Option(help="Speakers of a mixture.", min=1, max=8)] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
     sample_rate: Annotated[
-        int, typer.Option(metavar="HZ", help="Rate.", min=1000, max=768_000)
+        int, typer.Option(metavar="HZ", help="Sample rate.", min=1000, max=768_000)
     ] = 8000,
     style: Annotated[
         Style, typer.Option(help="Sources start together, or take turns.")
@@ -61,13 +63,13 @@ def mix(
         Length, typer.Option(help="min cuts sources to the shortest, max fills them up.")
     ] = Length.min,
     min_seconds: Annotated[
-        float, typer.Option(help="Join a speaker's utterances up to this length.", min=0.1)
+        float, typer.Option(help="Join utterances of a speaker up to this length.", min=0.1)
     ] = 3.0,
     max_seconds: Annotated[
-        float, typer.Option(help="Longest mixture; a conversation is as long.", min=0.1)
+        float, typer.Option(help="Longest mixture; conversations are as long.", min=0.1)
     ] = 30.0,
     level_db: Annotated[
-        float, typer.Option(help="Width of the range of the sources' loudness.", min=0.0)
+        float, typer.Option(help="Width of the range of loudness of the sources [dB].", min=0.0)
     ] = 8.0,
     overlap_ratio: Annotated[
         float, typer.Option(help="Share of a conversation in which two talk at once.")
@@ -79,15 +81,20 @@ def mix(
         Path | None, typer.Option(help="Folder of noise; adds mix_both and noise.")
     ] = None,
     snr_db: Annotated[
-        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Range of speech over noise.")
+        tuple[float, float],
+        typer.Option(
+            metavar="LOW HIGH", help="Lowest and highest level of speech over noise [dB]."
+        ),
     ] = (5.0, 20.0),
     rooms: Annotated[
         Path | None,
         typer.Option(help="Folder of room responses, NAME_1.wav, NAME_2.wav, … of each room."),
     ] = None,
     split: Annotated[str, typer.Option(help="Keep rows of this split of a manifest.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a set that exists.")
+    ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make mixtures with their references, laid out like LibriMix.
 

@@ -83,8 +83,10 @@ Revision = Annotated[
     str, typer.Option("--revision", help="Commit, tag or branch of the model's repository.")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All models of the table.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Errors only.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Tell more, such as causes of errors.")
+]
 
 # what `sepcli separate` takes
 Inputs = Annotated[
@@ -96,7 +98,7 @@ Manifest = Annotated[
     typer.Option(
         "--manifest",
         metavar="FILE",
-        help="Recordings named by lines of JSON; with --json, a row a speaker comes out.",
+        help="Read recordings from lines of JSON; with --json, print one row per speaker.",
     ),
 ]
 Model = Annotated[
@@ -105,8 +107,8 @@ Model = Annotated[
         "-m",
         "--model",
         metavar=MODEL_FORMS,
-        help="The separator to use; see: sepcli info. Default: SEPCLI_MODEL, or model in "
-        "config.toml, else the best one in the package.",
+        help="Separator to use, see sepcli info; default: SEPCLI_MODEL, config.toml, or the best "
+        "one in the package.",
         autocompletion=complete_model,
     ),
 ]
@@ -116,7 +118,7 @@ Name = Annotated[
     str,
     typer.Option(
         "--name",
-        help="Output name without ending; fields: {stem}, {ext}, {model}, {speaker}.",
+        help="Names of outputs, without ending; fields: {stem}, {ext}, {model}, {speaker}.",
     ),
 ]
 OutputLayout = Annotated[
@@ -129,7 +131,7 @@ Subtype = Annotated[
     typer.Option(
         "--subtype",
         metavar="PCM_16|PCM_24|FLOAT",
-        help="Sample type; default: as deep as the input, at least 16 bits.",
+        help="Sample type; default: that of the input, at least 16 bits.",
     ),
 ]
 SampleRate = Annotated[
@@ -137,11 +139,13 @@ SampleRate = Annotated[
     typer.Option("--sample-rate", metavar="input|model|HZ", help="Sample rate of the outputs."),
 ]
 Start = Annotated[
-    str, typer.Option("--start", metavar="TIME", help="Begin here: seconds or h:mm:ss.")
+    str, typer.Option("--start", metavar="TIME", help="Separate from here on: seconds or h:mm:ss.")
 ]
 Track = Annotated[
     int | None,
-    typer.Option("--track", metavar="N", help="Which audio track of a file with several.", min=1),
+    typer.Option(
+        "--track", metavar="N", help="Audio track to read, of a file with several.", min=1
+    ),
 ]
 Channels = Annotated[
     bool,
@@ -150,7 +154,9 @@ Channels = Annotated[
         help="Write the two channels of calls as they are, one speaker each; no model is used.",
     ),
 ]
-End = Annotated[str, typer.Option("--end", metavar="TIME", help="Stop here: seconds or h:mm:ss.")]
+End = Annotated[
+    str, typer.Option("--end", metavar="TIME", help="Separate up to here: seconds or h:mm:ss.")
+]
 Chunk = Annotated[
     float | None,
     typer.Option(
@@ -169,14 +175,16 @@ LevelFrom = Annotated[
 ]
 OfLeakage = Annotated[
     Leakage,
-    typer.Option("--leakage", help="remove: quieten who is silent; costs a little quality."),
+    typer.Option(
+        "--leakage", help="remove: take out faint copies of other speakers; costs a little quality."
+    ),
 ]
 Voices = Annotated[
     str,
     typer.Option(
         "--voices",
         metavar="builtin|ecapa",
-        help="What tells speakers apart; ecapa is better, and fetched from the hub (83 MB).",
+        help="Voice embedding that tells speakers apart; ecapa is better, and fetched (83 MB).",
     ),
 ]
 Speakers = Annotated[
@@ -200,7 +208,11 @@ UpTo = Annotated[
 ]
 WrittenLabels = Annotated[
     list[LabelFormat] | None,
-    typer.Option("--labels", help="Write who speaks when beside the outputs; may be repeated."),
+    typer.Option(
+        "--labels",
+        metavar="|".join(LabelFormat),
+        help="Write who speaks when beside the outputs; may be repeated.",
+    ),
 ]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)
@@ -211,8 +223,8 @@ Shard = Annotated[
 SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Skip recordings whose outputs are all there.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with a long recording that was interrupted.")
 ]
-JsonRecords = Annotated[bool, typer.Option("--json", help="Print one JSON object a recording.")]
+JsonRecords = Annotated[bool, typer.Option("--json", help="Print one JSON object per recording.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sepcli.cli import console
+from sepcli.cli import console, options
 from sepcli.errors import OutputError, SepcliError, UsageError
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ INSTALL_HINT = "install it with: pip install 'sepcli[train]'"
 
 
 def train(
-    recipe: Annotated[
-        str, typer.Argument(help="What to train, how long: a name such as galr, or a TOML file.")
-    ],
+    recipe: Annotated[str, typer.Argument(help="Recipe: a name such as galr, or a TOML file.")],
     output_dir: Annotated[
         Path | None,
         typer.Option("--output-dir", "-o", help="Model folder; a run in it is resumed."),
@@ -38,7 +36,10 @@ def train(
     ] = None,
     rooms: Annotated[
         Path | None,
-        typer.Option("--rooms", help="Responses of rooms, NAME_1.wav, NAME_2.wav, … of each."),
+        typer.Option(
+            "--rooms",
+            help="Room responses, NAME_1.wav, NAME_2.wav, … of each, in place of the recipe's.",
+        ),
     ] = None,
     source: Annotated[
         str, typer.Option("--from", help="Model whose weights to go on from: NAME, FOLDER, hf:….")
@@ -47,8 +48,8 @@ def train(
         float, typer.Option("--time-limit", min=0, help="Stop after so many seconds; resumable.")
     ] = math.inf,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or mps.")] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Causes of errors too.")] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Train a network on random mixtures of single-speaker speech.
 
@@ -127,8 +128,10 @@ def pack(
     ] = 8000,
     coding: Annotated[str, typer.Option(help="opus (9 MB an hour) or flac (exact).")] = "opus",
     split: Annotated[str, typer.Option(help="Keep rows of this split of a manifest.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that exists.")
+    ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Put the speech of many speakers into one small file."""
     console.configure(quiet=quiet)
