@@ -21,6 +21,10 @@ def test_the_tables_are_those_of_the_entries() -> None:
     run("tools/tables.py", "--check")
 
 
+def test_the_reference_is_what_the_code_says() -> None:
+    run("tools/reference.py", "--check")
+
+
 def test_every_file_it_names_is_there() -> None:
     named = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(
         r"`((?:examples|docs)/[^`]+)`", README
