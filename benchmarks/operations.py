@@ -10,6 +10,7 @@ are needed; every number of ours in the table comes from here, those of the pape
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -338,7 +339,8 @@ def table() -> Iterator[str]:
         if code and abs(four / 1e9 / code - 1) > 0.03:
             off.append(f"{four / 1e9 / code - 1:+.0%} to the published code")
         if off:
-            reasons.append(f"- {row.title} ({', '.join(off)}): {row.why or 'not explained'}.")
+            reason = f"- {row.title} ({', '.join(off)}): {row.why or 'not explained'}."
+            reasons.append(textwrap.fill(reason, 140, subsequent_indent="  "))
         paper = f"{row.paper_parameters:g} M" if row.paper_parameters else ""
         yield (
             f"| {row.title} | {sample_rate // 1000} kHz | {parameters:,} | {paper} "

@@ -31,6 +31,14 @@ def test_paths_and_tests_named_in_the_documents_exist(document: Path) -> None:
     assert missing(document) == []
 
 
+@pytest.mark.parametrize(
+    "document", [path for path in DOCUMENTS if path.name != "speed.md"], ids=lambda path: path.name
+)
+def test_lines_fit_a_screen(document: Path) -> None:
+    lines = [line for line in document.read_text().splitlines() if not line.startswith("|")]
+    assert [line for line in lines if len(line) > 140] == []
+
+
 def test_the_map_names_modules_that_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     modules = re.findall(r"`([\w/]+(?:\.py|/))`", text)
