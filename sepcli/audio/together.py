@@ -22,11 +22,6 @@ class Together(ExitStack):
         self._writers: list[AudioWriter] = []
         self._files: list[PendingFile] = []
 
-    @property
-    def num_clipped(self) -> int:
-        """How many values beyond full scale were limited in waveforms under way."""
-        return sum(writer.num_clipped for writer in self._writers)
-
     def waveform(
         self,
         path: Path,

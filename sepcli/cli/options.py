@@ -214,6 +214,14 @@ WrittenLabels = Annotated[
         help="Write who speaks when beside the outputs; may be repeated.",
     ),
 ]
+Segments = Annotated[
+    Path | None,
+    typer.Option(
+        "--segments",
+        metavar="DIR",
+        help="Cut utterances out, a file each; DIR/segments.jsonl has a line of JSON on each.",
+    ),
+]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)
 ]

@@ -187,6 +187,7 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
             "elapsed_seconds": round(outcome.elapsed, 3),
             "notes": [*outcome.warnings, *outcome.notes],
             **_conversation(outcome.delivery),
+            **_segments(outcome),
             "uncertain": [
                 {
                     "start_seconds": round(place.start / rate, 2),
@@ -223,6 +224,14 @@ def _conversation(delivery: Delivery) -> dict[str, Any]:
             for turn in turns
         ],
     }
+
+
+def _segments(outcome: Outcome) -> dict[str, Any]:
+    """Return where utterances were cut out to, as it stands in a record."""
+    folder = outcome.job.segments
+    if folder is None or outcome.delivery is None:
+        return {}
+    return {"segments": {"folder": str(folder), "count": outcome.delivery.num_segments}}
 
 
 def _named(remark: str, label: str) -> str:

@@ -17,7 +17,17 @@ from sepcli.separation.naming import CHANNELS_NAME, DEFAULT_NAME, Naming, check_
 NUM_CHANNELS_OF_A_CALL = 2
 OPTIONS_OF_A_NETWORK = (
     *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
-    *("bandwidth", "labels", "layout", "voices", "batch_size", "device", "precision", "resume"),
+    *(
+        "bandwidth",
+        "labels",
+        "segments",
+        "layout",
+        "voices",
+        "batch_size",
+        "device",
+        "precision",
+        "resume",
+    ),
 )
 
 
@@ -46,6 +56,7 @@ def separate(
     outside_overlap: options.OutsideOverlaps = options.OutsideOverlap.original,
     bandwidth: options.UpTo = options.Bandwidth.full,
     labels: options.WrittenLabels = None,
+    segments: options.Segments = None,
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
@@ -71,6 +82,7 @@ def separate(
         _check_channels(context, sample_rate)
     _check_format(audio_format, subtype, rate)
     _check_inputs(inputs, manifest, span, labels)
+    _check_segments(segments, manifest)
 
     from sepcli.cli.report import Report, load_separator, suggest_model
     from sepcli.models.resolve import resolve_model
@@ -99,12 +111,14 @@ def separate(
         skip_existing=skip_existing,
         resume=resume,
         layout=layout.value,
+        segments=segments,
     )
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     naming = _naming(
         output_dir, audio_format, name, labels or (), None if channels else entry, people
     )
+    naming = replace(naming, segments=segments)
     if layout is options.Layout.channels:
         _check_format(audio_format, subtype, rate, naming.num_speakers)
     found = _plan(
@@ -169,6 +183,19 @@ def _check_inputs(
         )
     if manifest is not None and labels:
         raise UsageError("--manifest and --labels exclude each other", "give one of them")
+
+
+def _check_segments(folder: Path | None, manifest: Path | None) -> None:
+    """Refuse to add the lines of segments to a manifest while it is read."""
+    from sepcli.separation.segments import MANIFEST_NAME
+
+    if folder is not None and manifest is not None:
+        written = folder / MANIFEST_NAME
+        if written.resolve() == manifest.resolve():
+            raise UsageError(
+                f"--segments would write to the manifest that is read: {written}",
+                "choose another folder for --segments",
+            )
 
 
 def _naming(

@@ -1,5 +1,6 @@
 """How files come to be: hidden temporaries, room on the disk, names given when a file is whole."""
 
+from sepcli.files.lines import lines_added
 from sepcli.files.pending import (
     AlreadyThereError,
     PendingFile,
@@ -15,6 +16,7 @@ __all__ = [
     "AlreadyThereError",
     "PendingFile",
     "check_name",
+    "lines_added",
     "output_error",
     "printable",
     "publish_all",

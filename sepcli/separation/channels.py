@@ -10,14 +10,12 @@ from sepcli.errors import AudioError, SepcliError
 from sepcli.files import remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.outcome import Outcome, is_done, skipped
-from sepcli.separation.writing import (
-    OutputOptions,
-    clipping_notes,
-    output_format,
+from sepcli.separation.output_checks import (
     prepare_folder,
     refuse_unwritable,
     require_output_space,
 )
+from sepcli.separation.writing import OutputOptions, clipping_notes, output_format
 
 
 def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outcome]:
@@ -35,7 +33,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
             if is_done(job, options):
                 yield skipped(job)
                 continue
-            refuse_unwritable(job.source, job.outputs, options)
+            refuse_unwritable(job, options)
             prepare_folder(job.outputs[0].parent)
             source = job.source if job.source is not None else STDIN
             with AudioReader(source, track=options.track) as reader:
@@ -74,4 +72,4 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> int:
             for writer, channel in zip(writers, np.ascontiguousarray(block.T), strict=True):
                 writer.write(channel)
         files.publish()
-        return files.num_clipped
+        return sum(writer.num_clipped for writer in writers)

@@ -29,6 +29,7 @@ class Job:
         row: What a manifest says of it; None where no manifest names it.
         optional: Paths of speakers there may be besides.
         labels: Paths of who speaks when; their endings say in which format.
+        segments: Folder of utterances; None where none are cut out.
     """
 
     source: Path | None
@@ -37,6 +38,7 @@ class Job:
     row: Mapping[str, Any] | None = field(default=None, compare=False)
     optional: tuple[Path, ...] = ()
     labels: tuple[Path, ...] = ()
+    segments: Path | None = None
 
     @property
     def all_outputs(self) -> tuple[Path, ...]:
@@ -45,8 +47,13 @@ class Job:
 
     @property
     def possible(self) -> tuple[Path, ...]:
-        """All paths that may be written."""
+        """All files that may be written, but for those of `segments`."""
         return self.all_outputs + self.labels
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """All paths that belong to this job alone."""
+        return self.possible if self.segments is None else (*self.possible, self.segments)
 
     @property
     def label(self) -> str:
@@ -96,11 +103,17 @@ def plan_jobs(
     failures: list[Failure] = []
     for name in dict.fromkeys(inputs):
         try:
-            for source, inside in _expand(name, naming.folder, recursive, on_skip):
+            for source, inside in _expand(name, naming, recursive, on_skip):
                 key = STDIN if source is None else str(source.absolute())
                 certain, optional = naming.certain_and_optional(source, inside or Path())
-                labels = naming.label_paths(source, inside or Path())
-                jobs.setdefault(key, Job(source, certain, optional=optional, labels=labels))
+                job = Job(
+                    source,
+                    certain,
+                    optional=optional,
+                    labels=naming.label_paths(source, inside or Path()),
+                    segments=naming.segment_folder(source, inside or Path()),
+                )
+                jobs.setdefault(key, job)
                 if inside is None:
                     is_named.add(key)
         except SepcliError as error:
@@ -116,10 +129,11 @@ def refuse_conflicts(
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs whose outputs replace neither each other nor an input, and the others."""
     read = _identities([*(job.source for job in jobs), *also_read]) if overwrite else {}
+    holding = {job.source.resolve().parent: job.label for job in jobs if job.source is not None}
     collisions = _collisions(jobs)
     kept, refused = [], []
     for job in jobs:
-        refusal = collisions.get(job) or _replaces(job, read)
+        refusal = collisions.get(job) or _replaces(job, read) or _cuts_into(job, holding)
         if refusal is None:
             kept.append(job)
         else:
@@ -147,7 +161,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def _expand(
-    named: str, output_folder: Path, recursive: bool, on_skip: OnSkip
+    named: str, naming: Naming, recursive: bool, on_skip: OnSkip
 ) -> Iterator[tuple[Path | None, Path | None]]:
     """Yield each recording behind one argument, with its folder relative to a searched one."""
     if named == STDIN:
@@ -157,9 +171,10 @@ def _expand(
 
     path = Path(named)
     if named and path.is_dir():
-        avoid = output_folder.resolve()
+        written = {folder.resolve() for folder in (naming.folder, naming.segments) if folder}
+        avoid = written - {path.resolve()}
         for found in find_audio_files(path, recursive, on_skip):
-            if not found.resolve().is_relative_to(avoid) or avoid == path.resolve():
+            if not any(found.resolve().is_relative_to(folder) for folder in avoid):
                 yield found, found.relative_to(path).parent
     elif not named:
         raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
@@ -186,11 +201,12 @@ def _outputs_among(
 ) -> set[str]:
     """Return which of the files that a search found this run writes or an earlier one wrote."""
     written = {path.resolve() for job in jobs.values() for path in job.possible}
+    folders = {job.segments.resolve() for job in jobs.values() if job.segments is not None}
     stems = {job.source.stem for job in jobs.values() if job.source is not None}
     own, earlier = [], []
     for name in [name for name in jobs if name in searched]:
         path = Path(name)
-        if path.resolve() in written:
+        if path.resolve() in written or path.resolve().parent in folders:
             own.append(name)
         elif naming.stems_behind(path.stem) & stems:
             earlier.append(name)
@@ -216,7 +232,7 @@ def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
     """Return the error of every job that shares an output with another one."""
     owners: dict[Path, list[Job]] = {}
     for job in jobs:
-        for output in job.possible:
+        for output in job.places:
             owners.setdefault(_place(output), []).append(job)
     return {
         job: OutputError(
@@ -244,6 +260,16 @@ def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
                     "choose another --output-dir or --name",
                 )
     return None
+
+
+def _cuts_into(job: Job, holding: Mapping[Path, str]) -> OutputError | None:
+    """Return the error of a job whose segments would go into a folder that holds an input."""
+    if job.segments is None or (held := holding.get(job.segments.resolve())) is None:
+        return None
+    return OutputError(
+        f"segments would go into a folder that holds an input: {job.segments}, {held}",
+        "choose another folder for --segments",
+    )
 
 
 def _identities(paths: Iterable[Path | None]) -> dict[tuple[int, int], str]:

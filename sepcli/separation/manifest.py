@@ -90,7 +90,8 @@ def plan_rows(
     for row, folder in zip(rows, folders, strict=True):
         inside = Path(*folder[depth:])
         certain, optional = naming.certain_and_optional(row.source, inside, row.part)
-        jobs.append(Job(row.source, certain, row.span, row.fields, optional))
+        segments = naming.segment_folder(row.source, inside, row.part)
+        jobs.append(Job(row.source, certain, row.span, row.fields, optional, segments=segments))
     return refuse_conflicts(jobs, overwrite=overwrite, also_read=also_read)
 
 

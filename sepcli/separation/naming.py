@@ -26,6 +26,7 @@ class Naming:
         num_speakers: Speakers per recording, at most.
         num_certain: Speakers that every recording has; None: all.
         labels: Endings of files that say who speaks when.
+        segments: Folder of utterances; None where none are cut out.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class Naming:
     num_speakers: int = 2
     num_certain: int | None = None
     labels: tuple[str, ...] = ()
+    segments: Path | None = None
 
     def paths(self, source: Path | None, inside: Path, part: str = "") -> tuple[Path, ...]:
         """Return the outputs of `source`, in the sub-folder `inside` of the output folder.
@@ -66,6 +68,14 @@ class Naming:
         """
         name = self._filled_in(_without_speaker(self.template), source)
         return tuple(self.folder / inside / f"{name}{ending}" for ending in self.labels)
+
+    def segment_folder(self, source: Path | None, inside: Path, part: str = "") -> Path | None:
+        """Return the folder of the utterances of `source`, named as labels are."""
+        if self.segments is None:
+            return None
+        return (
+            self.segments / inside / self._filled_in(_without_speaker(self.template), source, part)
+        )
 
     def _filled_in(
         self, template: str, source: Path | None, part: str = "", speaker: int | None = None
@@ -131,8 +141,10 @@ def _literal(template: str) -> str:
 def _without_speaker(template: str) -> str:
     """Return a template without `{speaker}` and the text before it; a first one, around it.
 
-    Where that leaves nothing, names are stems.
+    Where that leaves nothing, and where there is one file for all, names are stems.
     """
+    if template == CHANNELS_NAME:
+        return "{stem}"
     template = re.sub(f"^{_TEXT}{{speaker}}{_TEXT}", "", template)
     return re.sub(f"{_TEXT}{{speaker}}", "", template) or "{stem}"
 

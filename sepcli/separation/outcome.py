@@ -42,8 +42,10 @@ class Outcome:
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:
-    """Return whether all outputs and labels are there and are to be kept."""
-    return options.skip_existing and all(path.is_file() for path in job.outputs + job.labels)
+    """Return whether all outputs, labels and segments are there and are to be kept."""
+    has_segments = job.segments is None or job.segments.is_dir()
+    are_there = has_segments and all(path.is_file() for path in job.outputs + job.labels)
+    return options.skip_existing and are_there
 
 
 def skipped(job: Job) -> Outcome:

@@ -8,8 +8,14 @@ from typing import Any
 from sepcli.audio import AudioReader, resampled_length
 from sepcli.audio.sources import not_opened
 from sepcli.errors import SepcliError
+from sepcli.files import remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.outcome import Outcome, is_done, skipped
+from sepcli.separation.output_checks import (
+    prepare_folder,
+    refuse_unwritable,
+    require_output_space,
+)
 from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool, default_spool_folder, spool_key
@@ -18,9 +24,6 @@ from sepcli.separation.writing import (
     output_format,
     output_length,
     output_rate,
-    prepare_folder,
-    refuse_unwritable,
-    require_output_space,
 )
 
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
@@ -47,8 +50,12 @@ def prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> Work | Outc
     try:
         if is_done(job, options):
             return skipped(job)
-        refuse_unwritable(job.source, job.possible, options)
+        refuse_unwritable(job, options)
         prepare_folder(job.outputs[0].parent)
+        if job.segments is not None and options.segments is not None:
+            prepare_folder(options.segments)
+            for folder in (options.segments, job.segments):
+                remove_stale_temporaries(folder)
         source = job.source if job.source is not None else STDIN
         with AudioReader(source, track=options.track) as reader:
             reader.select(*job.span)
@@ -69,8 +76,13 @@ def prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> Work | Outc
 def _require_output_space(recording: Recording, job: Job, options: OutputOptions) -> None:
     rate = output_rate(recording, options)
     kind = output_format(recording.info, options, rate)
+    folder, length = job.outputs[0].parent, output_length(recording, rate)
     num_speakers = recording.plan.num_files(None)
-    require_output_space(job.outputs[0].parent, num_speakers, kind, output_length(recording, rate))
+    require_output_space(folder, num_speakers, kind, length)
+    if options.segments is not None:  # of no more than speak at any moment
+        beside = num_speakers if options.segments.stat().st_dev == folder.stat().st_dev else 0
+        num_speakers = beside + recording.plan.num_speakers
+        require_output_space(options.segments, num_speakers, kind, length)
 
 
 def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: OutputOptions) -> Spool:

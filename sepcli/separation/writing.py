@@ -1,6 +1,5 @@
 """A separated recording → files: order, common gain, resampling, writing, all names at once."""
 
-import errno
 import math
 import os
 from collections.abc import Sequence
@@ -19,11 +18,19 @@ from sepcli.audio import (
     resampled_length,
 )
 from sepcli.errors import OutputError
-from sepcli.files import check_name, output_error, require_free_space
 from sepcli.separation.composing import are_estimates, compose, turns_in_files
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
+from sepcli.separation.segments import (
+    MANIFEST_NAME,
+    SegmentFiles,
+    cuts_of,
+    publish_segments,
+    segment_folder,
+    segment_rows,
+    segments_of,
+)
 from sepcli.separation.speakers import Scene, SpeakerOrder, Turn
 
 Layout = Literal["files", "channels"]
@@ -43,6 +50,7 @@ class OutputOptions:
         skip_existing: Leave out recordings whose outputs are all there; replace nothing.
         resume: Go on from the spool of an interrupted run.
         layout: A person has one of the `"files"`, or one of the `"channels"` of the only file.
+        segments: Folder of utterances, with their manifest; None where none are cut out.
     """
 
     format: str = "wav"
@@ -53,6 +61,7 @@ class OutputOptions:
     skip_existing: bool = False
     resume: bool = False
     layout: Layout = "files"
+    segments: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Delivery:
         outputs: What was written, a file a person or one for all.
         names: What people are called, in the order of files or channels.
         turns: When there is speech in each of these, in order of time.
+        num_segments: Utterances that were cut out.
     """
 
     sample_rate: int
@@ -80,6 +90,7 @@ class Delivery:
     outputs: tuple[Path, ...]
     names: tuple[str, ...]
     turns: tuple[Turn, ...]
+    num_segments: int = 0
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -105,45 +116,6 @@ def speaker_names(count: int) -> tuple[str, ...]:
     return tuple(f"spk{number}" for number in range(1, count + 1))
 
 
-def refuse_unwritable(source: Path | None, outputs: Sequence[Path], options: OutputOptions) -> None:
-    """Raise `OutputError` if an output cannot be written, as far as its name and folder tell."""
-    for output in outputs:
-        check_name(output)
-    present = [output for output in outputs if os.path.lexists(output)]
-    for output in present:
-        if source is not None and output.exists() and output.samefile(source):
-            raise OutputError(
-                f"output would replace its input: {output}", "choose another --output-dir or --name"
-            )
-        if output.is_dir() and not output.is_symlink():
-            raise output_error(output, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
-    if present and options.skip_existing:
-        raise OutputError(
-            f"only some of the outputs are there: {present[0]}",
-            "remove them or move them away; or use --overwrite instead, which replaces them all",
-        )
-    if present and not options.overwrite:
-        raise OutputError(
-            f"output is already there: {present[0]}",
-            "use --overwrite to replace it, or --skip-existing to keep it",
-        )
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make `folder`, where it is not there.
-
-    Raises:
-        OutputError: It cannot be made, or takes no files.
-    """
-    try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise output_error(folder, error) from error
-
-
 def output_rate(recording: Recording, options: OutputOptions) -> int:
     """Return the sample rate of the outputs [Hz]."""
     if options.sample_rate == "input":
@@ -160,19 +132,6 @@ def output_format(info: AudioInfo, options: OutputOptions, rate: int) -> OutputF
 def output_length(recording: Recording, rate: int) -> int:
     """Return how many samples the outputs of a recording have."""
     return resampled_length(recording.seen.num_samples, recording.info.sample_rate, rate)
-
-
-def require_output_space(
-    folder: Path, num_speakers: int, kind: OutputFormat, num_samples: int
-) -> None:
-    """Raise `OutputError` unless as many speakers, so many samples each, would fit uncompressed.
-
-    Where people are counted, speakers are all that there may be.
-    """
-    if kind.format in ("wav", "flac"):
-        share = 1.0 if kind.format == "wav" else 0.5  # speech in FLAC needs less than half
-        size = int(num_samples * kind.bytes_per_value * num_speakers * share)
-        require_free_space(folder, size, "the outputs")
 
 
 def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
@@ -197,7 +156,9 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     _refuse_leftovers(job.all_outputs[len(outputs) :])
     turns = turns_in_files(scene.turns, len(names))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
-    with Together(options.overwrite) as files:
+    segments = segments_of(turns, recording.seconds) if job.segments is not None else ()
+    cuts = cuts_of(segments, job.segments or Path(), names, kind.extension, rate)
+    with segment_folder(job.segments), Together(options.overwrite) as files:
         for path, content in _labels(job.labels, recording.seconds, names, turns).items():
             files.content(path, content)
         writers = [
@@ -210,13 +171,28 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
             )
             for output in outputs
         ]
+        cutter = SegmentFiles(files, cuts, rate, kind)
         for block in compose(recording, order, scene, rate):
             heard = block if gain == 1.0 else block * np.float32(gain)
             for writer, samples in zip(writers, [heard.T] if is_one_file else heard, strict=True):
                 writer.write(samples)
-        files.publish()
+            cutter.write(heard)
+        if job.segments is None or options.segments is None:
+            files.publish()
+        else:
+            rows = segment_rows(cuts, names, rate, job.source, job.span[0] or 0.0)
+            publish_segments(files, job.segments, options.segments / MANIFEST_NAME, rows)
     return Delivery(
-        rate, gain, files.num_clipped, order, kind.subtype, scene, outputs, names, turns
+        sample_rate=rate,
+        gain=gain,
+        num_clipped=sum(writer.num_clipped for writer in writers),
+        order=order,
+        subtype=kind.subtype,
+        scene=scene,
+        outputs=outputs,
+        names=names,
+        turns=turns,
+        num_segments=len(segments),
     )
 
 

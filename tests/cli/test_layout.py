@@ -47,7 +47,7 @@ def test_what_is_known_of_channels(in_channels: InChannels, mixture: Path) -> No
         ("spk1", "separated/mix_speakers.wav", 0),
         ("spk2", "separated/mix_speakers.wav", 1),
     ]
-    assert Path("separated/mix_speakers.rttm").is_file()
+    assert Path("separated/mix.rttm").is_file()
 
 
 def test_the_input_is_never_in_the_way(in_channels: InChannels, mixture: Path) -> None:

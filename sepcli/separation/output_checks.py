@@ -1,0 +1,74 @@
+"""Whether outputs can be written, as far as that can be told before the work."""
+
+import errno
+import os
+from pathlib import Path
+
+from sepcli.audio import OutputFormat
+from sepcli.errors import OutputError
+from sepcli.files import check_name, output_error, require_free_space
+from sepcli.files.temporary import TEMPORARY_PREFIX
+from sepcli.separation.jobs import Job
+from sepcli.separation.writing import OutputOptions
+
+
+def refuse_unwritable(job: Job, options: OutputOptions) -> None:
+    """Raise `OutputError` if an output cannot be written, as far as its name and folder tell."""
+    source, outputs = job.source, job.possible
+    for output in job.places:
+        check_name(output)
+    present = [output for output in outputs if os.path.lexists(output)]
+    for output in present:
+        if source is not None and output.exists() and output.samefile(source):
+            raise OutputError(
+                f"output would replace its input: {output}", "choose another --output-dir or --name"
+            )
+        if output.is_dir() and not output.is_symlink():
+            raise output_error(output, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    if job.segments is not None and _is_taken(job.segments):
+        present.append(job.segments)
+    if present and options.skip_existing:
+        raise OutputError(
+            f"only some of the outputs are there: {present[0]}",
+            "remove them or move them away; or use --overwrite instead, which replaces them all",
+        )
+    if present and not options.overwrite:
+        raise OutputError(
+            f"output is already there: {present[0]}",
+            "use --overwrite to replace it, or --skip-existing to keep it",
+        )
+
+
+def _is_taken(folder: Path) -> bool:
+    """Return whether there is anything in a folder, hidden temporaries aside, or in its place."""
+    if not folder.is_dir():
+        return os.path.lexists(folder)
+    return any(not path.name.startswith(TEMPORARY_PREFIX) for path in folder.iterdir())
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder`, where it is not there.
+
+    Raises:
+        OutputError: It cannot be made, or takes no files.
+    """
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise output_error(folder, error) from error
+
+
+def require_output_space(
+    folder: Path, num_speakers: int, kind: OutputFormat, num_samples: int
+) -> None:
+    """Raise `OutputError` unless as many speakers, so many samples each, would fit uncompressed.
+
+    Where people are counted, speakers are all that there may be.
+    """
+    if kind.format in ("wav", "flac"):
+        share = 1.0 if kind.format == "wav" else 0.5  # speech in FLAC needs less than half
+        size = int(num_samples * kind.bytes_per_value * num_speakers * share)
+        require_free_space(folder, size, "the outputs")
