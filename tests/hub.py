@@ -6,14 +6,22 @@ It serves folders as repositories and misbehaves on request: refuses, fails, cut
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+from huggingface_hub import constants, file_download
+from huggingface_hub.utils import _http
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+patient_client = pytest.mark.skipif(
+    not hasattr(_http, "parse_ratelimit_headers"),
+    reason="this client gives up where a hub asks to wait",
+)
 HUB_DATA = Path(__file__).parent / "data" / "hub"
 
 
@@ -55,6 +63,31 @@ class Hub:
     def serve(self, repo: str, folder: Path | str) -> None:
         """Offer a folder, or one of `tests/data/hub`, as a repository."""
         self.repos[repo] = HUB_DATA / folder if isinstance(folder, str) else folder
+
+
+def set_client(monkeypatch: pytest.MonkeyPatch, **constants_by_name: object) -> None:
+    """Set what the client of this process read from its environment when it was loaded."""
+    for name, value in constants_by_name.items():
+        # some are newer than our floor; clients below 0.36 keep what they read in a second place
+        monkeypatch.setattr(constants, name, value, raising=False)
+        if hasattr(file_download, name):
+            monkeypatch.setattr(file_download, name, value)
+    drop_session()
+
+
+def drop_session() -> None:
+    """Let the client make a new session, as a new process does."""
+    drop = getattr(_http, "close_session", None) or _http.reset_sessions
+    drop()
+
+
+def resumed_at(ranges: Sequence[str]) -> list[int]:
+    """Return where each transfer began, to the next thousand bytes.
+
+    Clients below 1.0 hand on whole blocks of 256 bytes, so they may lose some of the last one.
+    """
+    starts = [int(span.removeprefix("bytes=").removesuffix("-") or 0) for span in ranges]
+    return [-(-start // 1000) * 1000 for start in starts]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -31,7 +31,9 @@ app = typer.Typer(
 )
 
 # what the parser says of a name that it does not know, the name, and the first that it suggests
-_UNKNOWN = re.compile(r"(No such (?:command|option)):? '?([^' ]*?)'?(?:\.? .*?[:n] '?([\w-]+).*)?$")
+_UNKNOWN = re.compile(
+    r"(No such (?:command|option)):? '?([^' ]*?)'?(?:\.? .*?(?:mean|:) '?(?!one of)([\w-]+).*)?$"
+)
 
 
 def _print_version(wanted: bool) -> None:

@@ -25,7 +25,7 @@ from sepcli.models.cache import (
     local_path,
 )
 from sepcli.models.entry import ModelEntry, Source
-from sepcli.models.hub_errors import MissingFileError, MissingRepoError, explained
+from sepcli.models.hub_errors import MissingFileError, MissingRepoError, explained, status_of
 from sepcli.models.hub_guard import Transfer, watched
 from sepcli.models.registry import find_entry
 
@@ -229,10 +229,8 @@ def _download(
 
 def _is_passing(failure: Exception) -> bool:
     """Return whether a transfer may succeed when it is tried again."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if isinstance(failure, HfHubHTTPError):
-        return bool(failure.response.status_code >= 500)
+    if status := status_of(failure):
+        return status >= 500
     # The client's library is requests, httpx or httpx2, as its version has it.
     kinds = {kind.__name__ for kind in type(failure).__mro__}
     if kinds & {"TransportError", "ChunkedEncodingError", "ConnectionError", "Timeout"}:

@@ -33,7 +33,7 @@ def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
     cause: BaseException = failure
     if isinstance(failure, errors.LocalEntryNotFoundError) and failure.__cause__ is not None:
         cause = failure.__cause__  # why the hub could not be asked
-    status = cause.response.status_code if isinstance(cause, errors.HfHubHTTPError) else 0
+    status = status_of(cause)
     if entry.address and status:
         return _explained_address(web.address(entry, name), status)
     refusal = _explained_refusal(entry, name, cause, status)
@@ -47,6 +47,14 @@ def explained(entry: Source, name: str, failure: Exception) -> WeightsError:
     if status:
         return _explained_status(entry.repo, status)
     return _explained_connection(f"{name} of {entry.repo}", innermost(cause))
+
+
+def status_of(failure: BaseException) -> int:
+    """Return the HTTP status that a hub answered with; 0 where it gave no answer."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    answer = failure.response if isinstance(failure, HfHubHTTPError) else None
+    return 0 if answer is None else answer.status_code
 
 
 def innermost(failure: BaseException) -> BaseException:

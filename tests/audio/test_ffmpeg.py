@@ -188,6 +188,7 @@ def test_half_a_sample_at_the_end_is_dropped(nonsense, stand_in):
         au(tone(10), encoding=3),
         au(tone(10), offset=1 << 20),
     ],
+    ids=("nothing", "magic", "riff", "encoding", "offset"),  # they reach programs' environments
 )
 def test_what_is_not_the_expected_header(nonsense, stand_in, data):
     stand_in(emit(data))

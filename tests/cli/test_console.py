@@ -194,8 +194,10 @@ def test_nothing_of_a_table_is_cut_short(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     for terminal, width in (("", 40), ("1", 40), ("1", 25)):
-        monkeypatch.setenv("FORCE_COLOR", terminal)  # rich takes it for a terminal
+        if terminal:
+            monkeypatch.setenv("FORCE_COLOR", terminal)  # rich takes it for a terminal
         console.show(table(width))
         assert "x" * width in capfd.readouterr().out
         console.show(table(width), narrow=table(5))

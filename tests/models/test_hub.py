@@ -15,7 +15,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import _http, logging
+from huggingface_hub.utils import logging
 
 import sepcli.models.hub
 from sepcli.errors import WeightsError
@@ -23,7 +23,7 @@ from sepcli.models.cache import cached_files, damage, sha256
 from sepcli.models.entry import ModelEntry
 from sepcli.models.hub import fetch_files, fetch_model, find_file
 from sepcli.models.hub_errors import MissingFileError, explained
-from tests.hub import COMMIT, Hub
+from tests.hub import COMMIT, Hub, drop_session, patient_client, resumed_at, set_client
 
 REPO = "org/name"
 CONTENT = bytes(range(256)) * 512
@@ -101,13 +101,11 @@ def test_takes_the_first_alternative_there_is(hub: Hub, served: Path) -> None:
 def test_a_cut_connection_is_resumed(
     hub: Hub, served: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        constants, "DOWNLOAD_CHUNK_SIZE", 10_000
-    )  # what the client hands on at once
+    set_client(monkeypatch, DOWNLOAD_CHUNK_SIZE=10_000)  # what the client hands on at once
     hub.cut_after = [50_000, 30_000]
     assert fetch_files(_entry())["w.bin"].read_bytes() == CONTENT
     ranges = [span for method, _, span in hub.requests if method == "GET"]
-    assert ranges == ["", "bytes=50000-", "bytes=80000-"]
+    assert resumed_at(ranges) == [0, 50_000, 80_000]
 
 
 def test_a_connection_that_never_holds_is_given_up(
@@ -130,6 +128,7 @@ def test_server_errors_are_tried_again_with_growing_waits(
     assert len(waits) == len(set(waits)) == 3
 
 
+@patient_client
 def test_a_server_that_stays_down_is_an_error_with_a_hint(
     hub: Hub, served: Path, waits: list[float]
 ) -> None:
@@ -141,6 +140,7 @@ def test_a_server_that_stays_down_is_an_error_with_a_hint(
     assert waits == sorted(waits)
 
 
+@patient_client
 def test_too_many_requests_are_answered_with_patience(
     hub: Hub, served: Path, waits: list[float]
 ) -> None:
@@ -186,9 +186,9 @@ def test_an_unreachable_hub_is_one_line_and_a_hint(
     hub: Hub, served: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = "http://127.0.0.1:9"
-    monkeypatch.setattr(constants, "ENDPOINT", nowhere)
+    set_client(monkeypatch, ENDPOINT=nowhere)
     template = nowhere + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    set_client(monkeypatch, HUGGINGFACE_CO_URL_TEMPLATE=template)
     with pytest.raises(WeightsError) as caught:
         fetch_files(_entry())
     assert caught.value.message == "cannot download w.bin of org/name: Connection refused"
@@ -198,13 +198,13 @@ def test_an_unreachable_hub_is_one_line_and_a_hint(
 
 
 def test_offline_needs_the_cache(hub: Hub, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_client(monkeypatch, HF_HUB_OFFLINE=True)
     with pytest.raises(WeightsError, match=r"HF_HUB_OFFLINE is set: org/name/w\.bin") as caught:
         fetch_files(_entry())
     assert "sepcli download x" in caught.value.hint
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    set_client(monkeypatch, HF_HUB_OFFLINE=False)
     fetch_files(_entry())
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_client(monkeypatch, HF_HUB_OFFLINE=True)
     asked = len(hub.requests)
     assert fetch_files(_entry(), refresh=True)["w.bin"].read_bytes() == CONTENT
     assert len(hub.requests) == asked
@@ -228,7 +228,7 @@ def test_a_spoilt_cache_offline_is_an_error(
     hub: Hub, served: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch_files(_entry())["w.bin"].resolve().write_bytes(b"spoilt")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_client(monkeypatch, HF_HUB_OFFLINE=True)
     with pytest.raises(WeightsError, match="cached file is damaged") as caught:
         fetch_files(_entry())
     assert "HF_HUB_OFFLINE" in caught.value.hint
@@ -364,7 +364,7 @@ def test_a_fallback_is_used_and_said(
     assert "org/empty does not hold the weights of x; using spare" in fetched.note
     asked = len(hub.requests)
     assert fetch_model(spgm) == fetched
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_client(monkeypatch, HF_HUB_OFFLINE=True)
     assert fetch_model(spgm) == fetched
     assert len(hub.requests) == asked
 
@@ -405,7 +405,7 @@ def test_a_model_without_fallback_tells_its_progress(hub: Hub, served: Path) -> 
 def test_offline_a_single_file_may_be_absent(
     hub: Hub, served: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_client(monkeypatch, HF_HUB_OFFLINE=True)
     assert find_file(REPO, "main", "w.bin") is None
     assert hub.requests == []
 
@@ -502,10 +502,9 @@ def test_the_client_sends_no_telemetry_and_keeps_quiet_unless_asked(
 @pytest.fixture
 def new_session() -> Iterator[None]:
     """Let the client make a new session, as a new process does, and drop it afterwards."""
-    drop = getattr(_http, "close_session", None) or _http.reset_sessions
-    drop()
+    drop_session()
     yield
-    drop()
+    drop_session()
 
 
 @pytest.mark.usefixtures("served", "waits", "new_session")
@@ -515,9 +514,9 @@ def test_certificates_that_are_not_there_are_named(
     absent = tmp_path / "absent.pem"
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):  # of httpx and of requests
         monkeypatch.setenv(name, str(absent))
-    monkeypatch.setattr(constants, "ENDPOINT", "https://127.0.0.1:9")
+    set_client(monkeypatch, ENDPOINT="https://127.0.0.1:9")
     template = "https://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    set_client(monkeypatch, HUGGINGFACE_CO_URL_TEMPLATE=template)
     with pytest.raises(WeightsError) as caught:
         fetch_files(_entry())
     assert caught.value.message == f"no such file of certificates: SSL_CERT_FILE={absent}"

@@ -12,7 +12,7 @@ from sepcli.errors import WeightsError
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry
 from sepcli.models.hub import fetch_files
-from tests.hub import Hub
+from tests.hub import Hub, patient_client
 
 REPO = "org/name"
 CONTENT = bytes(range(256)) * 512
@@ -96,6 +96,7 @@ def test_a_wait_of_a_day_is_an_error(hub: Hub, header: dict[str, str], method: s
     assert _refusal() == "server asks to wait 100000 s: org/name/w.bin"
 
 
+@patient_client
 def test_a_short_wait_is_said_and_waited_for(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

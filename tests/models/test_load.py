@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
@@ -21,7 +20,7 @@ from sepcli.models.entry import ModelEntry
 from sepcli.models.load import LoadedModel, load_model, load_network
 from sepcli.models.registry import find_entry, user_table_path
 from sepcli.models.resolve import resolve_model
-from tests.hub import HUB_DATA, Hub
+from tests.hub import HUB_DATA, Hub, set_client
 
 TOLERANCE = 1e-5  # of the largest output; the published float32 is within 1.2e-6 of its float64
 MINIATURES = sorted(path.name for path in HUB_DATA.iterdir() if path.is_dir())
@@ -172,7 +171,7 @@ def test_a_repository_of_no_known_format(hub: Hub, tmp_path: Path) -> None:
 def test_offline_an_unknown_repository_is_said_to_be_absent(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_client(monkeypatch, HF_HUB_OFFLINE=True)
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set: a/b") as caught:
         resolve_model("hf:a/b")
     assert "sepcli download hf:a/b" in caught.value.hint

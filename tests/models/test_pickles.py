@@ -103,5 +103,13 @@ def test_a_torch_that_runs_code_in_pickles_reads_none(
         "weights refused, torch 2.5.1+cu124 runs code in such files: w.bin"
     )
     assert "2.6" in caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(torch.serialization, "safe_globals"), reason="torch below 2.5")
+def test_the_first_torch_that_runs_no_code_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.bin"
+    torch.save({"a": torch.zeros(3)}, path)
     monkeypatch.setattr(torch, "__version__", "2.6.0")
     assert read_torch(path)["a"].tolist() == [0, 0, 0]
