@@ -12,7 +12,7 @@ import numpy as np
 from sepcli.errors import SepcliError, UsageError
 from sepcli.models.registry import DEFAULT_MODEL
 from sepcli.separation.batch import separate_jobs
-from sepcli.separation.jobs import Job
+from sepcli.separation.jobs import Job, job_of
 from sepcli.separation.manifest import carry, outcome_rows, parse_row
 from sepcli.separation.naming import Naming
 from sepcli.separation.separator import SeparationOptions, Separator
@@ -116,8 +116,8 @@ class Separate:
             "error": "",
         }
         return [
-            carry(others, {"amplitude": estimate, "speaker": f"spk{number}", **shared})
-            for number, estimate in enumerate(separation.estimates, 1)
+            carry(others, {"amplitude": estimate, "speaker": name, **shared})
+            for name, estimate in zip(separation.names, separation.estimates, strict=True)
         ]
 
     def _job(self, fields: Mapping[str, Any]) -> Job:
@@ -134,10 +134,11 @@ class Separate:
             template=NAME,
             num_speakers=plan.num_files(None),
             num_certain=plan.num_certain_files,
+            names=plan.names,
+            only=plan.only,
         )
         inside = row.source.parent.relative_to(self._root)
-        certain, optional = naming.certain_and_optional(row.source, inside, row.part)
-        return Job(row.source, certain, row.span, fields, optional=optional)
+        return job_of(row.source, naming, inside, row.part, span=row.span, row=fields)
 
 
 def _failed(fields: Mapping[str, Any], error: SepcliError) -> dict[str, Any]:

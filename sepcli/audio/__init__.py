@@ -14,6 +14,7 @@ from sepcli.audio.reader import (
     read_info,
 )
 from sepcli.audio.resample import Resampler, resample_blocks, resampled_length
+from sepcli.audio.sndfile import read_channel_names
 from sepcli.audio.together import Together
 from sepcli.audio.waveform import WaveformReader
 from sepcli.audio.writer import AudioWriter
@@ -39,6 +40,7 @@ __all__ = [
     "output_error",
     "printable",
     "read_blocks",
+    "read_channel_names",
     "read_info",
     "remove_stale_temporaries",
     "require_free_space",

@@ -5,10 +5,19 @@ from xml.sax.saxutils import escape
 
 from sepcli.files.temporary import printable
 
+_BEFORE, _BETWEEN = "channels: ", ", "
+
 
 def comment(names: Sequence[str]) -> str:
     """Return what a comment says of channels: their names in order."""
-    return "channels: " + ", ".join(map(printable, names))
+    return _BEFORE + _BETWEEN.join(map(printable, names))
+
+
+def names_in(comment: str, num_channels: int) -> tuple[str, ...]:
+    """Return the names that a comment of so many channels says; none where it says others."""
+    names = tuple(comment.removeprefix(_BEFORE).split(_BETWEEN))
+    is_ours = comment.startswith(_BEFORE) and len(names) == num_channels
+    return names if is_ours else ()
 
 
 def ixml(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -38,6 +39,12 @@ STEP_VALUES = 1 << 15
 
 # what soundfile raises for a file that is none, or that would need its format spelt out
 NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
+
+
+def read_channel_names(path: Path) -> tuple[str, ...]:
+    """Return who is on each channel of a file that we wrote; empty where it does not say."""
+    with without_mpg123(), soundfile.SoundFile(path) as sound:
+        return named.names_in(sound.comment, sound.channels)
 
 
 class InOrder(soundfile.SoundFile):  # type: ignore[misc]

@@ -187,6 +187,20 @@ Voices = Annotated[
         help="Voice embedding that tells speakers apart; ecapa is better, and fetched (83 MB).",
     ),
 ]
+KnownVoices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--voice",
+        metavar="NAME=FILE|FOLDER",
+        help="People to call outputs after, by a recording of each alone; may be repeated.",
+    ),
+]
+Only = Annotated[
+    str,
+    typer.Option(
+        "--only", metavar="NAME", help="Write the output of this person of --voice alone."
+    ),
+]
 Speakers = Annotated[
     str,
     typer.Option(

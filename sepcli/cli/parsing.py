@@ -73,3 +73,17 @@ def parse_time(text: str) -> float | None:
     if not math.isfinite(seconds):
         raise UsageError(f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5")
     return seconds
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return `(index, count)` of a shard given as `I/N`.
+
+    Raises:
+        UsageError: It is not `I/N` with 1 <= I <= N.
+    """
+    index, slash, count = text.partition("/")
+    if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
+        return int(index), int(count)
+    raise UsageError(
+        f"not a shard: {text}", "use --shard I/N with I from 1 to N, as in --shard 3/8"
+    )

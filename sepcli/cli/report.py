@@ -14,12 +14,14 @@ from sepcli.models.load import load_model
 from sepcli.models.registry import ModelEntry, find_entry
 from sepcli.separation.batch import separate_jobs
 from sepcli.separation.channels import write_channels
-from sepcli.separation.jobs import Job
+from sepcli.separation.enrolment import read_enrolment
+from sepcli.separation.jobs import Failure, Job
 from sepcli.separation.manifest import outcome_rows
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import check_precision, choose_device
 from sepcli.separation.separator import SeparationOptions, Separator
+from sepcli.separation.speakers import Recognised
 from sepcli.separation.speakers.embedding import VOICES, load_embed
 from sepcli.separation.writing import Delivery, OutputOptions
 
@@ -44,6 +46,8 @@ def suggest_model(entry: ModelEntry, job: Job) -> None:
 def load_separator(entry: ModelEntry, options: SeparationOptions) -> Separator:
     """Return the separator of `entry`, with a bar while its weights are downloaded."""
     check_precision(choose_device(options.device), options.precision)  # before a download
+    for name, path in options.known.items():  # and so are voices that cannot be known
+        read_enrolment(name, path, entry.sample_rate)
     if is_experimental(entry):
         console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
     if entry.repo and not is_here(entry):
@@ -138,6 +142,11 @@ class Report:
         else:
             console.result_json(_record(outcome, entry))
 
+    def tell_failures(self, failures: Sequence[Failure]) -> None:
+        """Tell of inputs that there is nothing to do for."""
+        for failure in failures:
+            self.failed(failure.label, failure.error)
+
     def failed(self, label: str, error: SepcliError) -> None:
         """Tell of an input that could not be done."""
         self._tally.num_failed += 1
@@ -202,7 +211,8 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
 
 def _conversation(delivery: Delivery) -> dict[str, Any]:
     """Return who speaks when, as it stands in a record."""
-    names, turns = delivery.names, delivery.turns
+    names, turns, recognised = delivery.cast.names, delivery.turns, delivery.cast.recognised
+    is_compared = any(each.likeness is not None for each in recognised)
     return {
         "speakers": [
             {
@@ -210,6 +220,7 @@ def _conversation(delivery: Delivery) -> dict[str, Any]:
                 "output": str(output),
                 **({} if channel is None else {"channel": channel}),
                 "seconds": round(sum(t.seconds for t in turns if t.speaker == number), 2),
+                **(_likeness(recognised[number]) if is_compared else {}),
             }
             for number, (name, (output, channel)) in enumerate(
                 zip(names, delivery.places, strict=True)
@@ -232,6 +243,15 @@ def _segments(outcome: Outcome) -> dict[str, Any]:
     if folder is None or outcome.delivery is None:
         return {}
     return {"segments": {"folder": str(folder), "count": outcome.delivery.num_segments}}
+
+
+def _likeness(recognised: Recognised) -> dict[str, Any]:
+    """Return whose voice that is, if a known one, and how alike it is to it or the nearest."""
+    likeness = recognised.likeness
+    return {
+        "voice": recognised.name,
+        "likeness": None if likeness is None else round(likeness, 3),
+    }
 
 
 def _named(remark: str, label: str) -> str:

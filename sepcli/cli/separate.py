@@ -3,32 +3,34 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from sepcli.cli import console, options
-from sepcli.cli.parsing import parse_people, parse_rate, parse_span
+from sepcli.cli.choices import (
+    check_channels,
+    check_choices,
+    check_format,
+    check_inputs,
+    check_segments,
+    known_voices,
+    name_template,
+)
+from sepcli.cli.parsing import parse_people, parse_rate, parse_shard, parse_span
 from sepcli.errors import UsageError
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
-from sepcli.separation.jobs import Failure, Job, Span, parse_shard, plan_jobs, take_shard
-from sepcli.separation.naming import CHANNELS_NAME, DEFAULT_NAME, Naming, check_template
+from sepcli.separation.inputs import plan_jobs
+from sepcli.separation.jobs import Failure, Job, Span, take_shard
+from sepcli.separation.naming import (
+    DEFAULT_NAME,
+    Naming,
+)
+
+if TYPE_CHECKING:  # it needs torch
+    from sepcli.separation.plan import SeparationOptions
 
 NUM_CHANNELS_OF_A_CALL = 2
-OPTIONS_OF_A_NETWORK = (
-    *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
-    *(
-        "bandwidth",
-        "labels",
-        "segments",
-        "layout",
-        "voices",
-        "batch_size",
-        "device",
-        "precision",
-        "resume",
-    ),
-)
 
 
 def separate(
@@ -57,6 +59,8 @@ def separate(
     bandwidth: options.UpTo = options.Bandwidth.full,
     labels: options.WrittenLabels = None,
     segments: options.Segments = None,
+    voice: options.KnownVoices = None,
+    only: options.Only = "",
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Device = "auto",
@@ -76,13 +80,13 @@ def separate(
     """
     console.configure(quiet=quiet, verbose=verbose)
     rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
-    name = _template(name, layout)
-    _check_choices(shard, skip_existing=skip_existing, overwrite=overwrite)
-    if channels:
-        _check_channels(context, sample_rate)
-    _check_format(audio_format, subtype, rate)
-    _check_inputs(inputs, manifest, span, labels)
-    _check_segments(segments, manifest)
+    name = name_template(name, layout)
+    check_choices(shard, skip_existing=skip_existing, overwrite=overwrite)
+    check_channels(context, sample_rate)
+    check_format(audio_format, subtype, rate)
+    check_inputs(inputs, manifest, span, labels)
+    check_segments(segments, manifest)
+    known = known_voices(voice or (), only, name)
 
     from sepcli.cli.report import Report, load_separator, suggest_model
     from sepcli.models.resolve import resolve_model
@@ -101,6 +105,8 @@ def separate(
         people=people,
         outside_overlap=outside_overlap.value,
         bandwidth=bandwidth.value,
+        known=known,
+        only=only or None,
     )
     output = OutputOptions(
         format=audio_format.value,
@@ -116,18 +122,15 @@ def separate(
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     naming = _naming(
-        output_dir, audio_format, name, labels or (), None if channels else entry, people
+        output_dir, audio_format, name, labels or (), None if channels else entry, separation
     )
     naming = replace(naming, segments=segments)
     if layout is options.Layout.channels:
-        _check_format(audio_format, subtype, rate, naming.num_speakers)
-    found = _plan(
-        inputs or (), manifest, naming, span=span, recursive=recursive, overwrite=overwrite
-    )
+        check_format(audio_format, subtype, rate, naming.num_speakers)
+    found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)
     jobs, failures = _take_part(*found, shard)
     report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures), in_rows=bool(manifest))
-    for failure in failures:
-        report.failed(failure.label, failure.error)
+    report.tell_failures(failures)
     if jobs and channels:
         report.run_channels(jobs, output)
     elif jobs:
@@ -137,74 +140,13 @@ def separate(
     raise typer.Exit(report.finish())
 
 
-def _template(name: str, layout: options.Layout) -> str:
-    """Return what outputs are called: a file a speaker, or one for all."""
-    is_one_file = layout is options.Layout.channels
-    template = CHANNELS_NAME if is_one_file and name == DEFAULT_NAME else name
-    check_template(template, is_one_file=is_one_file)
-    return template
-
-
-def _check_choices(shard: str, *, skip_existing: bool, overwrite: bool) -> None:
-    """Refuse what makes no sense, whatever the recordings are."""
-    if skip_existing and overwrite:
-        raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
-    if shard:
-        parse_shard(shard)
-
-
-def _check_channels(context: typer.Context, sample_rate: str) -> None:
-    """Refuse options that `--channels` has no use for, also where they say what is usual."""
-    given = [
-        "--" + name.replace("_", "-")
-        for name in OPTIONS_OF_A_NETWORK
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    ]
-    if given:
-        raise UsageError(
-            f"--channels uses no network and takes no: {', '.join(given)}", "leave out either"
-        )
-    if sample_rate == "model":
-        raise UsageError("--channels takes no model", "leave out --sample-rate model")
-
-
-def _check_inputs(
-    inputs: list[str] | None, manifest: Path | None, span: Span, labels: Collection[object] | None
-) -> None:
-    """Refuse a run without recordings, or with options that a manifest has no place for."""
-    if inputs is None and manifest is None:
-        raise UsageError("missing argument 'INPUT...'", "see: sepcli separate --help")
-    if manifest is not None and inputs is not None:
-        raise UsageError("--manifest and INPUT exclude each other", "give one of them")
-    if manifest is not None and span != (None, None):
-        raise UsageError(
-            "--manifest and --start or --end exclude each other",
-            "give its rows an offset and a duration",
-        )
-    if manifest is not None and labels:
-        raise UsageError("--manifest and --labels exclude each other", "give one of them")
-
-
-def _check_segments(folder: Path | None, manifest: Path | None) -> None:
-    """Refuse to add the lines of segments to a manifest while it is read."""
-    from sepcli.separation.segments import MANIFEST_NAME
-
-    if folder is not None and manifest is not None:
-        written = folder / MANIFEST_NAME
-        if written.resolve() == manifest.resolve():
-            raise UsageError(
-                f"--segments would write to the manifest that is read: {written}",
-                "choose another folder for --segments",
-            )
-
-
 def _naming(
     folder: Path,
     audio_format: options.Format,
     template: str,
     labels: Collection[options.LabelFormat],
     entry: ModelEntry | None,
-    people: int | Literal["auto"] | None,
+    separation: "SeparationOptions",
 ) -> Naming:
     """Return how outputs are named: those of a model, or of channels as they are."""
     from sepcli.separation.labels import WRITERS
@@ -213,12 +155,15 @@ def _naming(
     naming = Naming(folder=folder, extension=audio_format.value, template=template)
     if entry is None:
         return replace(naming, model="channels", num_speakers=NUM_CHANNELS_OF_A_CALL)
+    people = separation.people
     return replace(
         naming,
         model=_file_name(entry.name),
         num_speakers=MOST_PEOPLE if people == "auto" else people or entry.speakers,
         num_certain=1 if people == "auto" else None,
         labels=tuple(WRITERS[label.value][0] for label in dict.fromkeys(labels)),
+        names=tuple(separation.known),
+        only=separation.only,
     )
 
 
@@ -226,16 +171,21 @@ def _plan(
     inputs: Sequence[str],
     manifest: Path | None,
     naming: Naming,
-    *,
+    also_read: Sequence[Path],
     span: Span,
     recursive: bool,
     overwrite: bool,
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs of files, folders and `-`, or of a manifest, and what has none."""
     if manifest is not None:
-        return _plan_manifest(manifest, naming, overwrite)
+        return _plan_manifest(manifest, naming, overwrite, also_read)
     jobs, failures = plan_jobs(
-        inputs, naming, recursive=recursive, overwrite=overwrite, on_skip=_tell_skipped
+        inputs,
+        naming,
+        recursive=recursive,
+        overwrite=overwrite,
+        also_read=also_read,
+        on_skip=_tell_skipped,
     )
     return [replace(job, span=span) for job in jobs], failures
 
@@ -254,7 +204,7 @@ def _take_part(
 
 
 def _plan_manifest(
-    manifest: Path, naming: Naming, overwrite: bool
+    manifest: Path, naming: Naming, overwrite: bool, also_read: Sequence[Path]
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs of a manifest, and its lines that are wrong or cannot be done.
 
@@ -267,7 +217,7 @@ def _plan_manifest(
     rows, wrong = read_manifest(text, manifest)
     if not rows and not wrong:
         raise UsageError(f"manifest is empty: {manifest}", f"look into it: head {manifest}")
-    jobs, refused = plan_rows(rows, naming, overwrite=overwrite, also_read=[manifest])
+    jobs, refused = plan_rows(rows, naming, overwrite=overwrite, also_read=[manifest, *also_read])
     return jobs, wrong + refused
 
 
@@ -278,16 +228,3 @@ def _file_name(model: str) -> str:
 
 def _tell_skipped(path: Path, reason: str) -> None:
     console.note(f"skipped, {reason}: {path}")
-
-
-def _check_format(
-    audio_format: options.Format,
-    subtype: str,
-    rate: Literal["input", "model"] | int,
-    num_channels: int = 1,
-) -> None:
-    """Refuse what the format cannot hold, before anything is computed."""
-    from sepcli.audio import check_output_format
-
-    rate_hz = rate if isinstance(rate, int) else None
-    check_output_format(audio_format.value, subtype or None, rate_hz, num_channels)

@@ -11,7 +11,7 @@ from sepcli.audio.waiting import give_up_when
 from sepcli.errors import SepcliError
 from sepcli.files import AlreadyThereError, remove_stale_temporaries
 from sepcli.separation.jobs import Job
-from sepcli.separation.outcome import Outcome, is_done, notes_on, skipped
+from sepcli.separation.outcome import Outcome, is_done, notes_on, skipped, warnings_on
 from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.preparing import Work, prepare
 from sepcli.separation.recording import Recording
@@ -41,7 +41,7 @@ def separate_jobs(
         on_read: Called, in another thread, when a recording was read.
         on_chunk: Called after each chunk with its recording.
     """
-    for folder in {job.outputs[0].parent for job in jobs}:
+    for folder in {job.folder for job in jobs}:
         remove_stale_temporaries(folder)
     cancelled = threading.Event()
     under_way: dict[int, Work] = {}
@@ -142,7 +142,7 @@ def _finish(work: Work, options: OutputOptions, under_way: dict[int, Work]) -> O
         delivery=delivery,
         seconds=recording.seconds,
         elapsed=elapsed,
-        warnings=recording.seen.warnings,
+        warnings=warnings_on(recording, delivery),
         notes=notes_on(recording, delivery),
     )
 

@@ -25,7 +25,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
         jobs: Recordings with as many channels as outputs.
         options: How outputs are written.
     """
-    for folder in {job.outputs[0].parent for job in jobs}:
+    for folder in {job.folder for job in jobs}:
         remove_stale_temporaries(folder)
     for job in jobs:
         started = time.monotonic()
@@ -34,7 +34,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
                 yield skipped(job)
                 continue
             refuse_unwritable(job, options)
-            prepare_folder(job.outputs[0].parent)
+            prepare_folder(job.folder)
             source = job.source if job.source is not None else STDIN
             with AudioReader(source, track=options.track) as reader:
                 reader.select(*job.span)
@@ -65,7 +65,7 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> int:
     rate = options.sample_rate if isinstance(options.sample_rate, int) else info.sample_rate
     kind = output_format(info, options, rate)
     expected = resampled_length(reader.num_expected or 0, info.sample_rate, rate)
-    require_output_space(job.outputs[0].parent, info.num_channels, kind, expected)
+    require_output_space(job.folder, info.num_channels, kind, expected)
     with Together(options.overwrite) as files:
         writers = [files.waveform(path, rate, kind, num_samples=expected) for path in job.outputs]
         for block in resample_blocks(reader.blocks(), info.sample_rate, rate, info.num_channels):

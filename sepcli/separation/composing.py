@@ -15,15 +15,15 @@ at the network's rate, is shared out among those who overlap as the top of the b
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sepcli.audio import resample_blocks
+from sepcli.separation.casting import Cast
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.recording import Recording
-from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch, Turn
+from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -32,28 +32,28 @@ SMALLEST_POWER = 1e-12
 
 
 def compose(
-    recording: Recording, order: SpeakerOrder, scene: Scene, sample_rate: int
+    recording: Recording, order: SpeakerOrder, scene: Scene, cast: Cast, sample_rate: int
 ) -> Iterator[Array]:
-    """Yield the waveforms of all people block by block, `[people, samples]`.
+    """Yield the waveforms of all files block by block, `[files, samples]`.
 
     Args:
         recording: Complete.
         order: Who is who in every chunk.
         scene: Who speaks when.
+        cast: Who is in which file.
         sample_rate: Of what is yielded [Hz].
     """
     if _are_outputs(recording.plan, scene):
         blocks = recording.resampled(order, sample_rate)
     else:
         blocks = _at_rate(_composed(recording, order, scene), recording, scene, sample_rate)
-    wanted = recording.plan.num_files(scene.num_people)
     for block in blocks:
-        yield in_files(block, wanted)
+        yield cast.in_files(block)
 
 
-def are_estimates(plan: RecordingPlan, scene: Scene) -> bool:
+def are_estimates(plan: RecordingPlan, scene: Scene, cast: Cast) -> bool:
     """Return whether `compose` gives each file one estimate: nothing else, and no sum."""
-    return _are_outputs(plan, scene) and plan.num_files(scene.num_people) >= plan.num_speakers
+    return _are_outputs(plan, scene) and all(len(people) < 2 for people in cast.people)
 
 
 def holds_recording(plan: RecordingPlan, scene: Scene) -> bool:
@@ -64,41 +64,6 @@ def holds_recording(plan: RecordingPlan, scene: Scene) -> bool:
 def _are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
     """Return whether people are the outputs of the separator, before they are put in files."""
     return scene.stretches is None or plan.is_as_separated(scene.num_people)
-
-
-def in_files(block: Array, num_files: int) -> Array:
-    """Return waveforms `[files, samples]` of `[people, samples]`: what is missing is silent."""
-    files = np.zeros((num_files, block.shape[1]), np.float32)
-    for person, waveform in enumerate(block):
-        files[file_of(person, num_files)] += waveform
-    return files
-
-
-def turns_in_files(turns: Sequence[Turn], num_files: int) -> tuple[Turn, ...]:
-    """Return when there is speech in each file, in order of time: `speaker` is a file's number.
-
-    Turns in one file that touch are one.
-    """
-    found: list[Turn] = []
-    last: dict[int, int] = {}  # where the last turn of each file stands
-    for turn in sorted(turns):
-        file = file_of(turn.speaker, num_files)
-        place = last.get(file)
-        if place is not None and turn.start_seconds <= found[place].stop_seconds:
-            stop = max(turn.stop_seconds, found[place].stop_seconds)
-            found[place] = replace(found[place], stop_seconds=stop)
-        else:
-            last[file] = len(found)
-            found.append(replace(turn, speaker=file))
-    return tuple(sorted(found))
-
-
-def file_of(person: int, num_files: int) -> int:
-    """Return in which file a person is: one of their own, or the last with all who are left.
-
-    So nobody is lost where there are fewer files than people.
-    """
-    return min(person, num_files - 1)
 
 
 def _at_rate(

@@ -1,18 +1,16 @@
-"""Which files a run will write: inputs → jobs, decided before anything is computed."""
+"""Which files a run reads and writes, decided before anything is computed: none over another."""
 
-import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
+from sepcli.errors import OutputError, SepcliError
 from sepcli.separation.naming import Naming
 
 T = TypeVar("T")
-OnSkip = Callable[[Path, str], None]
 Span = tuple[float | None, float | None]  # where a part begins and ends [s]; None: the whole's end
 
 STDIN = "-"
@@ -30,6 +28,8 @@ class Job:
         optional: Paths of speakers there may be besides.
         labels: Paths of who speaks when; their endings say in which format.
         segments: Folder of utterances; None where none are cut out.
+        named: Paths of people who may be recognised, each with the name it is of. Who is, has that
+            one instead of one of the others; where only one person is wanted, there are no others.
     """
 
     source: Path | None
@@ -39,16 +39,42 @@ class Job:
     optional: tuple[Path, ...] = ()
     labels: tuple[Path, ...] = ()
     segments: Path | None = None
+    named: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where its outputs go."""
+        return self.possible[0].parent
 
     @property
     def all_outputs(self) -> tuple[Path, ...]:
-        """Paths of all speakers there may be."""
+        """Paths of all speakers there may be, as they are called where nobody is recognised."""
         return self.outputs + self.optional
 
     @property
     def possible(self) -> tuple[Path, ...]:
         """All files that may be written, but for those of `segments`."""
-        return self.all_outputs + self.labels
+        return self.speaker_paths + self.labels
+
+    @property
+    def speaker_paths(self) -> tuple[Path, ...]:
+        """Paths of all speakers there may be, however they are called."""
+        return self.all_outputs + tuple(path for _, path in self.named)
+
+    def outputs_of(self, names: Sequence[str]) -> tuple[Path, ...]:
+        """Return the paths of speakers, by what they are called, in order."""
+        named = dict(self.named)
+        return tuple(
+            named[name] if name in named else self.all_outputs[number]
+            for number, name in enumerate(names)
+        )
+
+    def name_of(self, output: Path) -> str:
+        """Return what the speaker of an output is called."""
+        names = {path: name for name, path in self.named}
+        if output in names:
+            return names[output]
+        return f"spk{self.all_outputs.index(output) + 1}"
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -74,54 +100,30 @@ class Failure:
     error: SepcliError
 
 
-def plan_jobs(
-    inputs: Sequence[str],
+def job_of(
+    source: Path | None,
     naming: Naming,
+    inside: Path,
+    part: str = "",
     *,
-    recursive: bool,
-    overwrite: bool = False,
-    also_read: Sequence[Path] = (),
-    on_skip: OnSkip = lambda path, reason: None,
-) -> tuple[list[Job], list[Failure]]:
-    """Return the jobs for files, folders and `-`, sorted within a folder, and what has none.
-
-    What a folder holds is left out where it is an output of this run, lies in its output folder, or
-    is named like an output of another recording that is found, so that a second run does not
-    separate what the first one wrote. A file named twice is done once. Recordings that would
-    write the same file are failures, each of them.
+    span: Span = (None, None),
+    row: Mapping[str, Any] | None = None,
+) -> Job:
+    """Return the job of a recording.
 
     Args:
-        inputs: Files, folders, or `-` for standard input.
+        source: The recording; None for standard input.
         naming: How outputs are named.
-        recursive: Whether folders are searched to any depth.
-        overwrite: Whether outputs replace what is there; an input of the run they never replace.
-        also_read: What else the run reads and must not replace.
-        on_skip: Told what in a folder looks like a recording and is left out, and why.
+        inside: Sub-folder of the output folder.
+        part: Put after the stem, where only a part of the recording is separated.
+        span: Which part [s].
+        row: What a manifest says of it.
     """
-    jobs: dict[str, Job] = {}
-    is_named: set[str] = set()
-    failures: list[Failure] = []
-    for name in dict.fromkeys(inputs):
-        try:
-            for source, inside in _expand(name, naming, recursive, on_skip):
-                key = STDIN if source is None else str(source.absolute())
-                certain, optional = naming.certain_and_optional(source, inside or Path())
-                job = Job(
-                    source,
-                    certain,
-                    optional=optional,
-                    labels=naming.label_paths(source, inside or Path()),
-                    segments=naming.segment_folder(source, inside or Path()),
-                )
-                jobs.setdefault(key, job)
-                if inside is None:
-                    is_named.add(key)
-        except SepcliError as error:
-            failures.append(Failure(name, error))
-    left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, on_skip)
-    once = _without_doubles(job for key, job in jobs.items() if key not in left_out)
-    kept, refused = refuse_conflicts(once, overwrite=overwrite, also_read=also_read)
-    return kept, failures + refused
+    certain, optional = naming.certain_and_optional(source, inside, part)
+    labels = naming.label_paths(source, inside)
+    segments = naming.segment_folder(source, inside, part)
+    named = naming.named_paths(source, inside, part)
+    return Job(source, certain, span, row, optional, labels, segments, named)
 
 
 def refuse_conflicts(
@@ -146,94 +148,12 @@ def take_shard(jobs: Sequence[T], index: int, count: int) -> list[T]:
     return list(jobs[index - 1 :: count])
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """Return `(index, count)` of a shard given as `I/N`.
-
-    Raises:
-        UsageError: It is not `I/N` with 1 <= I <= N.
-    """
-    index, slash, count = text.partition("/")
-    if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
-        return int(index), int(count)
-    raise UsageError(
-        f"not a shard: {text}", "use --shard I/N with I from 1 to N, as in --shard 3/8"
-    )
-
-
-def _expand(
-    named: str, naming: Naming, recursive: bool, on_skip: OnSkip
-) -> Iterator[tuple[Path | None, Path | None]]:
-    """Yield each recording behind one argument, with its folder relative to a searched one."""
-    if named == STDIN:
-        yield None, None
-        return
-    from sepcli.audio import find_audio_files  # here: `--help` need not wait for numpy
-
-    path = Path(named)
-    if named and path.is_dir():
-        written = {folder.resolve() for folder in (naming.folder, naming.segments) if folder}
-        avoid = written - {path.resolve()}
-        for found in find_audio_files(path, recursive, on_skip):
-            if not any(found.resolve().is_relative_to(folder) for folder in avoid):
-                yield found, found.relative_to(path).parent
-    elif not named:
-        raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
-    elif path.exists() or path.is_symlink():
-        yield path, None
-    else:
-        raise AudioError(f"no such file or folder: {named}", _nearest(path))
-
-
-def _nearest(path: Path) -> str:
-    """Return a hint that names the most similar file beside `path`."""
-    if any(sign in path.name for sign in "*?["):
-        return "the shell found no match for the pattern: check the folder it names"
-    try:
-        beside = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return f"check the folder: ls {path.parent}"
-    close = difflib.get_close_matches(path.name, beside, n=1)
-    return f"did you mean {path.parent / close[0]}" if close else f"look into: ls {path.parent}"
-
-
-def _outputs_among(
-    jobs: Mapping[str, Job], searched: Set[str], naming: Naming, on_skip: OnSkip
-) -> set[str]:
-    """Return which of the files that a search found this run writes or an earlier one wrote."""
-    written = {path.resolve() for job in jobs.values() for path in job.possible}
-    folders = {job.segments.resolve() for job in jobs.values() if job.segments is not None}
-    stems = {job.source.stem for job in jobs.values() if job.source is not None}
-    own, earlier = [], []
-    for name in [name for name in jobs if name in searched]:
-        path = Path(name)
-        if path.resolve() in written or path.resolve().parent in folders:
-            own.append(name)
-        elif naming.stems_behind(path.stem) & stems:
-            earlier.append(name)
-    for names, reason in (
-        (own, "an output of this run has its name"),
-        (earlier, "named like an output of an earlier run"),
-    ):
-        if names:
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            on_skip(Path(jobs[names[0]].label), f"{reason}{others}")
-    return {*own, *earlier}
-
-
-def _without_doubles(jobs: Iterable[Job]) -> list[Job]:
-    """Return jobs without those that would do a file again, reached by another way."""
-    once: dict[tuple[Path | None, Path], Job] = {}
-    for job in jobs:
-        once.setdefault((job.source and job.source.resolve(), _place(job.outputs[0])), job)
-    return list(once.values())
-
-
 def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
     """Return the error of every job that shares an output with another one."""
     owners: dict[Path, list[Job]] = {}
     for job in jobs:
         for output in job.places:
-            owners.setdefault(_place(output), []).append(job)
+            owners.setdefault(place_of(output), []).append(job)
     return {
         job: OutputError(
             f"two inputs would write the same file: {sharing[0].label} and {sharing[1].label}",
@@ -245,7 +165,7 @@ def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
     }
 
 
-def _place(output: Path) -> Path:
+def place_of(output: Path) -> Path:
     """Return where an output will lie; a link that has its name is replaced, not followed."""
     return output.parent.resolve() / output.name
 

@@ -9,9 +9,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from sepcli.audio import read_info
+from sepcli.audio import read_channel_names, read_info
 from sepcli.errors import SepcliError, UsageError
-from sepcli.separation.jobs import Failure, Job, Span, refuse_conflicts
+from sepcli.separation.jobs import Failure, Job, Span, job_of, refuse_conflicts
 from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.writing import Place
@@ -89,9 +89,7 @@ def plan_rows(
     jobs = []
     for row, folder in zip(rows, folders, strict=True):
         inside = Path(*folder[depth:])
-        certain, optional = naming.certain_and_optional(row.source, inside, row.part)
-        segments = naming.segment_folder(row.source, inside, row.part)
-        jobs.append(Job(row.source, certain, row.span, row.fields, optional, segments=segments))
+        jobs.append(job_of(row.source, naming, inside, row.part, span=row.span, row=row.fields))
     return refuse_conflicts(jobs, overwrite=overwrite, also_read=also_read)
 
 
@@ -106,19 +104,30 @@ def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
         seconds, rate = outcome.seconds, delivery.sample_rate
         places: Sequence[Place] = delivery.places
     else:
-        info = read_info(job.outputs[0])
+        info = read_info(outcome.outputs[0])
         seconds, rate = (info.num_samples or 0) / info.sample_rate, info.sample_rate
         places = [(path, None) for path in outcome.outputs]
         if info.num_channels > 1:
-            places = [(job.outputs[0], channel) for channel in range(info.num_channels)]
+            places = [(outcome.outputs[0], channel) for channel in range(info.num_channels)]
     margins = None if delivery is None else delivery.order.margins.tolist()
     fields = job.row or {}
-    return list(speaker_rows(fields, places, seconds=seconds, sample_rate=rate, margins=margins))
+    speakers = list(zip(_names(outcome, places), places, strict=True))
+    return list(speaker_rows(fields, speakers, seconds=seconds, sample_rate=rate, margins=margins))
+
+
+def _names(outcome: Outcome, places: Sequence[Place]) -> list[str]:
+    """Return what speakers are called who are at these places."""
+    if outcome.delivery is not None:
+        return list(outcome.delivery.cast.names)
+    if places[0][1] is not None:
+        names = read_channel_names(places[0][0])
+        return list(names) or [f"spk{number}" for number in range(1, len(places) + 1)]
+    return [outcome.job.name_of(path) for path, _ in places]
 
 
 def speaker_rows(
     fields: Mapping[str, Any],
-    places: Sequence[Place],
+    speakers: Sequence[tuple[str, Place]],
     *,
     seconds: float,
     sample_rate: int,
@@ -128,17 +137,17 @@ def speaker_rows(
 
     Args:
         fields: The row of the recording.
-        places: Where each speaker is.
+        speakers: What each is called, and where they are.
         seconds: Their length [s].
         sample_rate: Their rate [Hz].
         margins: How surely each chunk goes on from the one before; None: not known any more.
     """
     known = None if margins is None else [round(m, 3) for m in margins if math.isfinite(m)]
-    for number, (output, channel) in enumerate(places, 1):
+    for name, (output, channel) in speakers:
         row: dict[str, Any] = {
             "audio_filepath": str(output.absolute()),
             "duration": round(seconds, 6),
-            "speaker": f"spk{number}",
+            "speaker": name,
             "sample_rate": sample_rate,
             "margins": known,
         }

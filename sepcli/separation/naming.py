@@ -2,6 +2,7 @@
 
 import re
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Naming:
         num_certain: Speakers that every recording has; None: all.
         labels: Endings of files that say who speaks when.
         segments: Folder of utterances; None where none are cut out.
+        names: People that files may be called after.
+        only: The one of them whose file alone is wanted; None for everybody's.
     """
 
     folder: Path
@@ -37,6 +40,8 @@ class Naming:
     num_certain: int | None = None
     labels: tuple[str, ...] = ()
     segments: Path | None = None
+    names: tuple[str, ...] = ()
+    only: str | None = None
 
     def paths(self, source: Path | None, inside: Path, part: str = "") -> tuple[Path, ...]:
         """Return the outputs of `source`, in the sub-folder `inside` of the output folder.
@@ -57,9 +62,27 @@ class Naming:
         self, source: Path | None, inside: Path, part: str = ""
     ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """Return the `paths` that there will be, and those of speakers there may be besides."""
+        if self.only is not None:
+            return (), ()
         paths = self.paths(source, inside, part)
         num_certain = len(paths) if self.num_certain is None else self.num_certain
         return paths[:num_certain], paths[num_certain:]
+
+    def named_paths(
+        self, source: Path | None, inside: Path, part: str = ""
+    ) -> tuple[tuple[str, Path], ...]:
+        """Return the outputs of people who may be recognised, each with the name it is of.
+
+        Where there is one file for all, it is that of who alone is wanted, and nobody else's.
+        """
+        has_one_file = "speaker" not in _fields(self.template)
+        everybody = () if has_one_file else self.names
+        template = _of_names(self.template)
+        return tuple(
+            (name, self.folder / inside / f"{filled_in}.{self.extension}")
+            for name in (everybody if self.only is None else (self.only,))
+            for filled_in in [self._filled_in(template, source, part, speaker=name)]
+        )
 
     def label_paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
         """Return where it is said who speaks when in `source`: named as outputs, for all speakers.
@@ -78,7 +101,7 @@ class Naming:
         )
 
     def _filled_in(
-        self, template: str, source: Path | None, part: str = "", speaker: int | None = None
+        self, template: str, source: Path | None, part: str = "", speaker: int | str | None = None
     ) -> str:
         stem = ("stdin" if source is None else source.stem) + part
         ext = "wav" if source is None else source.suffix.lstrip(".")
@@ -97,7 +120,10 @@ class Naming:
             for t in (self.template, DEFAULT_NAME, CHANNELS_NAME)
             if re.search("[^\\W\\d_]", _literal(t))
         ]
-        matches = (re.fullmatch(_pattern(template), name) for template in telling)
+        matches = [re.fullmatch(_pattern(template), name) for template in telling]
+        names = "|".join(map(re.escape, self.names))
+        for template in (self.template, DEFAULT_NAME) if names else ():
+            matches.append(re.fullmatch(_pattern(_of_names(template), names), name))
         return {match["stem"] for match in matches if match and "stem" in match.groupdict()}
 
 
@@ -133,6 +159,21 @@ def _fields(template: str) -> set[str]:
     return {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
 
 
+def check_speaker_names(template: str, names: Sequence[str]) -> None:
+    """Raise `UsageError` if a person's file would be called as one of somebody unknown."""
+    for name in names:
+        prefix = re.search("([^\\W\\d_]*){speaker}", template)
+        if re.fullmatch(f"(?i:{prefix[1] if prefix else ''})?[0-9]+", name):
+            raise UsageError(
+                f"name is that of an unknown speaker's file: {name}", "call the voice otherwise"
+            )
+
+
+def _of_names(template: str) -> str:
+    """Return the template of people with names: without letters before `{speaker}`, as in spk."""
+    return re.sub("[^\\W\\d_]*{speaker}", "{speaker}", template)
+
+
 def _literal(template: str) -> str:
     """Return what all names that a template gives have in common."""
     return "".join(text for text, _, _, _ in string.Formatter().parse(template))
@@ -149,12 +190,13 @@ def _without_speaker(template: str) -> str:
     return re.sub(f"{_TEXT}{{speaker}}", "", template) or "{stem}"
 
 
-def _pattern(template: str) -> str:
-    """Return a regular expression of the names that a template gives."""
+def _pattern(template: str, speakers: str = _FIELDS["speaker"]) -> str:
+    """Return a regular expression of the names that a template gives, for such speakers."""
+    fields = _FIELDS | {"speaker": speakers}
     pattern, seen = "", set()
     for text, field, _, _ in string.Formatter().parse(template):
         pattern += re.escape(text)
         if field is not None:
-            pattern += f"(?P={field})" if field in seen else f"(?P<{field}>{_FIELDS[field]})"
+            pattern += f"(?P={field})" if field in seen else f"(?P<{field}>{fields[field]})"
             seen.add(field)
     return pattern

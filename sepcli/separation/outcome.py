@@ -8,6 +8,7 @@ from sepcli.errors import SepcliError
 from sepcli.separation.composing import holds_recording
 from sepcli.separation.jobs import Job
 from sepcli.separation.recording import Recording
+from sepcli.separation.speakers import likeness_to
 from sepcli.separation.writing import Delivery, OutputOptions, clipping_notes
 
 QUIET_FOR_16_BITS = 2.0**-10  # a peak of 32 steps
@@ -42,16 +43,38 @@ class Outcome:
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:
-    """Return whether all outputs, labels and segments are there and are to be kept."""
+    """Return whether all outputs, labels and segments are there and are to be kept.
+
+    Who is recognised has a file of another name instead of one of `outputs`.
+    """
     has_segments = job.segments is None or job.segments.is_dir()
-    are_there = has_segments and all(path.is_file() for path in job.outputs + job.labels)
-    return options.skip_existing and are_there
+    if not options.skip_existing or not has_segments or not all(map(Path.is_file, job.labels)):
+        return False
+    if not job.named:
+        return all(map(Path.is_file, job.outputs))
+    num_there = sum(map(Path.is_file, job.speaker_paths))
+    return num_there >= max(1, len(job.outputs))
 
 
 def skipped(job: Job) -> Outcome:
     """Return the outcome of a job whose outputs are there, perhaps of more speakers than one."""
+    if job.named:
+        return Outcome(job, skipped=True, outputs=tuple(filter(Path.is_file, job.speaker_paths)))
     more = takewhile(Path.is_file, job.optional)
     return Outcome(job, skipped=True, outputs=(*job.outputs, *more))
+
+
+def warnings_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+    """Return what is wrong with a recording that went through, a line each."""
+    plan = recording.plan
+    if plan.only is None or plan.known is None or delivery.outputs:
+        return recording.seen.warnings
+    likeness = likeness_to(plan.only, delivery.scene.voices, plan.known)
+    return (
+        *recording.seen.warnings,
+        f"{plan.only} is not heard, nothing was written "
+        f"(likeness {likeness:.2f}, {plan.known.min_likeness:.2f} is needed)",
+    )
 
 
 def notes_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
@@ -90,7 +113,7 @@ def _about_rumble(recording: Recording, delivery: Delivery) -> str:
 
 def _fewer_people(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     """Return what to say where not every file has a speaker, as far as that can be told."""
-    num_people, num_files = delivery.scene.num_people, len(delivery.names)
+    num_people, num_files = delivery.scene.num_people, len(delivery.cast.names)
     is_told_how_many = isinstance(recording.plan.people, int)
     can_be_told = is_told_how_many or recording.seconds >= MIN_SECONDS_TO_COUNT_SPEAKERS
     if recording.seen.peak == 0.0 or not (can_be_told and 0 < num_people < num_files):

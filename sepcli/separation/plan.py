@@ -1,15 +1,18 @@
 """How recordings are cut and joined: what was chosen, with what the model prefers."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from sepcli.errors import UsageError
 from sepcli.models.registry import ModelEntry
 from sepcli.separation.chunking import seconds_to_samples
+from sepcli.separation.enrolment import check_only, enrol
 from sepcli.separation.runner import Precision
-from sepcli.separation.speakers import MOST_PEOPLE, Embed
-from sepcli.separation.speakers.embedding import BUILTIN
+from sepcli.separation.speakers import MOST_PEOPLE, Embed, KnownVoices
+from sepcli.separation.speakers.embedding import BUILTIN, MIN_LIKENESS
 
 Level = Literal["fit", "as-is"]
 Leakage = Literal["keep", "remove"]
@@ -37,6 +40,8 @@ class SeparationOptions:
         outside_overlap: What a file holds where its speaker talks alone: `"original"`, the
             recording itself, or what was `"separated"`.
         bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
+        known: Recordings of people by name; files are called after those who are heard.
+        only: The one of them whose file alone is wanted; None for everybody's.
     """
 
     device: str = "auto"
@@ -50,6 +55,8 @@ class SeparationOptions:
     people: int | Literal["auto"] | None = None
     outside_overlap: OutsideOverlap = "original"
     bandwidth: Bandwidth = "full"
+    known: Mapping[str, Path] = field(default_factory=dict)
+    only: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +76,8 @@ class RecordingPlan:
         outside_overlap: What is in a file where its speaker talks alone: the `"original"`
             recording, or what was `"separated"`.
         bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
+        known: People whose voices are known by name; None for nobody.
+        only: The one of them whose file alone is wanted; None for everybody's.
     """
 
     sample_rate: int
@@ -81,12 +90,19 @@ class RecordingPlan:
     people: int | Literal["auto"] | None = None
     outside_overlap: OutsideOverlap = "original"
     bandwidth: Bandwidth = "full"
+    known: KnownVoices | None = None
+    only: str | None = None
 
     def num_files(self, num_people: int | None = None) -> int:
         """Return how many files there are where so many people were found; None: at most."""
         if self.people == "auto":
             return MOST_PEOPLE if num_people is None else max(1, num_people)
         return self.people or self.num_speakers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Who may be recognised."""
+        return self.known.names if self.known is not None else ()
 
     @property
     def num_certain_files(self) -> int:
@@ -118,8 +134,12 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
         embed: Tells voices apart.
 
     Raises:
-        UsageError: The overlap is not shorter than the chunk.
+        UsageError: The overlap is not shorter than the chunk, names of people cannot be those of
+            files, or the one who is wanted has no voice.
+        AudioError: A recording of somebody's voice cannot be read, is silent, or too short.
     """
+    if options.only is not None:
+        check_only(options.only, options.known)
     chunk_seconds = options.chunk_seconds or entry.chunk_seconds
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
@@ -144,4 +164,6 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
         people=options.people,
         outside_overlap=options.outside_overlap,
         bandwidth=options.bandwidth,
+        known=enrol(options.known, entry.sample_rate, embed, MIN_LIKENESS[options.voices]),
+        only=options.only,
     )

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sepcli.audio import AudioReader, resampled_length
@@ -51,7 +51,7 @@ def prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> Work | Outc
         if is_done(job, options):
             return skipped(job)
         refuse_unwritable(job, options)
-        prepare_folder(job.outputs[0].parent)
+        prepare_folder(job.folder)
         if job.segments is not None and options.segments is not None:
             prepare_folder(options.segments)
             for folder in (options.segments, job.segments):
@@ -76,12 +76,13 @@ def prepare(pipeline: Pipeline, job: Job, options: OutputOptions) -> Work | Outc
 def _require_output_space(recording: Recording, job: Job, options: OutputOptions) -> None:
     rate = output_rate(recording, options)
     kind = output_format(recording.info, options, rate)
-    folder, length = job.outputs[0].parent, output_length(recording, rate)
-    num_speakers = recording.plan.num_files(None)
+    folder, length = job.folder, output_length(recording, rate)
+    plan = recording.plan
+    num_speakers = plan.num_files(None) if plan.only is None else 1
     require_output_space(folder, num_speakers, kind, length)
     if options.segments is not None:  # of no more than speak at any moment
         beside = num_speakers if options.segments.stat().st_dev == folder.stat().st_dev else 0
-        num_speakers = beside + recording.plan.num_speakers
+        num_speakers = beside + plan.num_speakers
         require_output_space(options.segments, num_speakers, kind, length)
 
 
@@ -105,7 +106,8 @@ def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: Outp
             "track": options.track,
             "model": repr(pipeline.entry),
             "weights": pipeline.weights_digest,
-            "options": repr(pipeline.options),
+            # who is known and wanted changes nothing about the estimates
+            "options": repr(replace(pipeline.options, known={}, only=None)),
         }
         key = spool_key(description)
         spool = Spool(num_speakers, default_spool_folder(), key, resume=options.resume)

@@ -40,7 +40,9 @@ class Segment:
     overlap: float
 
 
-def segments_of(turns: Sequence[Turn], seconds: float) -> tuple[Segment, ...]:
+def segments_of(
+    turns: Sequence[Turn], seconds: float, others: Sequence[Turn] = ()
+) -> tuple[Segment, ...]:
     """Return the utterances of a recording in order of time, padded where there is room for it.
 
     What lies between two turns of a speaker belongs to the nearer one.
@@ -48,8 +50,9 @@ def segments_of(turns: Sequence[Turn], seconds: float) -> tuple[Segment, ...]:
     Args:
         turns: Who speaks when.
         seconds: Length of the recording [s].
+        others: Turns that are not cut out, and overlap these.
     """
-    edges, overlapped = _overlapped(turns)
+    edges, overlapped = _overlapped([*turns, *others])
     found: list[Segment] = []
     for speaker, own in groupby(sorted(turns, key=_by_speaker), lambda turn: turn.speaker):
         mine = list(own)

@@ -14,8 +14,9 @@ from sepcli.models.load import load_model
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
 from sepcli.models.resolve import resolve_model
 from sepcli.separation.batch import separate_jobs
-from sepcli.separation.composing import compose, turns_in_files
-from sepcli.separation.jobs import Job
+from sepcli.separation.casting import cast_people
+from sepcli.separation.composing import compose
+from sepcli.separation.jobs import job_of
 from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import Pipeline, silent
 from sepcli.separation.plan import SeparationOptions
@@ -37,10 +38,14 @@ class Separation:
 
     Attributes:
         estimates: One waveform per speaker, `[speakers, samples]` float32, as long as the
-            recording and sample-aligned with it.
+            recording and sample-aligned with it; none where only somebody is wanted who is not
+            heard.
         sample_rate: That of the recording [Hz].
         order: Who is who in every chunk, with margins.
         turns: Who speaks when, in order of time.
+        names: What each speaker is called: `spk1`, `spk2`, … or, of known voices, by name.
+        likeness: Of each speaker to the voice of that name, else to the nearest known; None where
+            nothing can be compared.
         warnings: What was wrong with the recording, a line each.
     """
 
@@ -48,6 +53,8 @@ class Separation:
     sample_rate: int
     order: SpeakerOrder
     turns: tuple[Turn, ...]
+    names: tuple[str, ...]
+    likeness: tuple[float | None, ...]
     warnings: tuple[str, ...] = field(default=())
 
 
@@ -136,10 +143,17 @@ class Separator:
                     raise failure
             order = recording.solve()
             scene = recording.scene(order)
-            blocks = list(compose(recording, order, scene, sample_rate))
-            estimates = np.concatenate(blocks, axis=1)
-            turns = turns_in_files(scene.turns, len(estimates))
-            return Separation(estimates, sample_rate, order, turns, recording.seen.warnings)
+            cast = cast_people(recording.plan, scene)
+            blocks = list(compose(recording, order, scene, cast, sample_rate))
+            return Separation(
+                estimates=np.concatenate(blocks, axis=1),
+                sample_rate=sample_rate,
+                order=order,
+                turns=cast.turns_in_files(scene.turns),
+                names=cast.names,
+                likeness=tuple(each.likeness for each in cast.recognised),
+                warnings=recording.seen.warnings,
+            )
         finally:
             spool.close()
 
@@ -151,6 +165,8 @@ class Separator:
         overwrite: bool = False,
     ) -> list[Path]:
         """Write `<stem>_spk1.wav`, … into `output_dir` and return their paths.
+
+        Of people whose voices are known, files have their names instead.
 
         More choices are on the command line.
 
@@ -170,9 +186,10 @@ class Separator:
             extension=options.format,
             num_speakers=plan.num_files(None),
             num_certain=plan.num_certain_files,
+            names=plan.names,
+            only=plan.only,
         )
-        certain, optional = naming.certain_and_optional(path, Path())
-        job = Job(path, certain, optional=optional)
+        job = job_of(path, naming, Path())
         (outcome,) = separate_jobs(self.pipeline, [job], options)
         if outcome.error is not None:
             raise outcome.error

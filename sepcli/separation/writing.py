@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,8 @@ from sepcli.audio import (
     resampled_length,
 )
 from sepcli.errors import OutputError
-from sepcli.separation.composing import are_estimates, compose, turns_in_files
+from sepcli.separation.casting import Cast, cast_people
+from sepcli.separation.composing import are_estimates, compose
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
@@ -76,7 +77,7 @@ class Delivery:
         subtype: Of the outputs.
         scene: How many people there are and who speaks when.
         outputs: What was written, a file a person or one for all.
-        names: What people are called, in the order of files or channels.
+        cast: Who is in each file or channel, and what they are called.
         turns: When there is speech in each of these, in order of time.
         num_segments: Utterances that were cut out.
     """
@@ -88,16 +89,17 @@ class Delivery:
     subtype: str
     scene: Scene
     outputs: tuple[Path, ...]
-    names: tuple[str, ...]
+    cast: Cast
     turns: tuple[Turn, ...]
     num_segments: int = 0
 
     @property
     def places(self) -> tuple[Place, ...]:
         """Where each person is."""
-        if len(self.outputs) == len(self.names):
+        num_people = len(self.cast.names)
+        if len(self.outputs) == num_people:
             return tuple((output, None) for output in self.outputs)
-        return tuple((self.outputs[0], channel) for channel in range(len(self.names)))
+        return tuple((self.outputs[0], channel) for channel in range(num_people))
 
     @property
     def gain_db(self) -> float:
@@ -109,11 +111,6 @@ def clipping_notes(num_clipped: int) -> tuple[str, ...]:
     """Return what to say of so many values that were limited; nothing of none."""
     kept = "--format wav --subtype FLOAT keeps them"
     return (f"values beyond full scale were limited: {num_clipped}, {kept}",) if num_clipped else ()
-
-
-def speaker_names(count: int) -> tuple[str, ...]:
-    """Return what so many people are called."""
-    return tuple(f"spk{number}" for number in range(1, count + 1))
 
 
 def output_rate(recording: Recording, options: OutputOptions) -> int:
@@ -150,13 +147,33 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     kind = output_format(recording.info, options, rate)
     order = recording.solve()
     scene = recording.scene(order)
-    names = speaker_names(recording.plan.num_files(scene.num_people))
-    is_one_file = options.layout == "channels"
-    outputs = job.outputs if is_one_file else job.all_outputs[: len(names)]
-    _refuse_leftovers(job.all_outputs[len(outputs) :])
-    turns = turns_in_files(scene.turns, len(names))
-    gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, rate)
-    segments = segments_of(turns, recording.seconds) if job.segments is not None else ()
+    cast = cast_people(recording.plan, scene)
+    is_one_file = options.layout == "channels" and bool(cast.names)
+    outputs = job.speaker_paths if is_one_file else job.outputs_of(cast.names)
+    _refuse_leftovers(set(job.speaker_paths) - set(outputs))
+    gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, cast, rate)
+    delivery = Delivery(
+        sample_rate=rate,
+        gain=gain,
+        num_clipped=0,
+        order=order,
+        subtype=kind.subtype,
+        scene=scene,
+        outputs=outputs,
+        cast=cast,
+        turns=cast.turns_in_files(scene.turns),
+    )
+    return _written(recording, job, options, delivery, kind) if outputs else delivery
+
+
+def _written(
+    recording: Recording, job: Job, options: OutputOptions, delivery: Delivery, kind: OutputFormat
+) -> Delivery:
+    """Write what is to be delivered; return it with what became of it."""
+    cast, rate, turns = delivery.cast, delivery.sample_rate, delivery.turns
+    names, gain, is_one_file = cast.names, delivery.gain, options.layout == "channels"
+    unheard = cast.others(delivery.scene.turns)
+    segments = segments_of(turns, recording.seconds, unheard) if job.segments is not None else ()
     cuts = cuts_of(segments, job.segments or Path(), names, kind.extension, rate)
     with segment_folder(job.segments), Together(options.overwrite) as files:
         for path, content in _labels(job.labels, recording.seconds, names, turns).items():
@@ -169,10 +186,10 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
                 num_samples=output_length(recording, rate),
                 channel_names=names if is_one_file else (),
             )
-            for output in outputs
+            for output in delivery.outputs
         ]
         cutter = SegmentFiles(files, cuts, rate, kind)
-        for block in compose(recording, order, scene, rate):
+        for block in compose(recording, delivery.order, delivery.scene, cast, rate):
             heard = block if gain == 1.0 else block * np.float32(gain)
             for writer, samples in zip(writers, [heard.T] if is_one_file else heard, strict=True):
                 writer.write(samples)
@@ -182,29 +199,19 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         else:
             rows = segment_rows(cuts, names, rate, job.source, job.span[0] or 0.0)
             publish_segments(files, job.segments, options.segments / MANIFEST_NAME, rows)
-    return Delivery(
-        sample_rate=rate,
-        gain=gain,
-        num_clipped=sum(writer.num_clipped for writer in writers),
-        order=order,
-        subtype=kind.subtype,
-        scene=scene,
-        outputs=outputs,
-        names=names,
-        turns=turns,
-        num_segments=len(segments),
-    )
+    num_clipped = sum(writer.num_clipped for writer in writers)
+    return replace(delivery, num_clipped=num_clipped, num_segments=len(segments))
 
 
-def _refuse_leftovers(unused: Sequence[Path]) -> None:
+def _refuse_leftovers(unused: Collection[Path]) -> None:
     """Raise `OutputError` if a file of a speaker who was not found is there.
 
     Beside the new outputs it would pass for one of them. Whether an earlier run wrote it cannot be
     known, so it is not ours to remove.
     """
-    for path in filter(os.path.lexists, unused):
+    for path in filter(os.path.lexists, sorted(unused)):
         raise OutputError(
-            f"fewer speakers than before, a file of the others is there: {path}",
+            f"other speakers than before, a file of theirs is there: {path}",
             "move it away, then go on with --resume: long recordings are not separated again",
         )
 
@@ -221,11 +228,11 @@ def _labels(
 
 
 def _common_gain(
-    recording: Recording, order: SpeakerOrder, scene: Scene, sample_rate: int
+    recording: Recording, order: SpeakerOrder, scene: Scene, cast: Cast, sample_rate: int
 ) -> float:
     """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
-    if are_estimates(recording.plan, scene) and not recording.may_clip(sample_rate):
+    if are_estimates(recording.plan, scene, cast) and not recording.may_clip(sample_rate):
         return 1.0
-    blocks = compose(recording, order, scene, sample_rate)
+    blocks = compose(recording, order, scene, cast, sample_rate)
     peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
     return FULL_SCALE / peak if peak > 1.0 else 1.0

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.audio import Together, check_output_format
+from sepcli.audio import Together, check_output_format, read_channel_names
+from sepcli.audio.channel_names import names_in
 from sepcli.errors import OutputError
 from sepcli.files import PendingFile
 
@@ -88,6 +89,12 @@ def test_the_comment_says_who_is_on_each_channel(tmp_path, format, num_people):
         assert sound.channels == num_people
         assert sound.comment == "channels: " + ", ".join(PEOPLE[:num_people])
         assert format == "mp3" or sound.frames == len(SOUND)
+    assert read_channel_names(path) == tuple(PEOPLE[:num_people])
+
+
+@pytest.mark.parametrize("comment", ["", "made by hand", "channels: a", "channels: a, b, c"])
+def test_comments_that_say_nothing_of_these_channels_are_none_of_ours(comment):
+    assert names_in(comment, 2) == ()
 
 
 @pytest.mark.parametrize("num_people,num_samples", [(2, 100), (3, 100), (3, 7)])

@@ -1,6 +1,6 @@
 import pytest
 
-from sepcli.cli.parsing import parse_people, parse_time
+from sepcli.cli.parsing import parse_people, parse_shard, parse_time
 from sepcli.errors import UsageError
 
 
@@ -22,3 +22,13 @@ def test_numbers_of_speakers() -> None:
     for text in ("0", "9", "two", "-1"):
         with pytest.raises(UsageError, match="not a number of speakers"):
             parse_people(text)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "/", "-1/3"])
+def test_bad_shards_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_shard(text)
+
+
+def test_a_good_shard_is_parsed() -> None:
+    assert parse_shard("3/8") == (3, 8)

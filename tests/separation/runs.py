@@ -1,6 +1,7 @@
 """Runs over files with networks whose answers are known, in both modes of composing."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import soundfile
 import torch
 
 from sepcli.separation.batch import separate_jobs
-from sepcli.separation.jobs import Job, plan_jobs
+from sepcli.separation.inputs import plan_jobs
+from sepcli.separation.jobs import Job
 from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.separator import SeparationOptions, Separator
@@ -60,13 +62,11 @@ def run(
     options: OutputOptions | None = None,
     batch: int = 1,
     mode: str = "separated",
+    **changes: object,
 ) -> list[Outcome]:
-    separator = Separator(
-        network,
-        entry(level="as-is"),
-        SeparationOptions(batch_size=batch, device="cpu", **MODES[mode]),  # type: ignore[arg-type]
-        embed=hear_bands,
-    )
+    choices: dict[str, object] = {"batch_size": batch, "device": "cpu", **MODES[mode], **changes}
+    chosen = SeparationOptions(**choices)  # type: ignore[arg-type]
+    separator = Separator(network, entry(level="as-is"), chosen, embed=hear_bands)
     return list(separate_jobs(separator.pipeline, jobs, options or OutputOptions()))
 
 
@@ -95,6 +95,56 @@ def run_counting(
     )
     (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())
     return outcome
+
+
+def run_knowing(
+    folder: Path,
+    talks: Mapping[str, str],
+    voices: Mapping[str, str],
+    options: OutputOptions | None = None,
+    people: int | str | None = "auto",
+    only: str | None = None,
+    labels: tuple[str, ...] = (),
+) -> list[Outcome]:
+    """Separate conversations by people some of whose voices are known.
+
+    Args:
+        folder: Where `in/` and `out/` are.
+        talks: Who speaks in each, one after the other, by name of the recording.
+        voices: Which person has each name.
+        options: How outputs are written.
+        people: How many there are.
+        only: Who alone is wanted.
+        labels: Endings of files that say who speaks when.
+    """
+    for name, talk in talks.items():
+        write_once(folder / f"in/{name}.wav", conversation(talk, 2.0))
+    known = {
+        name: write_once(folder / f"voices/{name}.wav", conversation(person, 3.0))
+        for name, person in voices.items()
+    }
+    naming = Naming(
+        folder=folder / "out",
+        extension="wav",
+        num_speakers=people if isinstance(people, int) else MOST_PEOPLE,
+        num_certain=1 if people == "auto" else None,
+        labels=labels,
+        names=tuple(known),
+        only=only,
+    )
+    jobs, failures = plan_jobs([str(folder / f"in/{talk}.wav") for talk in talks], naming,
+                               recursive=False)  # fmt: skip
+    assert failures == []
+    chosen = SeparationOptions(device="cpu", people=people, known=known, only=only)  # type: ignore[arg-type]
+    separator = Separator(Identity((0.5, 0.5)), entry(level="as-is"), chosen, embed=hear_bands)
+    return list(separate_jobs(separator.pipeline, jobs, options or OutputOptions()))
+
+
+def write_once(path: Path, waveform: np.ndarray) -> Path:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, waveform, RATE, "FLOAT")
+    return path
 
 
 def names(folder: Path) -> list[str]:

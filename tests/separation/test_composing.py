@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from sepcli.audio import WaveformReader
-from sepcli.separation.composing import compose, in_files, turns_in_files
+from sepcli.separation.casting import cast_everybody
+from sepcli.separation.composing import compose
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool
 from sepcli.separation.separator import SeparationOptions, Separator
-from sepcli.separation.speakers import Scene, Stretch, Turn
+from sepcli.separation.speakers import Recognised, Scene, Stretch
 from tests.doubles import RATE, Identity, entry
 
 SCENE = Scene(
@@ -21,6 +22,7 @@ SCENE = Scene(
     (),
     np.zeros((2, 4), np.float32),
 )
+CAST = cast_everybody([Recognised(), Recognised()], 2)
 FADE = 0.02  # s around a border
 
 
@@ -35,7 +37,7 @@ def composed(rate: int, **options: object) -> tuple[np.ndarray, np.ndarray]:
     recording = Recording(WaveformReader(noise, rate), separator.pipeline.plan, Spool(2))
     for _, failure in separator.pipeline.process([recording]):
         assert failure is None
-    blocks = compose(recording, recording.solve(), SCENE, rate)
+    blocks = compose(recording, recording.solve(), SCENE, CAST, rate)
     return noise, np.concatenate(list(blocks), axis=1)
 
 
@@ -73,19 +75,3 @@ def test_estimates_stay_where_nobody_wants_the_original() -> None:
     np.testing.assert_allclose(
         between(files[0], RATE, 0.5, 1.5), 0.75 * between(noise, RATE, 0.5, 1.5), atol=1e-6
     )
-
-
-def test_nobody_is_lost_where_there_are_fewer_files_than_people() -> None:
-    people = np.float32([[1, 0], [2, 3], [0, 5]])
-    assert in_files(people, 2).tolist() == [[1, 0], [2, 8]]
-    assert in_files(people, 1).tolist() == [[3, 8]]
-    assert in_files(people, 4).tolist() == [[1, 0], [2, 3], [0, 5], [0, 0]]
-
-
-def test_turns_are_those_of_files() -> None:
-    turns = (Turn(0, 2, 0), Turn(1, 3, 1), Turn(2.5, 4, 2), Turn(4, 5, 1), Turn(6, 7, 2))
-    assert turns_in_files(turns, 3) == turns
-    assert turns_in_files(turns, 2) == (Turn(0, 2, 0), Turn(1, 5, 1), Turn(6, 7, 1))
-    assert turns_in_files(turns, 1) == (Turn(0, 5, 0), Turn(6, 7, 0))
-    within = (Turn(0, 9, 1), Turn(1, 2, 2))
-    assert turns_in_files(within, 2) == (Turn(0, 9, 1),)

@@ -109,7 +109,9 @@ def test_rows_for_one_output_fail_and_no_input_is_replaced(tmp_path: Path) -> No
 def test_each_speaker_has_a_row_that_carries_what_the_recording_s_said() -> None:
     fields = {"text": "hello", "audio_filepath": "a.wav", "offset": 1.0, "duration": 2.5}
     first, second = speaker_rows(
-        fields, [(Path("/o/a_spk1.wav"), None), (Path("/o/a_spk2.wav"), None)], **OURS
+        fields,
+        [("spk1", (Path("/o/a_spk1.wav"), None)), ("spk2", (Path("/o/a_spk2.wav"), None))],
+        **OURS,
     )
     assert first == {
         "audio_filepath": "/o/a_spk1.wav",
@@ -126,7 +128,7 @@ def test_each_speaker_has_a_row_that_carries_what_the_recording_s_said() -> None
 
 
 def test_margins_that_are_not_known_any_more_are_null() -> None:
-    (row,) = speaker_rows({}, [(Path("a.wav"), None)], **(OURS | {"margins": None}))
+    (row,) = speaker_rows({}, [("spk1", (Path("a.wav"), None))], **(OURS | {"margins": None}))
     assert row["margins"] is None
 
 
@@ -137,8 +139,8 @@ KEYS = st.sampled_from(["speaker", "duration", "offset", "text"]).flatmap(
 
 @given(st.dictionaries(KEYS, st.integers()))
 def test_no_key_of_a_row_is_lost(fields: dict[str, int]) -> None:
-    (bare,) = speaker_rows({}, [(Path("a.wav"), None)], **OURS)
-    (row,) = speaker_rows(fields, [(Path("a.wav"), None)], **OURS)
+    (bare,) = speaker_rows({}, [("spk1", (Path("a.wav"), None))], **OURS)
+    (row,) = speaker_rows(fields, [("spk1", (Path("a.wav"), None))], **OURS)
     assert {key: row[key] for key in bare} == bare
     carried = {key: value for key, value in row.items() if key not in bare}
     assert sorted(carried.values()) == sorted(fields.values())
@@ -149,9 +151,11 @@ def test_no_key_of_a_row_is_lost(fields: dict[str, int]) -> None:
 
 
 def test_rows_of_one_run_are_a_manifest_for_the_next() -> None:
-    rows = speaker_rows({"audio_filepath": "a.wav"}, [(Path("/o/a_spk1.wav"), None)], **OURS)
+    rows = speaker_rows(
+        {"audio_filepath": "a.wav"}, [("spk1", (Path("/o/a_spk1.wav"), None))], **OURS
+    )
     (row,), failures = read_manifest(text(*rows), Path("out.jsonl"))
     assert (row.source, row.span, failures) == (Path("/o/a_spk1.wav"), (None, 2.5), [])
-    (again,) = speaker_rows(row.fields, [(Path("/o/b.wav"), None)], **OURS)
+    (again,) = speaker_rows(row.fields, [("spk1", (Path("/o/b.wav"), None))], **OURS)
     assert again["source_audio_filepath"] == "/o/a_spk1.wav"
     assert again["source_source_audio_filepath"] == "a.wav"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, Identity, conversation
-from tests.separation.runs import both_modes, jobs_of, run, run_counting
+from tests.separation.runs import both_modes, jobs_of, names, run, run_counting, run_knowing
 
 
 @pytest.mark.parametrize("people", [2, 3])
@@ -45,3 +46,37 @@ def test_hum_is_no_speech_and_it_is_said_where_it_stays(tmp_path: Path, mode: st
     else:
         assert abs(heard) < 0.05
         assert outcome.notes == (taken_out,)
+
+
+def test_recordings_are_skipped_where_as_many_are_there_whatever_they_are_called(
+    tmp_path: Path,
+) -> None:
+    talk, voices = {"a": "0101"}, {"alice": "0"}
+    run_knowing(tmp_path, talk, voices, people=2)
+    assert names(tmp_path / "out") == ["a_alice.wav", "a_spk2.wav"]
+    skipping = OutputOptions(skip_existing=True)
+    (again,) = run_knowing(tmp_path, talk, voices, skipping, people=2)
+    assert again.skipped
+    assert {path.name for path in again.outputs} == {"a_alice.wav", "a_spk2.wav"}
+    assert sorted(map(again.job.name_of, again.outputs)) == ["alice", "spk2"]
+    (tmp_path / "out/a_spk2.wav").unlink()
+    (partly,) = run_knowing(tmp_path, talk, voices, skipping, people=2)
+    assert partly.error is not None
+    assert "only some of the outputs are there" in partly.error.message
+
+
+def test_one_person_alone_is_skipped_where_their_file_is_there(tmp_path: Path) -> None:
+    talk, voices, skipping = {"a": "0101"}, {"alice": "0"}, OutputOptions(skip_existing=True)
+    for is_skipped in (False, True):
+        (outcome,) = run_knowing(tmp_path, talk, voices, skipping, only="alice")
+        assert (outcome.skipped, outcome.error) == (is_skipped, None)
+        assert [path.name for path in outcome.outputs] == ["a_alice.wav"]
+
+
+def test_files_of_an_earlier_run_that_are_none_now_are_told(tmp_path: Path) -> None:
+    talk = {"a": "0101"}
+    run_knowing(tmp_path, talk, {}, people=2)
+    (refused,) = run_knowing(tmp_path, talk, {"alice": "0"}, OutputOptions(overwrite=True), 2)
+    assert refused.error is not None
+    assert refused.error.message.endswith(f"a file of theirs is there: {tmp_path}/out/a_spk1.wav")
+    assert names(tmp_path / "out") == ["a_spk1.wav", "a_spk2.wav"]

@@ -29,6 +29,7 @@ from tests.separation.runs import (
     run_counting,
     tone,
     write_mixture,
+    write_once,
     write_stopping,
 )
 
@@ -162,6 +163,20 @@ def test_a_resumed_run_gives_the_same_bytes(
     for one, other in zip(whole[0].outputs, pieces[0].outputs, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert names(spool_folder) == []
+
+
+def test_estimates_are_resumed_whoever_is_known(tmp_path: Path) -> None:
+    write_stopping(tmp_path / "in/a.wav")
+    voice = write_once(tmp_path / "voices/alice.wav", conversation("0", 3.0))
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        run(StoppingSeeded(), jobs, OutputOptions(resume=True))
+    again, plain = Seeded(), Seeded()
+    jobs = [replace(jobs[0], named=(("alice", tmp_path / "out/a_alice.wav"),))]
+    (outcome,) = run(again, jobs, OutputOptions(resume=True), known={"alice": voice})
+    assert outcome.error is None
+    run(plain, jobs_of(tmp_path / "in", tmp_path / "plain"))
+    assert again.num_calls < plain.num_calls
 
 
 class Weighed(Seeded):

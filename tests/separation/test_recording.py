@@ -8,7 +8,8 @@ import soundfile
 import torch
 
 from sepcli.separation.batch import Outcome, separate_jobs
-from sepcli.separation.jobs import Naming, plan_jobs
+from sepcli.separation.inputs import plan_jobs
+from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import SeparationOptions
 from sepcli.separation.separator import Separator
 from sepcli.separation.writing import OutputOptions

@@ -29,6 +29,12 @@ def test_turns_get_pads_where_there_is_room() -> None:
     assert found[1, 1].overlap == pytest.approx((0.2 + 0.4) / 1.2)
 
 
+def test_who_is_not_cut_out_overlaps_all_the_same() -> None:
+    everybody = [each for each in segments_of(TURNS, 4.0) if each.speaker == 0]
+    mine, others = ([turn for turn in TURNS if (turn.speaker == 0) == own] for own in (True, False))
+    assert list(segments_of(mine, 4.0, others)) == everybody
+
+
 def test_nobody_has_no_segments() -> None:
     assert segments_of((), 4.0) == ()
 

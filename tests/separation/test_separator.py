@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from sepcli.errors import AudioError, DeviceError, UsageError
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.separation.separator import SeparationOptions, Separator
-from tests.doubles import RATE, BandSplit, Broken, Identity, entry, two_voices
+from tests.doubles import (
+    RATE,
+    BandSplit,
+    Broken,
+    Identity,
+    conversation,
+    entry,
+    hear_bands,
+    two_voices,
+)
 from tests.separation.options import AS_SEPARATED
 
 
@@ -168,3 +177,33 @@ def test_the_digest_tells_weights_apart_whatever_becomes_of_them() -> None:
         separator(Scaled(factor)).pipeline.weights_digest for factor in (1.0, 1.0, 2.0)
     )
     assert one == same != other
+
+
+@pytest.mark.parametrize(
+    ("only", "called"), [(None, ("alice", "spk2")), ("alice", ("alice",)), ("carol", ())]
+)
+def test_people_whose_voices_are_known_are_called_by_name(
+    tmp_path: Path, only: str | None, called: tuple[str, ...]
+) -> None:
+    for name, person in (("alice", "0"), ("carol", "2")):
+        soundfile.write(tmp_path / f"{name}.wav", conversation(person, 3.0), RATE)
+    options = SeparationOptions(
+        people=2, known={name: tmp_path / f"{name}.wav" for name in ("alice", "carol")}, only=only
+    )
+    knowing = Separator(Identity((0.5, 0.5)), entry(level="as-is"), options, embed=hear_bands)
+    talk = conversation("0101", 2.0)
+    made = knowing.separate(talk, RATE)
+    assert made.names == called
+    assert made.estimates.shape == (len(called), len(talk))
+    assert [turn.speaker for turn in made.turns if turn.start_seconds > 3.5] == [
+        place for place in (0, 1) if place < len(called)
+    ]
+    assert all(likeness is not None for likeness in made.likeness)
+    soundfile.write(tmp_path / "talk.wav", talk, RATE)
+    outputs = knowing.separate_file(tmp_path / "talk.wav", tmp_path / "out")
+    assert [path.name for path in outputs] == [f"talk_{name}.wav" for name in called]
+
+
+def test_who_alone_is_wanted_must_be_known() -> None:
+    with pytest.raises(UsageError, match="no voice is given for --only alice"):
+        separator(Identity(), only="alice")

@@ -15,6 +15,7 @@ from tests.separation.runs import (
     names,
     run,
     run_counting,
+    run_knowing,
     tone,
     write_mixture,
     write_talk,
@@ -196,3 +197,43 @@ def test_an_empty_recording_gives_empty_files(tmp_path: Path, mode: str) -> None
     (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), mode=mode)
     assert outcome.error is None
     assert [len(soundfile.read(path)[0]) for path in outcome.job.outputs] == [0, 0]
+
+
+def test_files_are_called_after_people_in_every_recording(tmp_path: Path) -> None:
+    talks = {"a": "0101", "b": "1010", "c": "0303"}
+    outcomes = run_knowing(tmp_path, talks, {"alice": "0", "bob": "1"})
+    assert names(tmp_path / "out") == [
+        "a_alice.wav",
+        "a_bob.wav",
+        "b_alice.wav",
+        "b_bob.wav",
+        "c_alice.wav",
+        "c_spk2.wav",
+    ]
+    first, second, third = (outcome.delivery for outcome in outcomes)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.cast.names == ("alice", "bob")
+    assert second.cast.names == ("bob", "alice")
+    assert [path.name for path in second.outputs] == ["b_bob.wav", "b_alice.wav"]
+    likeness = [each.likeness for each in third.cast.recognised]
+    assert likeness[0] == pytest.approx(1.0, abs=0.1)  # syllables at other places
+    assert likeness[1] == pytest.approx(0.0, abs=0.1)
+    alice = soundfile.read(tmp_path / "out/b_alice.wav")[0]
+    turns = [slice(round(start * RATE), round((start + 1.8) * RATE)) for start in (0.1, 2.1)]
+    assert [bool(np.square(alice[turn]).mean() > 1e-4) for turn in turns] == [False, True]
+
+
+def test_one_person_alone_is_written_where_they_are_heard(tmp_path: Path) -> None:
+    talks = {"a": "0101", "b": "2323", "c": "1212"}
+    heard, other, last = run_knowing(
+        tmp_path, talks, {"alice": "0", "bob": "1"}, only="bob", labels=(".rttm",)
+    )
+    assert names(tmp_path / "out") == ["a.rttm", "a_bob.wav", "c.rttm", "c_bob.wav"]
+    assert [path.name for path in heard.outputs + last.outputs] == ["a_bob.wav", "c_bob.wav"]
+    assert (tmp_path / "out/a.rttm").read_text().count("bob") == 2
+    assert other.error is None
+    assert other.outputs == ()
+    (told,) = other.warnings
+    assert told.startswith("bob is not heard, nothing was written (likeness 0.")

@@ -3,7 +3,8 @@
 A separator gives the speakers of every chunk in an order of its own. `SpeakerTracker` hears the
 chunks one after the other, keeps a few numbers of each, and decides on all orders at once. Why
 the evidence is what it is: docs/speaker-order.md. `TimelineBuilder` hears what became of it, and
-`understand` tells from that how many people there are and who of them speaks when.
+`understand` tells from that how many people there are and who of them speaks when. `recognise` says
+who of them is known.
 """
 
 from sepcli.separation.speakers.activity import Stretch
@@ -12,6 +13,13 @@ from sepcli.separation.speakers.evidence import Embed
 from sepcli.separation.speakers.levels import fit_levels
 from sepcli.separation.speakers.order import SpeakerOrder, Uncertain
 from sepcli.separation.speakers.people import MOST_PEOPLE
+from sepcli.separation.speakers.recognition import (
+    KnownVoices,
+    Recognised,
+    likeness_to,
+    recognise,
+    voice_of,
+)
 from sepcli.separation.speakers.scene import Scene, understand
 from sepcli.separation.speakers.timeline import Timeline, TimelineBuilder
 from sepcli.separation.speakers.tracker import SpeakerTracker
@@ -20,6 +28,8 @@ from sepcli.separation.speakers.turns import Turn
 __all__ = [
     "MOST_PEOPLE",
     "Embed",
+    "KnownVoices",
+    "Recognised",
     "Scene",
     "SpeakerOrder",
     "SpeakerTracker",
@@ -29,6 +39,9 @@ __all__ = [
     "Turn",
     "Uncertain",
     "fit_levels",
+    "likeness_to",
+    "recognise",
     "remove_leakage",
     "understand",
+    "voice_of",
 ]

@@ -14,7 +14,12 @@ from sepcli.separation.speakers.activity import (
     without_short_runs,
 )
 from sepcli.separation.speakers.people import MOST_PEOPLE, find_people, unit
-from sepcli.separation.speakers.timeline import FRAME_SECONDS, HOP_SECONDS, Timeline
+from sepcli.separation.speakers.timeline import (
+    FRAME_SECONDS,
+    HOP_SECONDS,
+    WINDOW_SECONDS,
+    Timeline,
+)
 from sepcli.separation.speakers.turns import Mask, Turn, turns_of
 from sepcli.separation.speakers.windows import Windows, look_at_windows
 
@@ -40,8 +45,8 @@ class Scene:
         stretches: Who speaks where, in order of time; None where voices cannot tell people apart,
             and each is an output of the separator.
         turns: When each person speaks, in order of time.
-        voices: What each person sounds like, `[people, dims]`; without dims where `stretches` is
-            None.
+        voices: What each person sounds like, `[people, dims]`, of length one; zero of who is never
+            heard well, and without dims where nobody is.
     """
 
     num_people: int
@@ -64,7 +69,7 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
     is_asked = num_people is not None or most > timeline.num_outputs
     least = MIN_SECONDS_ALONE if is_asked else MIN_SECONDS_ALONE_UNASKED
     if len(clear) * HOP_SECONDS < least:
-        return _outputs_as_people(timeline, speaks)
+        return _outputs_as_people(timeline, speaks, windows)
     people = find_people(windows.voices[clear, 0], max(MOST_PEOPLE, num_people or 0))
     while True:  # too many at first: a voice of its own for what would blur those of people
         people, seconds, stretches = _settled(timeline, speaks, windows, people)
@@ -76,7 +81,7 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
         people = fewer
     both = (windows.alone() < MAX_ODDS_TOGETHER) & (windows.speech > MIN_SHARE_SPEECH)
     if len(people) == 1 and num_people != 1 and both.sum() * HOP_SECONDS > MIN_SECONDS_TOGETHER:
-        return _outputs_as_people(timeline, speaks)  # one of them never speaks alone
+        return _outputs_as_people(timeline, speaks, windows)  # one of them never speaks alone
     return _in_order(people, stretches)
 
 
@@ -145,10 +150,20 @@ def _turns(stretches: Sequence[Stretch], person: int) -> list[Turn]:
     return turns
 
 
-def _outputs_as_people(timeline: Timeline, speaks: Mask) -> Scene:
+def _outputs_as_people(timeline: Timeline, speaks: Mask, windows: Windows) -> Scene:
     """Return the scene in which each output of the separator is a person."""
     decibels = timeline.decibels()[1:]
     active = speaks & (decibels > decibels.max(axis=0) - WEAKEST_DB)
     active = np.stack([without_short_runs(row) for row in active])
     turns = turns_of(active, 1.0 / FRAME_SECONDS)
-    return Scene(timeline.num_outputs, None, turns, np.zeros((timeline.num_outputs, 0), np.float32))
+    return Scene(timeline.num_outputs, None, turns, _voices_of_outputs(windows, active))
+
+
+def _voices_of_outputs(windows: Windows, active: Mask) -> Array:
+    """Return what each output sounds like where it is active, `[outputs, dims]`."""
+    half = round(WINDOW_SECONDS / FRAME_SECONDS / 2)
+    share = np.zeros((len(windows.middles), len(active)), np.float32)
+    for number, middle in enumerate(windows.middles.astype(int)):
+        share[number] = active[:, max(0, middle - half) : middle + half].mean(axis=1)
+    heard = np.where(share > MIN_SHARE_SPEECH, 1.0, 0.0)
+    return unit(np.einsum("wk,wkd->kd", heard, windows.voices[:, 1:]))

@@ -91,11 +91,16 @@ def test_who_always_overlaps_is_left_to_the_separator() -> None:
     scene = understand(heard(((0, 0, 0.0, 9.0), (1, 1, 0.5, 9.0)), 10.0), None, most=2)
     assert scene.stretches is None
     assert scene.num_people == 2
+    # each output still sounds like one person
+    assert scene.voices.shape == (2, DIMS)
+    assert scene.voices[0, 0] > 0.9
+    assert scene.voices[1, 1] > 0.9
 
 
 def test_silence_is_nobody() -> None:
     scene = understand(heard((), 10.0), None, most=2)
     assert scene.turns == ()
+    assert not scene.voices.any()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,6 @@
 better, whose weights come from the hub; `voices` finds either by the name that `--voices` takes.
 """
 
-from sepcli.separation.speakers.embedding.voices import BUILTIN, VOICES, load_embed
+from sepcli.separation.speakers.embedding.voices import BUILTIN, MIN_LIKENESS, VOICES, load_embed
 
-__all__ = ["BUILTIN", "VOICES", "load_embed"]
+__all__ = ["BUILTIN", "MIN_LIKENESS", "VOICES", "load_embed"]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # torch: only for voices that need it
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 BUILTIN = "builtin"
+# from what likeness on a voice is that of a name: docs/speaker-order.md; of ecapa, its publisher's
+MIN_LIKENESS: Mapping[str, float] = MappingProxyType({BUILTIN: 0.55, "ecapa": 0.25})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,113 @@
+"""What was chosen on the command line of `separate`: refused where it makes no sense."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from sepcli.cli import options
+from sepcli.cli.parsing import parse_shard
+from sepcli.errors import UsageError
+from sepcli.separation.jobs import Span
+from sepcli.separation.naming import (
+    CHANNELS_NAME,
+    DEFAULT_NAME,
+    check_speaker_names,
+    check_template,
+)
+
+OPTIONS_OF_A_NETWORK = (
+    *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
+    *("bandwidth", "labels", "segments", "layout", "voice", "only", "voices", "batch_size"),
+    *("device", "precision", "resume"),
+)
+
+
+def name_template(name: str, layout: options.Layout) -> str:
+    """Return what outputs are called: a file a speaker, or one for all."""
+    is_one_file = layout is options.Layout.channels
+    template = CHANNELS_NAME if is_one_file and name == DEFAULT_NAME else name
+    check_template(template, is_one_file=is_one_file)
+    return template
+
+
+def check_choices(shard: str, *, skip_existing: bool, overwrite: bool) -> None:
+    """Refuse what makes no sense, whatever the recordings are."""
+    if skip_existing and overwrite:
+        raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
+    if shard:
+        parse_shard(shard)
+
+
+def check_channels(context: typer.Context, sample_rate: str) -> None:
+    """Refuse options that `--channels` has no use for, also where they say what is usual."""
+    if not context.params["channels"]:
+        return
+    given = [
+        "--" + name.replace("_", "-")
+        for name in OPTIONS_OF_A_NETWORK
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(
+            f"--channels uses no network and takes no: {', '.join(given)}", "leave out either"
+        )
+    if sample_rate == "model":
+        raise UsageError("--channels takes no model", "leave out --sample-rate model")
+
+
+def check_inputs(
+    inputs: list[str] | None, manifest: Path | None, span: Span, labels: Collection[object] | None
+) -> None:
+    """Refuse a run without recordings, or with options that a manifest has no place for."""
+    if inputs is None and manifest is None:
+        raise UsageError("missing argument 'INPUT...'", "see: sepcli separate --help")
+    if manifest is not None and inputs is not None:
+        raise UsageError("--manifest and INPUT exclude each other", "give one of them")
+    if manifest is not None and span != (None, None):
+        raise UsageError(
+            "--manifest and --start or --end exclude each other",
+            "give its rows an offset and a duration",
+        )
+    if manifest is not None and labels:
+        raise UsageError("--manifest and --labels exclude each other", "give one of them")
+
+
+def check_segments(folder: Path | None, manifest: Path | None) -> None:
+    """Refuse to add the lines of segments to a manifest while it is read."""
+    from sepcli.separation.segments import MANIFEST_NAME
+
+    if folder is not None and manifest is not None:
+        written = folder / MANIFEST_NAME
+        if written.resolve() == manifest.resolve():
+            raise UsageError(
+                f"--segments would write to the manifest that is read: {written}",
+                "choose another folder for --segments",
+            )
+
+
+def known_voices(given: Sequence[str], only: str, template: str) -> dict[str, Path]:
+    """Return the recordings of people by name; refuse names that files cannot have."""
+    if not given and not only:
+        return {}
+    from sepcli.separation.enrolment import check_only, parse_voices
+
+    known = parse_voices(given)
+    check_speaker_names(template, list(known))
+    if only:
+        check_only(only, known)
+    return known
+
+
+def check_format(
+    audio_format: options.Format,
+    subtype: str,
+    rate: Literal["input", "model"] | int,
+    num_channels: int = 1,
+) -> None:
+    """Refuse what the format cannot hold, before anything is computed."""
+    from sepcli.audio import check_output_format
+
+    rate_hz = rate if isinstance(rate, int) else None
+    check_output_format(audio_format.value, subtype or None, rate_hz, num_channels)

@@ -1,0 +1,121 @@
+"""Inputs → jobs: files, folders and `-`, found before anything is computed."""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+
+from sepcli.errors import AudioError, SepcliError
+from sepcli.separation.jobs import STDIN, Failure, Job, job_of, place_of, refuse_conflicts
+from sepcli.separation.naming import Naming
+
+OnSkip = Callable[[Path, str], None]
+
+
+def plan_jobs(
+    inputs: Sequence[str],
+    naming: Naming,
+    *,
+    recursive: bool,
+    overwrite: bool = False,
+    also_read: Sequence[Path] = (),
+    on_skip: OnSkip = lambda path, reason: None,
+) -> tuple[list[Job], list[Failure]]:
+    """Return the jobs for files, folders and `-`, sorted within a folder, and what has none.
+
+    What a folder holds is left out where it is an output of this run, lies in its output folder, or
+    is named like an output of another recording that is found, so that a second run does not
+    separate what the first one wrote. A file named twice is done once. Recordings that would
+    write the same file are failures, each of them.
+
+    Args:
+        inputs: Files, folders, or `-` for standard input.
+        naming: How outputs are named.
+        recursive: Whether folders are searched to any depth.
+        overwrite: Whether outputs replace what is there; an input of the run they never replace.
+        also_read: What else the run reads and must not replace.
+        on_skip: Told what in a folder looks like a recording and is left out, and why.
+    """
+    jobs: dict[str, Job] = {}
+    is_named: set[str] = set()
+    failures: list[Failure] = []
+    for name in dict.fromkeys(inputs):
+        try:
+            for source, inside in _expand(name, naming, recursive, on_skip):
+                key = STDIN if source is None else str(source.absolute())
+                jobs.setdefault(key, job_of(source, naming, inside or Path()))
+                if inside is None:
+                    is_named.add(key)
+        except SepcliError as error:
+            failures.append(Failure(name, error))
+    left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, on_skip)
+    once = _without_doubles(job for key, job in jobs.items() if key not in left_out)
+    kept, refused = refuse_conflicts(once, overwrite=overwrite, also_read=also_read)
+    return kept, failures + refused
+
+
+def _expand(
+    named: str, naming: Naming, recursive: bool, on_skip: OnSkip
+) -> Iterator[tuple[Path | None, Path | None]]:
+    """Yield each recording behind one argument, with its folder relative to a searched one."""
+    if named == STDIN:
+        yield None, None
+        return
+    from sepcli.audio import find_audio_files  # here: `--help` need not wait for numpy
+
+    path = Path(named)
+    if named and path.is_dir():
+        written = {folder.resolve() for folder in (naming.folder, naming.segments) if folder}
+        avoid = written - {path.resolve()}
+        for found in find_audio_files(path, recursive, on_skip):
+            if not any(found.resolve().is_relative_to(folder) for folder in avoid):
+                yield found, found.relative_to(path).parent
+    elif not named:
+        raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
+    elif path.exists() or path.is_symlink():
+        yield path, None
+    else:
+        raise AudioError(f"no such file or folder: {named}", _nearest(path))
+
+
+def _nearest(path: Path) -> str:
+    """Return a hint that names the most similar file beside `path`."""
+    if any(sign in path.name for sign in "*?["):
+        return "the shell found no match for the pattern: check the folder it names"
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"check the folder: ls {path.parent}"
+    close = difflib.get_close_matches(path.name, beside, n=1)
+    return f"did you mean {path.parent / close[0]}" if close else f"look into: ls {path.parent}"
+
+
+def _outputs_among(
+    jobs: Mapping[str, Job], searched: Set[str], naming: Naming, on_skip: OnSkip
+) -> set[str]:
+    """Return which of the files that a search found this run writes or an earlier one wrote."""
+    written = {path.resolve() for job in jobs.values() for path in job.possible}
+    folders = {job.segments.resolve() for job in jobs.values() if job.segments is not None}
+    stems = {job.source.stem for job in jobs.values() if job.source is not None}
+    own, earlier = [], []
+    for name in [name for name in jobs if name in searched]:
+        path = Path(name)
+        if path.resolve() in written or path.resolve().parent in folders:
+            own.append(name)
+        elif naming.stems_behind(path.stem) & stems:
+            earlier.append(name)
+    for names, reason in (
+        (own, "an output of this run has its name"),
+        (earlier, "named like an output of an earlier run"),
+    ):
+        if names:
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            on_skip(Path(jobs[names[0]].label), f"{reason}{others}")
+    return {*own, *earlier}
+
+
+def _without_doubles(jobs: Iterable[Job]) -> list[Job]:
+    """Return jobs without those that would do a file again, reached by another way."""
+    once: dict[tuple[Path | None, Path], Job] = {}
+    for job in jobs:
+        once.setdefault((job.source and job.source.resolve(), place_of(job.possible[0])), job)
+    return list(once.values())

@@ -1,0 +1,131 @@
+"""Outputs called after people whose voices are given, from the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sepcli.cli import report
+from sepcli.models.load import LoadedModel
+from tests.cli.runner import CommandLine
+from tests.doubles import RATE, Identity, conversation, entry, hear_bands
+
+
+@pytest.fixture
+def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write two people's talk and their voices; a network and voices whose answers are known."""
+    loaded = LoadedModel(Identity((0.5, 0.5)), entry(level="as-is"))
+    monkeypatch.setattr(report, "load_model", lambda *_, **__: loaded)
+    monkeypatch.setattr(report, "load_embed", lambda *_, **__: hear_bands)
+    (tmp_path / "voices").mkdir()
+    for name, person in (("alice", "0"), ("bob", "1"), ("carol", "2")):
+        soundfile.write(tmp_path / f"voices/{name}.wav", conversation(person, 3.0), RATE)
+    soundfile.write(tmp_path / "talk.wav", conversation("1010", 2.0), RATE)
+    return tmp_path / "talk.wav"
+
+
+def test_files_turns_labels_and_rows_are_called_after_people(
+    sepcli: CommandLine, talk: Path
+) -> None:
+    voices = ("--voice", "alice=voices/alice.wav", "--voice", "carol=voices/carol.wav")
+    done = sepcli("separate", talk, *voices, "--speakers", 2, "--labels", "rttm", "--json")
+    assert done.code == 0, done.err
+    (record,) = map(json.loads, done.lines)
+    assert record["outputs"] == ["separated/talk_spk1.wav", "separated/talk_alice.wav"]
+    stranger, alice = record["speakers"]
+    assert (alice["name"], alice["voice"]) == ("alice", "alice")
+    assert alice["likeness"] > 0.9
+    assert (stranger["name"], stranger["voice"]) == ("spk1", None)
+    assert stranger["likeness"] < 0.2
+    assert {turn["speaker"] for turn in record["turns"]} == {"spk1", "alice"}
+    assert " alice " in Path("separated/talk.rttm").read_text()
+    Path("rows.jsonl").write_text(json.dumps({"audio_filepath": str(talk)}))
+    again = ("separate", "--manifest", "rows.jsonl", *voices, "--speakers", 2, "--json")
+    for options in (("--overwrite",), ("--skip-existing",)):
+        rows = sepcli(*again, *options)
+        assert rows.code == 0, rows.err
+        found = {json.loads(line)["speaker"] for line in rows.lines}
+        assert found == {"spk1", "alice"}
+
+
+def test_without_voices_nothing_is_said_of_likeness(sepcli: CommandLine, talk: Path) -> None:
+    done = sepcli("separate", talk, "--json")
+    assert "likeness" not in done.out
+
+
+def test_one_person_alone(sepcli: CommandLine, talk: Path) -> None:
+    done = sepcli("separate", talk, "--voice", "voices", "--only", "alice")
+    assert (done.code, done.err) == (0, "")
+    assert done.lines == ["separated/talk_alice.wav"]
+    done = sepcli("separate", talk, "--voice", "voices", "--only", "carol", "--json")
+    assert done.code == 0
+    assert "warning: carol is not heard, nothing was written" in done.err
+    assert str(talk) in done.err
+    (record,) = map(json.loads, done.lines)
+    assert (record["outputs"], record["speakers"], record["turns"]) == ([], [], [])
+    assert [path.name for path in Path("separated").iterdir()] == ["talk_alice.wav"]
+
+
+def test_utterances_of_one_person_alone(sepcli: CommandLine, talk: Path) -> None:
+    done = sepcli(
+        *("separate", talk, "--voice", "voices", "--only", "alice", "--speakers", 2),
+        *("--segments", "cut"),
+    )
+    assert done.code == 0, done.err
+    rows = [json.loads(line) for line in Path("cut/segments.jsonl").read_text().splitlines()]
+    assert [row["speaker"] for row in rows] == ["alice", "alice"]
+    assert all(Path(row["audio_filepath"]).name.startswith("alice_") for row in rows)
+
+
+def test_one_file_with_a_channel_a_speaker_names_them(sepcli: CommandLine, talk: Path) -> None:
+    layout = ("separate", talk, "--voice", "voices", "--speakers", 2, "--layout", "channels")
+    layout = (*layout, "--json")
+    Path("rows.jsonl").write_text(json.dumps({"audio_filepath": str(talk)}))
+    done = sepcli(*layout)
+    assert done.code == 0, done.err
+    (record,) = map(json.loads, done.lines)
+    assert [speaker["name"] for speaker in record["speakers"]] == ["bob", "alice"]
+    with soundfile.SoundFile("separated/talk_speakers.wav") as file:
+        assert (file.channels, file.comment) == (2, "channels: bob, alice")
+    rows = sepcli("separate", "--manifest", "rows.jsonl", *layout[2:], "--skip-existing")
+    assert [json.loads(line)["speaker"] for line in rows.lines] == ["bob", "alice"]
+    done = sepcli(*layout, "--only", "alice", "--overwrite")
+    assert done.code == 0, done.err
+    with soundfile.SoundFile("separated/talk_speakers.wav") as file:
+        assert (file.channels, file.comment) == (1, "channels: alice")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--voice", "alice"), 2, "neither NAME=FILE nor a folder: alice"),
+        (("--only", "alice"), 2, "no voice is given for --only alice"),
+        (("--voice", "voices", "--only", "dave"), 2, "no voice is called: dave"),
+        (("--voice", "spk2=voices/bob.wav"), 2, "unknown speaker's file: spk2"),
+        (("--voice", "dave=dave.wav"), 1, "voice of dave: no such file"),
+        (("--voice", "dave=silent.wav"), 1, "voice of dave is silent: silent.wav"),
+        (("--voice", "voices", "--channels"), 2, "takes no: --voice"),
+    ],
+)
+def test_voices_that_make_no_sense_are_told_before_the_work(
+    sepcli: CommandLine, talk: Path, options: tuple[str, ...], code: int, says: str
+) -> None:
+    soundfile.write("silent.wav", np.zeros(RATE * 5), RATE)
+    done = sepcli("separate", talk, *options)
+    assert done.code == code
+    assert says in done.err
+    assert "hint: " in done.err
+    assert not Path("separated").exists()
+
+
+def test_a_voice_is_never_replaced(sepcli: CommandLine, talk: Path) -> None:
+    voice = Path("separated/talk_alice.wav")
+    voice.parent.mkdir()
+    voice.write_bytes(Path("voices/alice.wav").read_bytes())
+    before = voice.read_bytes()
+    done = sepcli("separate", talk, "--voice", f"alice={voice}", "--overwrite")
+    assert done.code == 1
+    assert "output would replace an input" in done.err
+    assert voice.read_bytes() == before
