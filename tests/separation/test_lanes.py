@@ -82,26 +82,36 @@ class TwoLayers(nn.Module):
         return mixture
 
 
-@pytest.mark.parametrize("ending", [KeyboardInterrupt, GeneratorExit, None])
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, GeneratorExit])
 def test_left_by_an_exception_lanes_stop_before_the_next_layer(
-    ending: type[BaseException] | None, monkeypatch: pytest.MonkeyPatch
+    ending: type[BaseException],
 ) -> None:
     network = TwoLayers()
-    lanes = Lanes(network, LANES)
-    stop = lanes._stopping.set
-    future = lanes.start(network, torch.ones(1))
-    assert network.begun.wait(WAIT_SECONDS)
+    with pytest.raises(ending), Lanes(network, LANES) as lanes:
+        future = lanes.start(network, torch.ones(1))
+        assert network.begun.wait(WAIT_SECONDS)
+        goes_on = threading.Thread(target=lambda: go_on_once(lanes, network))
+        goes_on.start()
+        raise ending
+    goes_on.join()
+    assert not network.is_through
+    assert isinstance(future.exception(), InterruptedError)
+    assert not any(module._forward_pre_hooks for module in network.modules())
 
-    def stop_and_go_on() -> None:
-        stop()
-        network.goes_on.set()
 
-    monkeypatch.setattr(lanes._stopping, "set", stop_and_go_on)
-    if ending is None:
-        network.goes_on.set()
-    lanes.__exit__(ending)
-    assert network.is_through == (ending is None)
-    assert isinstance(future.exception(), InterruptedError) == (ending is not None)
+def go_on_once(lanes: Lanes, network: TwoLayers) -> None:
+    """Let the first layer end when the lanes have been told to stop."""
+    assert lanes._stopping.wait(WAIT_SECONDS)
+    network.goes_on.set()
+
+
+def test_left_at_their_end_lanes_finish_what_runs() -> None:
+    network = TwoLayers()
+    network.goes_on.set()
+    with Lanes(network, LANES) as lanes:
+        future = lanes.start(network, torch.ones(1))
+        assert network.begun.wait(WAIT_SECONDS)
+    assert network.is_through and future.exception() is None
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
