@@ -108,10 +108,10 @@ class Network(nn.Module):
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
         # B: batch, T: time, L: frames, D: filters, S: speakers
         time, stride = mixture.shape[-1], self.config.kernel_size // 2
-        padded = F.pad(mixture, (stride, stride + -time % stride))
+        padded = F.pad(mixture, (stride, stride + -time % stride))  # [B, padded T]
         features = encode(padded, self.encoder.weight, stride)  # [B, L, D]
         masked = self._masks(features) * features.unsqueeze(2)  # [B, L, S, D]
-        decoded = decode(masked, self.decoder.weight, stride, padded.shape[-1])
+        decoded = decode(masked, self.decoder.weight, stride, padded.shape[-1])  # [B, S, padded T]
         return decoded[..., stride : stride + time]
 
     def _masks(self, features: Tensor) -> Tensor:
@@ -124,11 +124,15 @@ class Network(nn.Module):
         activated = self.activation(segments.permute(2, 1, 0, 3))  # [B, Z, K, D]
         split = merge_split(activated, self.split, length // 2, length, frames)  # [B, L, S * D]
         split = split.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
-        return gated_masks(split, self.output, self.gate, self.mask.weight)
+        return gated_masks(split, self.output, self.gate, self.mask.weight)  # [B, L, S, D]
 
 
 class Block(nn.Module):
-    """Recurrence within segments, then attention across them (figure 1)."""
+    """Recurrence within segments, then attention across them (figure 1).
+
+    x' = x + Norm(W LSTM(x)) along the K frames of each segment, then
+    y = x' + Norm(expand(attend(shrink(x')))), where `shrink` maps K frames to Q, and `expand` back.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -154,11 +158,11 @@ class Block(nn.Module):
             lambda hidden, _: linear_of_parts(hidden, project.weight, project.bias),
             time_first=True,
             state=state,
-        )
-        segments = self.local_norm(local.view(segments.shape), segments)
+        )  # [K, Z * B, D]
+        segments = self.local_norm(local.view(segments.shape), segments)  # [K, Z, B, D]
         few = self.attend(along_frames(segments, self.shrink))  # [Q, Z, B, D]
         across = along_frames(few, self.expand)  # [K, Z, B, D]
-        normalised: Tensor = self.global_norm(across, segments)
+        normalised: Tensor = self.global_norm(across, segments)  # [K, Z, B, D]
         return normalised
 
 
@@ -176,17 +180,17 @@ class SegmentAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape."""
-        # Q: positions, Z: segments, B: batch, H: heads, E: features of one
+        # Q: positions, Z: segments, B: batch, D: features, H: heads, E: features of one
         positions, num_segments, batch, width = features.shape
-        table = sinusoids(0, num_segments, width, like=features).unsqueeze(1)
-        sequences = self.first_norm(features) + table
-        projected = linear(sequences, self.project_in.weight, self.project_in.bias)
+        table = sinusoids(0, num_segments, width, like=features).unsqueeze(1)  # [Z, 1, D]
+        sequences = self.first_norm(features) + table  # [Q, Z, B, D]
+        projected = linear(sequences, self.project_in.weight, self.project_in.bias)  # [.., 3 * D]
         heads = projected.view(positions, num_segments, batch, 3, self.num_heads, -1)
         query, key, value = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)  # each [Q * B, H, Z, E]
         dropout = self.dropout if self.training else 0.0
-        attended = attend(query, key, value, dropout)
+        attended = attend(query, key, value, dropout)  # [Q * B, H, Z, E]
         split = attended.view(positions, batch, *attended.shape[1:])  # [Q, B, H, Z, E]
-        attended = split.permute(0, 3, 1, 2, 4).reshape(features.shape)
+        attended = split.permute(0, 3, 1, 2, 4).reshape(features.shape)  # [Q, Z, B, D]
         output = linear(attended, self.project_out.weight, self.project_out.bias)
         normed: Tensor = self.last_norm(sequences + F.dropout(output, dropout))
         return normed
@@ -195,7 +199,7 @@ class SegmentAttention(nn.Module):
 def along_frames(segments: Tensor, layer: nn.Linear) -> Tensor:
     """Return a linear map over the first dimension."""
     mapped = torch.addmm(layer.bias.unsqueeze(-1), layer.weight, segments.flatten(1))
-    return mapped.view(-1, *segments.shape[1:])
+    return mapped.view(-1, *segments.shape[1:])  # [K or Q, Z, B, D]
 
 
 class GlobalNorm(nn.Module):

@@ -11,8 +11,8 @@ works DPRNN, TCN, the U blocks of Sudo rm -rf, or DPTNet's transformer.
 
 Layout: `[batch, group, frame, feature]`, see sepcli/networks/layers/groupcomm.py.
 
-Letters in comments: B batch, T frames, N filters, G groups, W features of a group, L stretches or
-segments, K frames of one, S speakers.
+Letters in comments: B batch, T frames, N filters, G groups (K in the papers), W features of a
+group, H hidden channels, L stretches or segments, K frames of one, S speakers.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Config:
         hidden: Width of the recurrent layers of all groups together <H>.
         window: Encoder window, twice its stride [samples].
         num_layers: Layers of the inner network; for TCN, dilations of a stack.
-        num_groups: Groups of features <K>.
+        num_groups: Groups of features <K>; G in comments.
         context: Frames the codec squeezes into one, even; 0 leaves the codec out [frames].
         segment: Length of a segment in the dual-path networks, even [frames].
         inner: Kind of the inner network.
@@ -156,10 +156,10 @@ class DualPathLSTM(nn.Module):
         for tac, (row, row_norm), (column, column_norm) in zip(
             self.TAC, rows, columns, strict=True
         ):
-            features = tac(features.flatten(2, 3)).view(features.shape)
+            features = tac(features.flatten(2, 3)).view(features.shape)  # [B, G, L, K, W]
             features = features + by_group(row_norm, along(row, features, 3))
             features = features + by_group(column_norm, along(column, features, 2))
-        return pointwise(features, self.output)
+        return pointwise(features, self.output)  # [B, G, L, K, W]
 
 
 class AttentionLSTM(nn.Module):
@@ -209,7 +209,7 @@ class DualPathTransformer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, groups, segments, segment, features]` for the same."""
         for tac, row, column in zip(self.TAC, self.row_xfmr, self.col_xfmr, strict=True):
-            features = tac(features.flatten(2, 3)).view(features.shape)
+            features = tac(features.flatten(2, 3)).view(features.shape)  # [B, G, L, K, W]
             features = features + along(row, features, 3)
             features = features + along(column, features, 2)
         return pointwise(features, self.output)
@@ -246,9 +246,10 @@ class DilatedBlock(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features for the next block, and the skip output; shapes as given."""
         conv = self.dconv1d
-        wide = self.nonlinearity1(pointwise(features.flatten(0, 1), self.conv1d))
+        wide = self.nonlinearity1(pointwise(features.flatten(0, 1), self.conv1d))  # [B * G, T, H]
         filtered = depthwise(self.reg1(wide), conv.weight, conv.bias, dilation=conv.dilation[0])
-        told = self.reg2(self.nonlinearity2(filtered)).unflatten(0, features.shape[:2])
+        told = self.reg2(self.nonlinearity2(filtered))  # [B * G, T, H]
+        told = told.unflatten(0, features.shape[:2])  # [B, G, T, H]
         return features + pointwise(told, self.res_out), pointwise(told, self.skip_out)
 
 
@@ -269,7 +270,7 @@ class DilatedNet(nn.Module):
         """Return `[batch, groups, frames, features]` for the same."""
         total = torch.zeros_like(features)
         for tac, block in zip(self.TAC, self.TCN, strict=True):
-            features, skip = block(tac(features))
+            features, skip = block(tac(features))  # each [B, G, T, W]
             total = total + skip
         return pointwise(total, self.output)
 
@@ -285,7 +286,7 @@ class GroupUBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, groups, frames, features]` for the same."""
-        rows: Tensor = self.UBlock(self.TAC(features).flatten(0, 1))
+        rows: Tensor = self.UBlock(self.TAC(features).flatten(0, 1))  # [B * G, T, W]
         return rows.view(features.shape)
 
 
@@ -329,7 +330,7 @@ class Network(nn.Module):
         """Return the encoder's frames, `[batch, frames, filters]`."""
         before, after = half_overlap_padding(mixture.shape[1], self.config.window)
         frames = F.pad(mixture, (before, after)).unfold(1, self.config.window, before)
-        return linear(frames, self.encoder.weight.squeeze(1))
+        return linear(frames, self.encoder.weight.squeeze(1))  # [B, T, N]
 
     def _coded(self, features: Tensor) -> Tensor:
         """Return what the inner network between the halves of the codec makes of the frames."""
@@ -347,10 +348,12 @@ class Network(nn.Module):
             features: `[batch, groups, frames, features]`.
             encoded: `[batch, frames, filters]`.
         """
-        masks = pointwise(features, self.mask[0]).relu()
+        masks = pointwise(features, self.mask[0]).relu()  # [B, G, T, S * W]
         masks = masks.view(*masks.shape[:3], self.config.num_speakers, -1)  # [B, G, T, S, W]
         masked = masks.permute(0, 3, 2, 1, 4).flatten(3) * encoded.unsqueeze(1)  # [B, S, T, N]
-        frames = linear(masked, self.decoder.weight.squeeze(1).t().contiguous())
+        frames = linear(
+            masked, self.decoder.weight.squeeze(1).t().contiguous()
+        )  # [B, S, T, window]
         # The first half of the first frame and the second of the last are padding only.
         first, second = frames.chunk(2, 3)
         return (first[:, :, 1:] + second[:, :, :-1]).flatten(2)

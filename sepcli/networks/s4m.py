@@ -9,6 +9,10 @@ Deviations: the kernel of the state-space layer comes from the recurrence itself
 again, in float64, instead of from its generating function; it is the same kernel up to rounding.
 The published code rewrites a parameter when it meets a longer input; here nothing is rewritten and
 the answer depends on weights and input alone. Both members of each conjugate pair of states count.
+
+The frame (encoder, repeats, masks, decoder) and the U block are in layers/ublock.py, since TDANet
+has them too; what makes S4M of them, the state-space layer at the coarsest scale, is here. Letters
+in comments: B rows, T frames of that scale, H channels inside of a block, N states.
 """
 
 import math
@@ -31,9 +35,9 @@ class Config:
     """Sizes of S4M; the defaults are those that match the paper's S4M-tiny at 16 kHz.
 
     Attributes:
-        num_speakers: Number of estimates.
+        num_speakers: Number of estimates <C>.
         window: Encoder window, a multiple of 4 [samples].
-        channels: Channels between the blocks.
+        channels: Channels outside of a block, in the bottleneck.
         hidden: Channels inside a block <H>.
         depth: Scales of a block, at least 2.
         repeats: Times the block is applied <B>.
@@ -69,7 +73,11 @@ def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Kernel(nn.Module):
-    """Parameters of one state-space system a channel and direction, and its impulse response."""
+    """One state-space system for each channel and direction, and its impulse response.
+
+    x_t = A' x_(t-1) + B' u_t, y_t = C x_t: the response to an impulse is C B', C A' B', C A'^2 B',
+    and so on (S4, equations 3 to 5). A = diag(w) - P P*, with w = -exp(inv_w_real) + i w_imag.
+    """
 
     L: Tensor
 
@@ -97,15 +105,15 @@ class Kernel(nn.Module):
         Bilinear discretisation: with h = dt / 2,
         A' = (1 - h A)^-1 (1 + h A) and B' = (1 - h A)^-1 dt B.
         """
-        values = torch.complex(-self.inv_w_real.double().exp(), self.w_imag.double())
-        low_rank, into = both(self.P)[0].unsqueeze(2), both(self.B)[0].unsqueeze(2)
-        diagonal = torch.cat([values, values.conj()], 1).diag_embed()
-        step = self.log_dt.double().exp()[:, None, None]
-        half_step = (diagonal - low_rank @ low_rank.mH) * (step / 2)
+        values = torch.complex(-self.inv_w_real.double().exp(), self.w_imag.double())  # [H, N / 2]
+        low_rank, into = both(self.P)[0].unsqueeze(2), both(self.B)[0].unsqueeze(2)  # [H, N, 1]
+        diagonal = torch.cat([values, values.conj()], 1).diag_embed()  # [H, N, N]
+        step = self.log_dt.double().exp()[:, None, None]  # [H, 1, 1]
+        half_step = (diagonal - low_rank @ low_rank.mH) * (step / 2)  # [H, N, N]
         one = torch.eye(half_step.shape[1], dtype=half_step.dtype, device=half_step.device)
         solved = torch.linalg.solve(one - half_step, torch.cat([one + half_step, step * into], 2))
-        transition, into = solved[:, :, :-1], solved[:, :, -1:]
-        out = both(self.C).transpose(0, 1)
+        transition, into = solved[:, :, :-1], solved[:, :, -1:]  # [H, N, N], [H, N, 1]
+        out = both(self.C).transpose(0, 1)  # [H, 2, N]
         stored = int(self.L)
         if stored > 0:  # the checkpoint holds C (1 - A'^L), see S4's appendix C.3
             gap = one - torch.linalg.matrix_power(transition, stored)
@@ -118,14 +126,14 @@ class Kernel(nn.Module):
         # C A^(i m) (A^j B): j runs to m, about the root of `frames`, by doubling; then i does.
         count = 2 ** math.ceil(math.log2(frames) / 2)
         for _ in range(round(math.log2(count))):
-            columns = torch.cat([columns, transition @ columns], 2)
+            columns = torch.cat([columns, transition @ columns], 2)  # [H, N, j]
             transition = transition @ transition
         while rows.shape[1] * count < DIRECTIONS * frames:
-            rows = torch.cat([rows, rows @ transition], 1)
+            rows = torch.cat([rows, rows @ transition], 1)  # [H, i * 2, N]
             transition = transition @ transition
-        responses: Tensor = (rows @ columns).real
-        responses = responses.reshape(len(rows), -1, DIRECTIONS, count)
-        return responses.permute(2, 0, 1, 3).flatten(2)[:, :, :frames]
+        responses: Tensor = (rows @ columns).real  # [H, i * 2, j]
+        responses = responses.reshape(len(rows), -1, DIRECTIONS, count)  # [H, i, 2, j]
+        return responses.permute(2, 0, 1, 3).flatten(2)[:, :, :frames]  # [2, H, frames]
 
 
 def both(half: Tensor) -> Tensor:
@@ -135,7 +143,7 @@ def both(half: Tensor) -> Tensor:
 
 
 def fast_size(least: int) -> int:
-    """Return the smallest even 2^a 3^b 5^c of at least `least`: a size Fourier transforms like."""
+    """Return the smallest even 2^a 3^b 5^c of at least `least`: such transforms are fast."""
     powers: list[int] = [
         2**a * 3**b * 5**c for a in range(1, 24) for b in range(4) for c in range(3)
     ]
@@ -143,7 +151,7 @@ def fast_size(least: int) -> int:
 
 
 class KernelHolder(nn.Module):
-    """The published code wraps the kernel once more; so do its keys."""
+    """Only a name in the published keys: `kernel.kernel`."""
 
     def __init__(self, channels: int, state: int) -> None:
         super().__init__()
@@ -163,8 +171,8 @@ class S4(nn.Module):
         """Return `[row, time, channel]`; `spectrum` is of as many frames."""
         inputs = features.to(self.D.dtype)  # Fourier transforms know no half precision
         convolved = convolve(inputs, spectrum)  # [B, T, H]
-        active = F.gelu(torch.addcmul(convolved, inputs, self.D))
-        return F.glu(pointwise(active, self.output_linear[0]), 2)
+        active = F.gelu(torch.addcmul(convolved, inputs, self.D))  # y + D u: [B, T, H]
+        return F.glu(pointwise(active, self.output_linear[0]), 2)  # [B, T, H]
 
     def spectrum(self, frames: int) -> Tensor:
         """Return the Fourier transform of the two-sided kernel, `[bins, channel]`.
@@ -173,16 +181,16 @@ class S4(nn.Module):
         """
         forward, backward = self.kernel.kernel(frames)  # each [H, T]
         gap = forward.new_zeros(forward.shape[0], fast_size(2 * frames) - 2 * frames)
-        two_sided = torch.cat([forward, gap, backward.flip(1)], 1)
-        real = torch.view_as_real(torch.fft.rfft(two_sided)).to(self.D.dtype)
-        return torch.view_as_complex(real).t().contiguous()
+        two_sided = torch.cat([forward, gap, backward.flip(1)], 1)  # [H, 2 * T and the gap]
+        real = torch.view_as_real(torch.fft.rfft(two_sided)).to(self.D.dtype)  # [H, bins, 2]
+        return torch.view_as_complex(real).t().contiguous()  # [bins, H]
 
 
 def convolve(inputs: Tensor, spectrum: Tensor) -> Tensor:
     """Return the circular convolution with a kernel of this spectrum, `[row, time, channel]`."""
     frames, size = inputs.shape[1], 2 * (spectrum.shape[0] - 1)
-    transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum
-    convolved: Tensor = torch.fft.irfft(transformed, size, dim=1)[:, :frames]
+    transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum  # [B, bins, H]
+    convolved: Tensor = torch.fft.irfft(transformed, size, dim=1)[:, :frames]  # [B, T, H]
     return convolved
 
 
@@ -198,7 +206,8 @@ class FeedForward(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        return pointwise(F.gelu(pointwise(features, self.ff[0][0])), self.ff[2])
+        wide = F.gelu(pointwise(features, self.ff[0][0]))  # [B, T, 2 * H]
+        return pointwise(wide, self.ff[2])  # [B, T, H]
 
 
 class Residual(nn.Module):

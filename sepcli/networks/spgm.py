@@ -6,6 +6,8 @@ it. Of SepFormer's blocks it keeps the transformer inside segments; instead of t
 across segments, a block pools all segments to one vector that scales every feature.
 
 Deviation: pooling is done for each row of a batch by itself (the published code pools across rows).
+
+Letters in comments: B batch, L frames, S segments, K frames of one, N channels.
 """
 
 from dataclasses import dataclass
@@ -121,11 +123,11 @@ class Block(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return `[batch, segments, length, channels]` for the same."""
-        local = self.intra_mdl(segments.flatten(0, 1)).view(segments.shape)
+        local = self.intra_mdl(segments.flatten(0, 1)).view(segments.shape)  # [B, S, K, N]
         if self.intra_linear is not None:
             local = self.intra_linear(local)
         local = self.intra_norm(local, residual=segments if self.skip else None)
-        modulated = self.inter_mdl(local)
+        modulated = self.inter_mdl(local)  # [B, S, K, N]
         if self.inter_linear is not None:
             modulated = self.inter_linear(modulated)
         normed: Tensor = self.inter_norm(modulated, residual=local)
@@ -133,7 +135,10 @@ class Block(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Scales every channel by what all segments of a row, pooled to one vector, say."""
+    """Scales every channel by what all segments of a row, pooled to one vector v, say (figure 2).
+
+    x' = sigmoid(W_s v + b_s) * x + (W_g v + b_g) * x, for every frame x.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -146,7 +151,7 @@ class Modulation(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return `[batch, segments, length, channels]` for the same."""
-        pooled: Tensor
+        pooled: Tensor  # [B, S, N]
         if self.kind == "attention":
             pooled = self.pool(segments)
         elif self.kind == "mean":
@@ -156,8 +161,8 @@ class Modulation(nn.Module):
         else:
             pooled = segments[:, :, -1]
         vector = pooled.mean(1)  # [B, N]
-        gain = torch.sigmoid(self.s_lin(vector)) + self.g_lin(vector)
-        modulated: Tensor = segments * gain[:, None, None]
+        gain = torch.sigmoid(self.s_lin(vector)) + self.g_lin(vector)  # [B, N]
+        modulated: Tensor = segments * gain[:, None, None]  # [B, S, K, N]
         return modulated
 
 
@@ -172,11 +177,11 @@ class Pool(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return `[batch, segments, channels]` for `[batch, segments, length, channels]`."""
-        scores = self.model["linear1"](segments)
+        scores = self.model["linear1"](segments)  # [B, S, K, 1 or hidden]
         if "linear2" in self.model:
-            scores = self.model["linear2"](F.relu(scores))
+            scores = self.model["linear2"](F.relu(scores))  # [B, S, K, 1]
         weights = scores.softmax(2).transpose(2, 3)  # [B, S, 1, K]
-        pooled: Tensor = (weights @ segments).squeeze(2)
+        pooled: Tensor = (weights @ segments).squeeze(2)  # [B, S, N]
         return pooled
 
 

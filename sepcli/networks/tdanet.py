@@ -7,6 +7,10 @@ that of the published TDANetBest checkpoints, or of the class TDANet before it (
 Deviations: each row of a batch gives what it gives alone; the published attention runs over the
 rows of the batch instead of time, so that for a row alone it is a linear map, which is what is
 computed here. There is no limit on the length.
+
+The frame (encoder, repeats, masks, decoder) and the U block are in layers/ublock.py, since S4M has
+them too; what makes TDANet of them, the global attention at the coarsest scale, is here. Letters in
+comments: B rows, T frames of that scale, H channels inside of a block.
 """
 
 from dataclasses import dataclass
@@ -35,7 +39,7 @@ class Config:
     Attributes:
         num_speakers: Number of estimates <C>.
         window: Encoder window, a multiple of 4 [samples].
-        channels: Channels between the blocks.
+        channels: Channels outside of a block, in the bottleneck.
         hidden: Channels inside a block <N>.
         depth: Scales of a block, at least 2 <S>.
         repeats: Times the block is applied <B>.
@@ -83,7 +87,10 @@ class Block(UBlock):
 
 
 class GlobalAttention(nn.Module):
-    """Attention and a feed-forward layer, each with a skip (figure 3, GA)."""
+    """Attention and a feed-forward layer, each with a skip (figure 3, GA).
+
+    x' = x + Attention(x), y = x' + FFN(x').
+    """
 
     def __init__(self, channels: int, heads: int, norm: MakeNorm) -> None:
         super().__init__()
@@ -92,8 +99,8 @@ class GlobalAttention(nn.Module):
 
     def forward(self, coarse: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
-        coarse = coarse + self.attn(coarse)
-        refined: Tensor = coarse + self.mlp(coarse)
+        coarse = coarse + self.attn(coarse)  # [B, T, H]
+        refined: Tensor = coarse + self.mlp(coarse)  # [B, T, H]
         return refined
 
 
@@ -111,7 +118,7 @@ class Attention(nn.Module):
         """Return `[row, time, channel]`."""
         _, time, channels = features.shape
         attn, out = self.attn, self.attn.out_proj
-        sequence = self.attn_in_norm(features) + self.pos_enc(time)
+        sequence = self.attn_in_norm(features) + self.pos_enc(time)  # [B, T, H]
         # The softmax over one element is 1: queries and keys do not matter.
         value = linear(sequence, attn.in_proj_weight[-channels:], attn.in_proj_bias[-channels:])
         attended = linear(value, out.weight, out.bias)
@@ -131,6 +138,6 @@ class Mlp(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[row, time, channel]`."""
         wide = self.fc1(features)  # [B, T, 2 * H]
-        seen = F.relu(depthwise(wide, self.dwconv.weight, self.dwconv.bias))
+        seen = F.relu(depthwise(wide, self.dwconv.weight, self.dwconv.bias))  # [B, T, 2 * H]
         narrow: Tensor = self.fc2(seen)  # [B, T, H]
         return narrow

@@ -34,7 +34,9 @@ class Rectified(nn.Sequential):
 class TAC(nn.Module):
     """Transform, average, concatenate: what one group tells all others.
 
-    Luo, Han, Mesgarani, https://arxiv.org/abs/2012.07291, section II-B.
+    Luo, Han, Mesgarani, https://arxiv.org/abs/2012.07291, section II-B. For every group g, with
+    P, Q, R a linear map and a PReLU each: own_g = P(x_g), mean = Q(average of own over the groups),
+    y_g = x_g + Norm(R([own_g, mean])).
     """
 
     def __init__(self, width: int, hidden: int, norm: GlobalNorm) -> None:

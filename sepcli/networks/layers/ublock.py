@@ -5,8 +5,8 @@ separation", ICLR 2023, https://arxiv.org/abs/2209.15200, figures 1 to 3: featur
 strided depthwise convolutions, what all scales have in common is refined at the coarsest one, and
 on the way back up it gates each scale.
 
-Letters in comments: B rows, T frames, C channels outside of the block, H channels inside, D scales,
-N encoder filters, S speakers.
+Letters in comments: B rows, T frames, C channels outside of the block, H channels inside, d a scale
+from 0 for the finest to D for the coarsest, N encoder filters, S speakers.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,11 @@ class ConvNorm(nn.Module):
 
 
 class Gate(nn.Module):
-    """Local features times a gate from coarser ones, plus an offset from them (figure 3, LA)."""
+    """Local features times a gate from coarser ones, plus an offset from them (figure 3, LA).
+
+    With three depthwise convolutions f1, f2, f3, a norm in each, and `up` to the frames of x:
+    LA(x, y) = f1(x) * up(sigmoid(f2(y))) + up(f3(y)).
+    """
 
     def __init__(self, channels: int, norm: MakeNorm, kernel: int) -> None:
         super().__init__()
@@ -126,11 +130,11 @@ class UBlock(nn.Module):
             current = stage(current)  # [B, T / 2^d, H]
             scales.append(current)
         coarsest = current.shape[1]
-        common = torch.stack([pool(scale, coarsest) for scale in scales]).sum(0)
-        fused = self.fuse(scales, self.refine(common, *shared))
+        common = torch.stack([pool(scale, coarsest) for scale in scales]).sum(0)  # [B, T / 2^D, H]
+        fused = self.fuse(scales, self.refine(common, *shared))  # each [B, T / 2^d, H]
         # The first gate takes the next finer scale, as published: the coarsest is left out.
         top = len(fused) - 2
-        expanded = fused[top - 1]
+        expanded = fused[top - 1]  # [B, T / 2^(top - 1), H]
         for level in range(top, -1, -1):
             expanded = self.last_layer[level](fused[level], expanded)  # [B, T / 2^d, H]
         return pointwise(expanded, self.res_conv, residual=features)  # [B, T, C]
@@ -160,10 +164,10 @@ class Refinement(nn.Module):
         mix, rectify = self.concat_block
         coarse_frames = -(-features.shape[1] // 2 ** (len(self.unet.spp_dw) - 1))
         shared = self.unet.shared(coarse_frames)
-        refined: Tensor = self.unet(features, *shared)
+        refined: Tensor = self.unet(features, *shared)  # [B, T, C]
         for _ in range(self.repeats - 1):
-            total = depthwise(features + refined, mix.weight, mix.bias)
-            refined = self.unet(rectify(total), *shared)
+            total = depthwise(features + refined, mix.weight, mix.bias)  # [B, T, C]
+            refined = self.unet(rectify(total), *shared)  # [B, T, C]
         return refined
 
 
@@ -208,12 +212,13 @@ class RecurrentMasker(nn.Module):
         """Return the estimates, `[batch, time]` → `[batch, speakers, time]`."""
         time, margin = mixture.shape[1], self.window - self.stride
         rest = self.window - (self.stride + time % self.window) % self.window
-        padded = F.pad(mixture, (margin, rest + margin)).unsqueeze(1)
+        padded = F.pad(mixture, (margin, rest + margin)).unsqueeze(1)  # [B, 1, padded time]
         encoded = self.encoder(padded).transpose(1, 2).contiguous()  # [B, T, N]
         refined = self.sm(pointwise(self.ln(encoded), self.bottleneck))  # [B, T, C]
         rectify, to_masks = self.mask_net
         masks = pointwise(rectify(refined), to_masks).relu()  # [B, T, S * N]
-        masked = masks.view(*masks.shape[:2], self.num_speakers, -1) * encoded.unsqueeze(2)
+        masks = masks.view(*masks.shape[:2], self.num_speakers, -1)  # [B, T, S, N]
+        masked = (masks * encoded.unsqueeze(2)).flatten(2)  # [B, T, S * N]
         # Every estimate is decoded from all speakers' masked features, as published.
-        estimates: Tensor = self.decoder(masked.flatten(2).transpose(1, 2))  # [B, S, time]
+        estimates: Tensor = self.decoder(masked.transpose(1, 2))  # [B, S, padded time]
         return estimates[:, :, margin : margin + time]
