@@ -40,7 +40,7 @@ def published(entries: Iterable[ModelEntry]) -> Iterator[str]:
             f"| `{entry.name}` | {entry.speakers} | {entry.sample_rate // 1000} kHz "
             f"| {entry.parameters / 1e6:.1f} M | {entry.download_bytes / 1e6:.0f} MB "
             f"| {entry.macs_per_second / 1e9:.1f} G | {scores} | {entry.trained_on} "
-            f"| {'' if obstacle(entry.architecture, entry.config) else 'yes'} | {entry.license} |"
+            f"| {'' if obstacle(entry.config) else 'yes'} | {entry.license} |"
         )
 
 

@@ -41,7 +41,7 @@ def _written(model: str, file: Path, chunk: float | None, revision: str, *, over
 
     require_packages()
     asked = resolve_model(model, revision=revision or None)
-    if reason := obstacle(asked.architecture, asked.config):
+    if reason := obstacle(asked.config):
         raise ModelError(f"network cannot be written as ONNX: {asked.name}: {reason}", HINT)
     loaded = load_model(asked)
     if loaded.note:

@@ -2,10 +2,12 @@
 
 The graph takes one length of mixture. `torch.export` writes the network down as operations on
 tensors whose sizes are known. Of these, ONNX has no complex numbers, Fourier transforms of torch's
-kind or overlapping frames: they are computed as `onnx_operations` says, by real operations, while
-`torch.onnx.export` looks on.
+kind or overlapping frames: they are computed as `onnx_operations` and `onnx_pairs` say, by real
+operations, while `torch.onnx.export` looks on.
 """
 
+import copy
+import functools
 import importlib.util
 import io
 import warnings
@@ -18,16 +20,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from sepcli.errors import ModelError
-from sepcli.models.onnx_operations import ON_PAIRS, REAL
+from sepcli.models.onnx_operations import REAL
+from sepcli.models.onnx_pairs import ON_PAIRS
+from sepcli.networks.layers.ublock import UBlock
 
 OPSET = 18  # the first that adds overlapping frames
 INPUT, OUTPUT = "mixture", "estimates"  # names in the graph
 TOLERANCE = 1e-4  # of the largest estimate; float32 sums in another order differ by 1e-6
-# Architectures that are not written yet, and why.
-_OBSTACLES = {
-    "mossformer2": "its rotary positions and its norms over time have no form in ONNX yet",
-    "s4m": "its filters are computed with complex numbers of double precision",
-}
+_OBSTACLES: dict[str, str] = {}
 HINT = "docs/models.md says which can be; one is: sepcli export stftformer-8k FILE.onnx"
 
 
@@ -45,16 +45,13 @@ def require_packages() -> None:
         )
 
 
-def obstacle(architecture: str, config: Mapping[str, Any]) -> str:
+def obstacle(config: Mapping[str, Any]) -> str:
     """Return what keeps a network from being written as ONNX, empty if nothing is known to.
 
     Args:
-        architecture: Module under `sepcli.networks`.
         config: Its configuration by field name.
     """
-    if config.get("counts"):
-        return "its number of estimates depends on the mixture"
-    return _OBSTACLES.get(architecture, "")
+    return "its number of estimates depends on the mixture" if config.get("counts") else ""
 
 
 def onnx_graph(network: nn.Module, num_samples: int, *, where: str) -> bytes:
@@ -71,6 +68,7 @@ def onnx_graph(network: nn.Module, num_samples: int, *, where: str) -> bytes:
     example = torch.zeros(1, num_samples)
     file = io.BytesIO()
     with torch.inference_mode(False), torch.no_grad():
+        network = _keeping_what_is_shared(network)
         network(example)  # tables that are kept from the first run on hold numbers, not symbols
     try:
         with warnings.catch_warnings(), _without_dump():
@@ -123,6 +121,18 @@ def check_graph(graph: bytes, network: nn.Module, num_samples: int, *, where: st
         raise ModelError(f"graph does not give the estimates of its network: {where}: {error:.1e}")
 
 
+def _keeping_what_is_shared(network: nn.Module) -> nn.Module:
+    """Return a copy that computes once what its U blocks take from the length alone.
+
+    S4M's filters come from complex numbers of double precision; in the graph they are constants.
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, UBlock):
+            module.shared = functools.cache(module.shared)  # type: ignore[method-assign]
+    return network
+
+
 @contextmanager
 def _without_dump() -> Iterator[None]:
     """Keep torch from printing a whole graph to stdout when an operation has no counterpart."""
@@ -156,7 +166,8 @@ class _RealInterpreter(fx.Interpreter):
     def run_node(self, node: fx.Node) -> Any:
         """Return what an operation gives."""
         if node.op != "call_function":
-            return super().run_node(node)
+            value = super().run_node(node)
+            return torch.view_as_real(value) if _is_complex(node) else value  # a constant
         args, kwargs = self.fetch_args_kwargs_from_env(node)
         if any(_is_complex(part) for part in (node, *node.all_input_nodes)):
             if node.target not in ON_PAIRS:
