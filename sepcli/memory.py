@@ -9,7 +9,10 @@ from typing import Any
 _TRIM_THRESHOLD = -1
 _MMAP_MAX = -4
 _ARENA_MAX = -8
-_SETTINGS = ("MALLOC_", "GLIBC_TUNABLES")  # environment variables of who knows better
+_SETTINGS = (
+    "MALLOC_",
+    "GLIBC_TUNABLES",
+)  # environment variables by which users decide it themselves
 
 
 def keep_freed_memory() -> bool:

@@ -14,7 +14,7 @@ def comment(names: Sequence[str]) -> str:
 
 
 def names_in(comment: str, num_channels: int) -> tuple[str, ...]:
-    """Return the names that a comment of so many channels says; none where it says others."""
+    """Return the names of `num_channels` channels in a comment; empty if it has no such list."""
     names = tuple(comment.removeprefix(_BEFORE).split(_BETWEEN))
     is_ours = comment.startswith(_BEFORE) and len(names) == num_channels
     return names if is_ours else ()

@@ -2,7 +2,7 @@
 
 A signal is weighted as the ear weighs it: a shelf that lifts what lies above 1.7 kHz, and a high
 pass at 38 Hz. Blocks of 0.4 s count, where they are neither silent nor 10 dB below the rest, so
-that pauses do not make a speaker quieter than he is.
+that pauses do not make a speaker quieter than they are.
 """
 
 import numpy as np

@@ -37,7 +37,7 @@ VALUE_BYTES = {
 # libsndfile's Vorbis encoder puts a whole call's samples on the stack
 STEP_VALUES = 1 << 15
 
-# what soundfile raises for a file that is none, or that would need its format spelt out
+# what soundfile raises for what is no recording, or needs its format to be named
 NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
 
 

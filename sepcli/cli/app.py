@@ -78,7 +78,7 @@ def _take_threads_from_slurm() -> None:
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code design promises.
+    """Run the command line and end the process with its exit code.
 
     A known failure is one line and a hint. SIGINT and SIGTERM unwind the running command, so
     that temporary files go away, and end with 130 and 143; once it is unwound they end at once.
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def _refused(refusal: OSError) -> OutputError:
-    """Return what the system says of a file as errors here are told."""
+    """Return a failure of the operating system as an error of ours."""
     what = (refusal.strerror or type(refusal).__name__).lower()
     failure = OutputError(
         f"file or folder cannot be used ({what}): {refusal.filename}",
@@ -122,7 +122,7 @@ def _refused(refusal: OSError) -> OutputError:
 
 
 def _told(misuse: TyperException) -> UsageError:
-    """Return what the parser says of the command line as errors here are told."""
+    """Return a complaint of the command line's parser as an error of ours."""
     text = misuse.format_message().replace("Value error, ", "").rstrip(".")
     context = getattr(misuse, "ctx", None)
     command = context.command_path if context else "sepcli"

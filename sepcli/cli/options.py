@@ -34,7 +34,7 @@ class Level(StrEnum):
 
 
 class Leakage(StrEnum):
-    """What becomes of faint copies of who speaks in the files of who is silent."""
+    """What becomes of faint copies of other speakers in a file."""
 
     keep = "keep"
     remove = "remove"

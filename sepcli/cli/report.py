@@ -25,7 +25,7 @@ from sepcli.separation.speakers import Recognised
 from sepcli.separation.speakers.embedding import VOICES, load_embed
 from sepcli.separation.writing import Delivery, OutputOptions
 
-# What to recommend to who takes the built-in model: for telephone rates, and for others.
+# Recommended in place of the built-in model: for telephone rates, and for all others.
 LARGER_MODELS = ("spgm-base", "tiger-speech")
 WIDE_HZ = 16_000
 

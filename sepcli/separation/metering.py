@@ -22,8 +22,8 @@ SPECTRUM_SECONDS = 0.25
 MARGIN_SECONDS = 0.25  # after which the filter has forgotten what it saw
 
 FRAME_SECONDS = 0.02
-FRAMES_OF_CLICKS, SHARE_OF_CLICKS = 5, 2000  # so many frames, and one in so many, may be clicks
-SHORT_SHARE = 50  # but no more than one in so many
+FRAMES_OF_CLICKS, SHARE_OF_CLICKS = 5, 2000  # clicks may be in 5 frames, and 1 in 2000
+SHORT_SHARE = 50  # and in no more than 1 in 50
 LEVELS_DB = 1024  # one count a decibel, around full scale
 
 CALL_FRAME_SECONDS = 0.1

@@ -71,9 +71,9 @@ class Naming:
     def named_paths(
         self, source: Path | None, inside: Path, part: str = ""
     ) -> tuple[tuple[str, Path], ...]:
-        """Return the outputs of people who may be recognised, each with the name it is of.
+        """Return the outputs of people who may be recognised, each with its person's name.
 
-        Where there is one file for all, it is that of who alone is wanted, and nobody else's.
+        A template without a field for the speaker has one file: the person's in `only`, if any.
         """
         has_one_file = "speaker" not in _fields(self.template)
         everybody = () if has_one_file else self.names

@@ -64,9 +64,9 @@ def prepare_folder(folder: Path) -> None:
 def require_output_space(
     folder: Path, num_speakers: int, kind: OutputFormat, num_samples: int
 ) -> None:
-    """Raise `OutputError` unless as many speakers, so many samples each, would fit uncompressed.
+    """Raise `OutputError` unless there is room for all speakers' samples, uncompressed.
 
-    Where people are counted, speakers are all that there may be.
+    Where people are counted, room for the most that may be found.
     """
     if kind.format in ("wav", "flac"):
         share = 1.0 if kind.format == "wav" else 0.5  # speech in FLAC needs less than half

@@ -94,7 +94,7 @@ class RecordingPlan:
     only: str | None = None
 
     def num_files(self, num_people: int | None = None) -> int:
-        """Return how many files there are where so many people were found; None: at most."""
+        """Return the number of files for `num_people` found; the most there may be for None."""
         if self.people == "auto":
             return MOST_PEOPLE if num_people is None else max(1, num_people)
         return self.people or self.num_speakers
@@ -117,7 +117,7 @@ class RecordingPlan:
         )
 
     def is_as_separated(self, num_people: int) -> bool:
-        """Return whether files are the estimates as they are, where so many people were found."""
+        """Return whether files of `num_people` hold the estimates themselves, nothing composed."""
         return (
             self.outside_overlap == "separated"
             and self.bandwidth == "model"

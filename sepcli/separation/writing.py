@@ -108,7 +108,7 @@ class Delivery:
 
 
 def clipping_notes(num_clipped: int) -> tuple[str, ...]:
-    """Return what to say of so many values that were limited; nothing of none."""
+    """Return the note on values limited to full scale; empty where there are none."""
     kept = "--format wav --subtype FLOAT keeps them"
     return (f"values beyond full scale were limited: {num_clipped}, {kept}",) if num_clipped else ()
 

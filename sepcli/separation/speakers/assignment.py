@@ -34,7 +34,7 @@ USUAL_PERCENTILE = 90.0
 SPEECH_SECONDS = 0.3  # an output that dominates for less may go anywhere without harm
 SAME_VOICE = 0.6  # centroids closer than this are one person ...
 MIN_SHARE_TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
-MIN_SHARE_OF_A_PLACE = 0.01  # of the speech of who speaks most; less in a place is no other person
+MIN_SHARE_OF_A_PLACE = 0.01  # of the longest speech of a place; less is no person
 MIN_MARGIN = 1.5  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
 
 

@@ -1,4 +1,4 @@
-"""Taking leakage out of estimates: who is silent should not hold a faint copy of who speaks."""
+"""Takes leakage out of estimates: the faint copy of one speaker in the estimate of another."""
 
 from typing import Any
 

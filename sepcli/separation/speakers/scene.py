@@ -106,7 +106,7 @@ def _settled(
 
 
 def _one_fewer(people: Array, seconds: Array, *, is_certain: bool) -> Array:
-    """Return people without one who hardly speaks or is another; the same if there is none.
+    """Return people without one who hardly speaks or sounds like another; else unchanged.
 
     Args:
         people: What they sound like, two or more.
