@@ -19,7 +19,12 @@ from torch import Tensor, nn
 from sepcli.memory import keep_freed_memory
 from sepcli.networks import fast
 
-SAMPLE_RATES = {"gc3": 16000}  # 8 kHz for all others [Hz]
+SAMPLE_RATES = {
+    "gc3": 16000,
+    "s4m": 16000,
+    "tdanet": 16000,
+    "tiger": 16000,
+}  # 8 kHz for all others [Hz]
 CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "gc3": {"": {}, "-tcn": {"inner": "tcn"}, "-transformer": {"inner": "transformer"}}
 }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sepcli.networks import fast
-from sepcli.networks.fast import gc3, groupcomm
+from sepcli.networks.fast import gc3, groupcomm, norms, tiger, ublock
 
 from . import golden
 
@@ -83,13 +83,16 @@ def test_trains_the_plain_form_and_separates_with_the_fast_one(network: str, nam
         assert golden.relative_error(quick(mixture), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize("network", ["gc3", "groupcomm_sudormrf"])
+@pytest.mark.parametrize("network", ["gc3", "groupcomm_sudormrf", "tdanet", "tiger"])
 @torch.inference_mode()
 def test_tiles_and_sums_in_place_change_nothing(
     network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(groupcomm, "TILE", 200)
-    monkeypatch.setattr(groupcomm, "SHORT", 0)
+    monkeypatch.setattr(norms, "SHORT", 0)
+    monkeypatch.setattr(ublock, "TILE", 300)
+    monkeypatch.setattr(tiger, "TILE", 300)
+    monkeypatch.setattr(tiger, "QUERIES", 3)
     monkeypatch.setattr(gc3, "TILE_ROWS", 5)
     monkeypatch.setattr(gc3, "SHORT_ATTENTION_ROWS", 3)
     mixture = 0.3 * torch.randn(2, 2500)

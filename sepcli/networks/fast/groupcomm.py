@@ -4,36 +4,17 @@ Norms, PReLUs and sums work in place; rows go through in tiles; TAC takes the pr
 concatenation as a sum of two products, the mean's once for all groups.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sepcli.networks.fast.norms import normalise, rectify
 from sepcli.networks.fast.tiles import in_tiles
-from sepcli.networks.layers import GlobalNorm, depthwise, global_gain, linear, pointwise
+from sepcli.networks.layers import depthwise, linear, pointwise
 from sepcli.networks.layers import groupcomm as plain
 from sepcli.networks.layers.ublock import ConvNorm
 
 TILE = 1 << 20
 """Features of the widest map that are worked on at once: four megabytes."""
-
-SHORT = 1 << 17
-"""Features up to which the fused norm beats sums and an affine map in place."""
-
-
-def normalise(features: Tensor, norm: GlobalNorm) -> Tensor:
-    """Return each sequence normalised over its frames, `[..., frames, features]`; may overwrite."""
-    shape = features.shape[-2:]
-    if features.numel() < SHORT:
-        weight, bias = norm.gain.expand(shape), norm.offset.expand(shape)
-        return F.layer_norm(features, shape, weight, bias, norm.eps)
-    rows = features.view(-1, *shape)
-    gain, offset = global_gain(rows, norm.gain, norm.offset, norm.eps)
-    return torch.addcmul(offset, rows, gain, out=rows).view(features.shape)
-
-
-def rectify(features: Tensor, act: nn.Module) -> Tensor:
-    """Return the features after a PReLU of one slope, in place."""
-    return F.leaky_relu_(features, float(act.get_parameter("weight")))
 
 
 class TAC(nn.Module):

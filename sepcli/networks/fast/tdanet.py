@@ -1,0 +1,5 @@
+"""TDANet: its U block in few passes."""
+
+from sepcli.networks.fast.ublock import FORMS
+
+__all__ = ["FORMS"]
