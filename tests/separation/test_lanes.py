@@ -149,9 +149,3 @@ def test_chunks_that_need_much_memory_run_one_by_one(monkeypatch: pytest.MonkeyP
     network = Watched()
     separate(network, 5.0)
     assert set(network.threads) == {LANES}
-
-
-def test_lanes_do_not_change_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    together = separate(Identity(), 9.0)
-    monkeypatch.setattr("sepcli.separation.pipeline.num_lanes", lambda device: 1)
-    np.testing.assert_array_equal(together, separate(Identity(), 9.0))

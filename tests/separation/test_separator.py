@@ -77,13 +77,6 @@ def test_speakers_keep_their_place_and_their_level() -> None:
         assert level == pytest.approx(1, abs=0.02)
 
 
-def test_batches_do_not_change_the_answer() -> None:
-    mixture = two_voices(7.0).sum(axis=0)
-    alone = separator(Identity(), batch_size=1).separate(mixture, RATE)
-    together = separator(Identity(), batch_size=4).separate(mixture, RATE)
-    np.testing.assert_array_equal(alone.estimates, together.estimates)
-
-
 def test_channels_are_mixed_down_and_torch_is_welcome() -> None:
     mixture = two_voices(2.0)
     made = separator(Identity()).separate(torch.from_numpy(mixture).requires_grad_(), RATE)
