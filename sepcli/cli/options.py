@@ -236,6 +236,14 @@ Segments = Annotated[
         help="Cut utterances out, a file each; DIR/segments.jsonl has a line of JSON on each.",
     ),
 ]
+ReportPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a page (.html) to look at and listen to: spectrogram, sound, turns.",
+    ),
+]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)
 ]

@@ -6,6 +6,7 @@ from typing import Any
 from sepcli.audio import read_info
 from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
+from sepcli.cli.pages import PageOfRun
 from sepcli.cli.tally import Tally, lines
 from sepcli.errors import SepcliError
 from sepcli.files import printable
@@ -72,11 +73,20 @@ class Report:
         num_jobs: How many inputs there are.
         in_rows: Whether they come from a manifest, and the objects make one: those of what failed
             are left out.
+        page: Shows what was separated; None where none was asked for.
     """
 
-    def __init__(self, *, as_json: bool, num_jobs: int, in_rows: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        num_jobs: int,
+        in_rows: bool = False,
+        page: PageOfRun | None = None,
+    ) -> None:
         self._as_json = as_json
         self._in_rows = in_rows
+        self._page = page
         self._tally = Tally(num_jobs)
         self._said: set[str] = set()
 
@@ -100,6 +110,8 @@ class Report:
 
             for outcome in separate_jobs(separator.pipeline, jobs, options, on_read, on_chunk):
                 self.tell(outcome, separator.entry)
+                if self._page is not None and outcome.error is None:
+                    self._page.show(outcome, separator.entry)
 
     def run_channels(self, jobs: Sequence[Job], options: OutputOptions) -> None:
         """Write the channels of all jobs as they are, telling of each as it is done."""
@@ -150,6 +162,8 @@ class Report:
     def failed(self, label: str, error: SepcliError) -> None:
         """Tell of an input that could not be done."""
         self._tally.num_failed += 1
+        if self._page is not None:
+            self._page.miss(label, error.message)
         if label in error.message or printable(label) in error.message:
             console.error(error)
         else:
@@ -167,7 +181,10 @@ class Report:
             console.note(tally.summary())
         elif tally.num_jobs > 1:
             console.detail(tally.summary())
-        return 1 if tally.num_failed else 0
+        failure = self._page.finish() if self._page is not None else None
+        if failure is not None:
+            console.error(failure)
+        return 1 if tally.num_failed or failure else 0
 
     def _once(self, remark: str, label: str) -> None:
         """Say a remark for the first recording it holds for; `--verbose` says it for all."""

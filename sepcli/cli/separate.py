@@ -59,6 +59,7 @@ def separate(
     bandwidth: options.UpTo = options.Bandwidth.full,
     labels: options.WrittenLabels = None,
     segments: options.Segments = None,
+    report: options.ReportPage = None,
     voice: options.KnownVoices = None,
     only: options.Only = "",
     voices: options.Voices = "builtin",
@@ -88,6 +89,7 @@ def separate(
     check_segments(segments, manifest)
     known = known_voices(voice or (), only, name)
 
+    from sepcli.cli.pages import open_page
     from sepcli.cli.report import Report, load_separator, suggest_model
     from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
@@ -129,15 +131,21 @@ def separate(
         check_format(audio_format, subtype, rate, naming.num_speakers)
     found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)
     jobs, failures = _take_part(*found, shard)
-    report = Report(as_json=as_json, num_jobs=len(jobs) + len(failures), in_rows=bool(manifest))
-    report.tell_failures(failures)
-    if jobs and channels:
-        report.run_channels(jobs, output)
-    elif jobs:
-        if not model:
-            suggest_model(entry, jobs[0])
-        report.run(load_separator(entry, separation), jobs, output)
-    raise typer.Exit(report.finish())
+    with open_page(report, jobs, overwrite=overwrite, audio_track=track) as page:
+        told = Report(
+            as_json=as_json,
+            num_jobs=len(jobs) + len(failures),
+            in_rows=bool(manifest),
+            page=page,
+        )
+        told.tell_failures(failures)
+        if jobs and channels:
+            told.run_channels(jobs, output)
+        elif jobs:
+            if not model:
+                suggest_model(entry, jobs[0])
+            told.run(load_separator(entry, separation), jobs, output)
+        raise typer.Exit(told.finish())
 
 
 def _naming(
