@@ -40,6 +40,7 @@
       this.button.addEventListener("click", () => (this.isPlaying ? this.pause() : this.play()));
       this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
       new ResizeObserver(() => this.drawAxis()).observe(this.wide);
+      find(".doubts").hidden = !data.uncertain.length;
       find(".controls").hidden = false;
       this.select(0);
       this.show();

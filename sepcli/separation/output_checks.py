@@ -40,10 +40,18 @@ def refuse_unwritable(job: Job, options: OutputOptions) -> None:
 
 
 def _is_taken(folder: Path) -> bool:
-    """Return whether there is anything in a folder, hidden temporaries aside, or in its place."""
+    """Return whether there is anything in a folder, hidden temporaries aside, or in its place.
+
+    Raises:
+        OutputError: It cannot be looked into.
+    """
     if not folder.is_dir():
         return os.path.lexists(folder)
-    return any(not path.name.startswith(TEMPORARY_PREFIX) for path in folder.iterdir())
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise output_error(folder, error) from error
+    return any(not name.startswith(TEMPORARY_PREFIX) for name in names)
 
 
 def prepare_folder(folder: Path) -> None:

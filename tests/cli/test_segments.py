@@ -164,3 +164,18 @@ def test_they_go_with_other_choices(
     ending = ".flac" if "flac" in arguments else ".wav"
     assert {path.suffix for path in Path("cut/mix").iterdir()} == {ending}
     assert {soundfile.info(path).channels for path in files()} == {1}
+
+
+def test_room_is_asked_for_with_that_of_the_outputs(
+    cut: Segmenting,
+    sepcli: CommandLine,
+    model_folder: Path,
+    mixture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file_bytes = 2 * round(1.5 * RATE)
+    monkeypatch.setattr("sepcli.files.space._free_space", lambda folder: 3 * file_bytes)
+    refused = cut(mixture)
+    assert refused.code == 1
+    assert "not enough space for the outputs in cut: 96.0 kB needed, 72.0 kB free" in refused.err
+    assert sepcli("separate", mixture, "--model", model_folder).code == 0

@@ -74,6 +74,7 @@ def test_each_file_is_its_part_of_its_speaker(tmp_path: Path, block: int) -> Non
         writer = SegmentFiles(files, cuts, RATE, kind)
         for start in range(0, 4000, block):
             writer.write(waveforms[:, start : start + block])
+        assert {each.file.descriptor for each in files._writers} == {-1}  # none is kept open
         files.publish()
     rows = segment_rows(cuts, ("ann", "bob"), RATE, Path("talk.wav"), 10.0)
     names = ["ann_0001.wav", "bob_0001.wav", "ann_0002.wav", "ann_0003.wav"]

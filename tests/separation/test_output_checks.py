@@ -1,0 +1,46 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sepcli.errors import OutputError
+from sepcli.separation.jobs import Job
+from sepcli.separation.output_checks import refuse_unwritable
+from sepcli.separation.writing import OutputOptions
+
+
+def job_in(folder: Path) -> Job:
+    return Job(folder / "a.wav", (folder / "a_spk1.wav",), segments=folder / "cut" / "a")
+
+
+@pytest.mark.parametrize("options", [OutputOptions(), OutputOptions(skip_existing=True)])
+def test_a_folder_that_holds_anything_is_not_written_to(
+    tmp_path: Path, options: OutputOptions
+) -> None:
+    job = job_in(tmp_path)
+    refuse_unwritable(job, options)
+    (tmp_path / "cut" / "a").mkdir(parents=True)
+    refuse_unwritable(job, options)
+    (tmp_path / "cut" / "a" / "mine.txt").touch()
+    with pytest.raises(OutputError, match=f"there: {job.segments}"):
+        refuse_unwritable(job, options)
+    refuse_unwritable(job, OutputOptions(overwrite=True))
+
+
+def test_a_file_in_the_place_of_the_folder_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "a").touch()
+    with pytest.raises(OutputError, match="already there"):
+        refuse_unwritable(job_in(tmp_path), OutputOptions())
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "cut" / "a").mkdir(parents=True)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(OutputError, match="cannot write \\(permission denied\\)"):
+        refuse_unwritable(job_in(tmp_path), OutputOptions())
