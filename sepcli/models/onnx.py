@@ -90,7 +90,7 @@ def onnx_graph(network: nn.Module, num_samples: int, *, where: str) -> bytes:
             f"network cannot be written as ONNX: {where}: {reason}",
             HINT,
         ) from cause
-    return file.getvalue()
+    return _with_equal_constants_once(file.getvalue())
 
 
 def check_graph(graph: bytes, network: nn.Module, num_samples: int, *, where: str) -> None:
@@ -131,6 +131,28 @@ def _keeping_what_is_shared(network: nn.Module) -> nn.Module:
         if isinstance(module, UBlock):
             module.shared = functools.cache(module.shared)  # type: ignore[method-assign]
     return network
+
+
+def _with_equal_constants_once(graph: bytes) -> bytes:
+    """Return a graph in which no constant stands twice: a Fourier transform is one for all uses."""
+    import onnx
+
+    model = onnx.load_model_from_string(graph)
+    names: dict[bytes, str] = {}  # of the first constant with a value
+    instead: dict[str, str] = {}
+    kept = []
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            first = names.setdefault(node.attribute[0].SerializeToString(), node.output[0])
+            if first != node.output[0]:
+                instead[node.output[0]] = first
+                continue
+        kept.append(node)
+    for node in kept:
+        node.input[:] = [instead.get(name, name) for name in node.input]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    return bytes(model.SerializeToString())
 
 
 @contextmanager

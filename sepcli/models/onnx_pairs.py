@@ -20,8 +20,11 @@ _ATEN = torch.ops.aten
 # Fourier transforms; a complex tensor is its pairs, `[..., 2]`.
 
 
-def fourier(size: int, *, inverse: bool = False) -> Tensor:
-    """A transform of `size` real values as a matrix `[size, 2 bins]`, or its inverse, turned."""
+def fourier(size: int, given: int, *, inverse: bool = False) -> Tensor:
+    """A transform of `size` real values as a matrix `[given, 2 bins]`, or its inverse, turned.
+
+    Only the first `given` values need be there: zeros after them add nothing.
+    """
     time, bins = np.arange(size)[:, None], np.arange(size // 2 + 1)
     angles = 2 * np.pi / size * (time * bins % size)
     kernels = np.stack((np.cos(angles), -np.sin(angles)), -1)
@@ -29,16 +32,17 @@ def fourier(size: int, *, inverse: bool = False) -> Tensor:
         mirrored = np.where((bins > 0) & (2 * bins < size), 2.0, 1.0)
         kernels *= mirrored[:, None] / size
     matrix = kernels.reshape(size, -1).astype(np.float32)
-    return torch.from_numpy(matrix.T.copy() if inverse else matrix)
+    return torch.from_numpy((matrix.T if inverse else matrix[:given]).copy())
 
 
 def rfft(_: Any, frames: Tensor, n: int | None = None, dim: int = -1) -> Tensor:
     """Spectra `[..., bins, 2]` of frames `[..., size]`, by a matrix."""
     frames = transpose(frames, dim, -1)
-    given = shape_of(frames)[-1]
-    size = n or given
-    matrix = fourier(size)[:given]  # zeros after the last value add nothing
-    pairs = (frames[..., :size] @ matrix).view(*shape_of(frames)[:-1], size // 2 + 1, 2)
+    size = n or shape_of(frames)[-1]
+    frames = frames[..., :size]
+    pairs = (frames @ fourier(size, shape_of(frames)[-1])).view(
+        *shape_of(frames)[:-1], size // 2 + 1, 2
+    )
     return pairs if dim in (-1, frames.dim() - 1) else transpose(pairs, dim % frames.dim(), -2)
 
 
@@ -52,7 +56,7 @@ def irfft(_: Any, pairs: Tensor, n: int | None = None, dim: int = -1) -> Tensor:
         raise NotImplementedError("no real form of a transform of another length")
     if dim != last:
         pairs = transpose(pairs, dim, last)
-    frames = pairs.flatten(-2) @ fourier(size, inverse=True)
+    frames = pairs.flatten(-2) @ fourier(size, size, inverse=True)
     return frames if dim == last else transpose(frames, dim, last)
 
 
