@@ -6,7 +6,6 @@ Weights that are not on this computer are replaced by random ones, which take as
 """
 
 import contextlib
-import importlib
 import json
 import os
 import statistics
@@ -26,7 +25,7 @@ from sepcli.errors import SepcliError
 from sepcli.evaluation.complexity import count_macs, count_parameters
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.memory import keep_freed_memory
-from sepcli.models.architectures import make_config
+from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.build import build_network
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry, make_entry
@@ -121,15 +120,13 @@ def run(setting: Setting) -> Result:
     Raises:
         SepcliError: The model, its weights or the device are not as they should be.
     """
-    environment = dict(os.environ)
-    if setting.threads:
-        environment["OMP_NUM_THREADS"] = str(setting.threads)
+    threads = {"OMP_NUM_THREADS": str(setting.threads)} if setting.threads else {}
     worker = subprocess.run(
         [sys.executable, "-c", WORKER],
         input=json.dumps(asdict(setting)),
         capture_output=True,
         text=True,
-        env=environment,
+        env=os.environ | threads,
         check=False,
     )
     try:
@@ -233,7 +230,7 @@ def _random_network(entry: ModelEntry) -> nn.Module:
     """Return the entry's network with weights of seed 0."""
     torch.manual_seed(0)
     config = make_config(entry.architecture, _config(entry), where=f"model {entry.name}")
-    module = importlib.import_module(f"sepcli.networks.{entry.architecture}")
+    module = load_architecture(entry.architecture, where=f"model {entry.name}")
     network: nn.Module = module.Network(config)
     return network.eval()
 

@@ -63,16 +63,8 @@ def launch(
     num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
     with fabric.rank_zero_first():  # the others read what the first has decoded
         material = read_material(recipe, num_speakers, folder / DECODED, note=note, warn=warn)
-    board = _tensorboard(folder) if fabric.is_global_zero else None
-
-    def measured(row: Measurement) -> None:
-        if board is not None:
-            board.add_scalar("SNR/train", row.train_snr_db, row.step)
-            board.add_scalar("SI-SDRi/dev", row.dev_si_sdri_db, row.step)
-            board.add_scalar("rate", row.rate, row.step)
-            board.flush()
-        on_measurement(row)
-
+    if fabric.is_global_zero:
+        on_measurement = _on_board(folder, on_measurement)
     trainer = Trainer(
         fabric=fabric,
         network=network,
@@ -80,7 +72,7 @@ def launch(
         make_batch=batch_maker(recipe, material, num_speakers, fabric.global_rank),
         dev=dev_mixtures(recipe, material, num_speakers),
         folder=folder,
-        watch=Watch(on_step, measured, lambda step: note(f"going on from step {step}")),
+        watch=Watch(on_step, on_measurement, lambda step: note(f"going on from step {step}")),
     )
     outcome = trainer.run(time_limit_seconds=time_limit_seconds)
     if not fabric.is_global_zero:
@@ -116,10 +108,20 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
     return fabric
 
 
-def _tensorboard(folder: Path) -> Any:
+def _on_board(folder: Path, then: Callable[[Measurement], None]) -> Callable[[Measurement], None]:
+    """Return what draws a measurement in TensorBoard, and then tells `then` of it."""
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder / "tensorboard"))
+    board: Any = SummaryWriter(str(folder / "tensorboard"))
+
+    def measured(row: Measurement) -> None:
+        board.add_scalar("SNR/train", row.train_snr_db, row.step)
+        board.add_scalar("SI-SDRi/dev", row.dev_si_sdri_db, row.step)
+        board.add_scalar("rate", row.rate, row.step)
+        board.flush()
+        then(row)
+
+    return measured
 
 
 def _write(outcome: Outcome, recipe: Recipe, folder: Path, network: Any) -> None:
