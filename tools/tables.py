@@ -1,6 +1,7 @@
-"""Write the tables of README.md and docs/models.md: models.toml, the package, docs/shipped.json.
+"""Write the tables of README.md and docs/models.md from models.toml, the package, measurements.
 
-docs/shipped.json holds what benchmarks/shipped.py measured.
+docs/shipped.json holds what benchmarks/shipped.py measured, docs/speeds.json what
+benchmarks/speeds.py did.
 """
 
 import json
@@ -16,6 +17,8 @@ from sepcli.models.registry import ModelEntry, load_entries
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md")
 MEASURED: dict[str, Any] = json.loads((ROOT / "docs" / "shipped.json").read_text())
+SPEEDS: dict[str, Any] = json.loads((ROOT / "docs" / "speeds.json").read_text())
+SPEED_CHUNK = "4"  # of those measured, the one in the table [s]
 # what docs/shipped.json calls a score, and its column
 SETS = {
     "clean": "clean",
@@ -39,9 +42,23 @@ def published(entries: Iterable[ModelEntry]) -> Iterator[str]:
         yield (
             f"| `{entry.name}` | {entry.speakers} | {entry.sample_rate // 1000} kHz "
             f"| {entry.parameters / 1e6:.1f} M | {entry.download_bytes / 1e6:.0f} MB "
-            f"| {entry.macs_per_second / 1e9:.1f} G | {scores} | {entry.trained_on} "
+            f"| {entry.macs_per_second / 1e9:.1f} G | {processor_time(entry)} "
+            f"| {scores} | {entry.trained_on} "
             f"| {'' if obstacle(entry.config) else 'yes'} | {entry.license} |"
         )
+
+
+def processor_time(entry: ModelEntry) -> str:
+    """Return the processor time a second of audio of a network like the entry's; empty for none."""
+    for name, row in SPEEDS.items():
+        if SPEED_CHUNK in row["chunks"] and network_of(load_entries()[name]) == network_of(entry):
+            return f"{row['chunks'][SPEED_CHUNK]['seconds']:.2g} s"
+    return ""
+
+
+def network_of(entry: ModelEntry) -> tuple[str, int, dict[str, Any]]:
+    """Return what makes the network of an entry, but for its weights."""
+    return entry.architecture, entry.sample_rate, dict(entry.config)
 
 
 def judged_at(entry: ModelEntry) -> int:
@@ -86,10 +103,12 @@ def filled(text: str) -> str:
     entries = list(load_entries().values())
     tables = {
         "models": table(
-            " model | speakers | rate | parameters | download | operations/s | published score |"
+            " model | speakers | rate | parameters | download | operations/s | processor time |"
+            " published score |"
             " trained on | ONNX | licence |",
             published(entry for entry in entries if entry.repo),
-        ),
+        )
+        + f"\n\nProcessor: {', '.join(sorted({row['processor'] for row in SPEEDS.values()}))}.",
         "builtin": table(
             " model | rate | parameters | size | operations/s | judged at |"
             f" {' | '.join(SETS.values())} |"
