@@ -27,7 +27,7 @@ WORST_DB = 1e4
 
 
 def si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio [dB] of the last axis, `[...]`.
+    """Return the scale-invariant signal-to-distortion ratio [dB] of the last axis, `[...]`.
 
     Args:
         estimate: Signals `[..., time]`.
@@ -48,7 +48,7 @@ def si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Te
 def si_sdr_improvement(
     estimate: Signal, reference: Signal, mixture: Signal, *, zero_mean: bool = True
 ) -> Tensor:
-    """SI-SDR [dB] gained over taking the mixture itself as the estimate, `[...]`.
+    """Return the SI-SDR [dB] gained over the mixture itself as the estimate, `[...]`.
 
     Args:
         estimate: Signals `[..., speakers, time]`, already in the order of the references.
@@ -62,13 +62,13 @@ def si_sdr_improvement(
 
 
 def pairwise_si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
-    """SI-SDR [dB] of every estimate against every reference, `[..., estimates, references]`."""
+    """Return SI-SDR [dB] of every estimate and reference, `[..., estimates, references]`."""
     guess, truth = torch.as_tensor(estimate), torch.as_tensor(reference)
     return si_sdr(guess.unsqueeze(-2), truth.unsqueeze(-3), zero_mean=zero_mean)
 
 
 def best_order(scores: Signal) -> Tensor:
-    """Order `[..., references]` with the highest mean score: the estimate of each reference.
+    """Return the order `[..., references]` of highest mean score: the estimate of each reference.
 
     Every order is tried up to four estimates; past that the Hungarian method finds the same one.
     There may be more estimates than references: those left over are in no order.
@@ -94,7 +94,7 @@ def best_order(scores: Signal) -> Tensor:
 
 
 def reorder(estimate: Tensor, order: Tensor) -> Tensor:
-    """Estimates `[..., references, time]` taken in `order` `[..., references]`."""
+    """Return estimates `[..., references, time]` in `order` `[..., references]`."""
     index = order.unsqueeze(-1).expand(*order.shape, estimate.shape[-1])
     return torch.gather(estimate, -2, index.to(estimate.device))
 

@@ -116,7 +116,7 @@ def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _names(outcome: Outcome, places: Sequence[Place]) -> list[str]:
-    """Return what speakers are called who are at these places."""
+    """Return the names of the speakers at these places."""
     if outcome.delivery is not None:
         return list(outcome.delivery.cast.names)
     if places[0][1] is not None:

@@ -110,7 +110,7 @@ class RecordingPlan:
         return self.num_files(0)
 
     def keeps_own_rate(self, sample_rate: int) -> bool:
-        """Return whether files hold something of a recording at its own rate, another one."""
+        """Return whether files hold parts of the recording at its own rate, not the network's."""
         takes_band = self.bandwidth == "full" and sample_rate > self.sample_rate
         return sample_rate != self.sample_rate and (
             self.outside_overlap == "original" or takes_band
