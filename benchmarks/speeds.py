@@ -64,15 +64,22 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
 
 
 def table(known: dict[str, Any]) -> Iterator[str]:
-    """Yield a row for each network that was measured with more than one chunk."""
+    """Yield a row for each network measured with several chunks: a second of a long recording."""
     lengths = sorted({float(length) for row in known.values() for length in row["chunks"]})
     yield "| model |" + "".join(f" {length:g} s |" for length in lengths)
     yield "|---" * (1 + len(lengths)) + "|"
     for name, row in known.items():
         if len(row["chunks"]) > 1:
-            cells = [row["chunks"].get(f"{length:g}") for length in lengths]
-            texts = [f"{c['seconds']:.2f} s, {c['bytes'] / 1e9:.1f} GB" if c else "" for c in cells]
-            yield f"| {name} | {' | '.join(texts)} |"
+            cells = [cost(find_entry(name), length, row["chunks"]) for length in lengths]
+            yield f"| {name} | {' | '.join(cells)} |"
+
+
+def cost(entry: ModelEntry, seconds: float, chunks: dict[str, Any]) -> str:
+    """Return processor time a second of a long recording, its overlaps included, and memory."""
+    if (found := chunks.get(f"{seconds:g}")) is None:
+        return ""
+    time_a_second = found["seconds"] * seconds / (seconds - entry.overlap_seconds)
+    return f"{time_a_second:.2f} s, {found['bytes'] / 1e9:.2f} GB"
 
 
 def main() -> None:
