@@ -1,7 +1,7 @@
 """Processor time and memory of the published networks, for docs/models.md and docs/chunks.md.
 
     python benchmarks/speeds.py                                # a chunk of 4 s, every network
-    python benchmarks/speeds.py --chunk 8 16 tiger-speech      # other chunks of some
+    python benchmarks/speeds.py tiger-speech --chunk 8 16      # other chunks of some
     python benchmarks/speeds.py table                          # what docs/chunks.md has of it
 
 One chunk of noise goes through the network as `sepcli separate` runs it, on one thread, in a
