@@ -31,9 +31,7 @@ def test_paths_and_tests_named_in_the_documents_exist(document: Path) -> None:
     assert missing(document) == []
 
 
-@pytest.mark.parametrize(
-    "document", [path for path in DOCUMENTS if path.name != "speed.md"], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_lines_fit_a_screen(document: Path) -> None:
     lines = [line for line in document.read_text().splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > 140] == []
