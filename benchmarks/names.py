@@ -1,7 +1,7 @@
 """Measures how often people whose voices are given are called by name, and strangers nobody.
 
-    python benchmarks/names.py                  speakers that nothing was trained on
-    python benchmarks/names.py --split train    those the threshold is chosen by
+    python benchmarks/names.py                            speakers that nothing was trained on
+    python benchmarks/names.py --split train --pieces     what the threshold is chosen by
 
 Draws ten people and as many strangers from the speech (`--speech`, a manifest as `sepcli mix` takes
 it). Five seconds of each of the ten are their `--voice`; conversations are made of the rest by
@@ -12,7 +12,8 @@ and of strangers apart. The table has a row a likeness that could be asked for:
     mistaken    people who are called by another's name, known or not
     nobody      strangers who are called nobody
 
-Who of those found is whom of those who speak is told by when they speak.
+Who of those found is whom of those who speak is told by when they speak. With `--pieces` nothing is
+separated: what is not in `--voice` is heard as it is, and people are drawn two thousand times.
 """
 
 import argparse
@@ -32,14 +33,17 @@ from sepcli.audio import AudioReader
 from sepcli.models.registry import DEFAULT_MODEL
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool
-from sepcli.separation.speakers import KnownVoices, Scene, Turn, recognise
+from sepcli.separation.speakers import Embed, KnownVoices, Scene, Turn, recognise, voice_of
+from sepcli.separation.speakers.embedding import load_embed
 
 RATE = 16_000
 NUM_KNOWN, ENROLMENT_SECONDS = 10, 5.0
 LEAST_SECONDS, MOST_SECONDS = 11.0, 60.0  # of a speaker's speech, enrolment included
 POOLS = ("picovoice_s2i",)  # files of people without labels
 PEOPLE = (2, 3, 4)
-LIKENESSES = np.arange(0.35, 0.80, 0.05)
+LIKENESSES = np.arange(0.50, 0.705, 0.01)
+NUM_DRAWS = 2000  # how often twenty people are drawn of all for pieces
+PIECE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,46 @@ def shares(
     return float(named), float(mistaken), float(np.mean([name is None for _, name in unknown]))
 
 
+def measure_pieces(speech: Mapping[str, list[Path]], embed: Embed, seed: int) -> np.ndarray:
+    """Return the shares of people named, mistaken, and of strangers called nobody, in pieces."""
+    random = np.random.default_rng(seed)
+    border, stop = (round(RATE * s) for s in (ENROLMENT_SECONDS, ENROLMENT_SECONDS + PIECE_SECONDS))
+    given, heard = [], []
+    for name in sorted(speech):
+        waveform = np.concatenate(
+            [soundfile.read(path, dtype="float32")[0] for path in speech[name]]
+        )
+        given.append(voice_of(waveform[:border], RATE, embed))
+        heard.append(voice_of(waveform[border:stop], RATE, embed))
+    likeness = np.stack(heard) @ np.stack(given).T
+    likest, is_right, of_strangers = [], [], []
+    for _ in range(NUM_DRAWS):
+        drawn = random.permutation(len(likeness))[: 2 * NUM_KNOWN]
+        known, strangers = drawn[:NUM_KNOWN], drawn[NUM_KNOWN:]
+        own = likeness[np.ix_(known, known)]
+        likest.append(own.max(axis=1))
+        is_right.append(own.argmax(axis=1) == np.arange(NUM_KNOWN))
+        of_strangers.append(likeness[np.ix_(strangers, known)].max(axis=1))
+    own, right, others = (np.concatenate(each) for each in (likest, is_right, of_strangers))
+    return np.array(
+        [
+            (
+                np.mean((own > least) & right),
+                np.mean(np.concatenate([(own > least) & ~right, others > least])),
+                np.mean(others <= least),
+            )
+            for least in LIKENESSES
+        ]
+    )
+
+
+def print_table(rows: np.ndarray) -> None:
+    """Print a row a likeness."""
+    print("| likeness | named | mistaken | strangers called nobody |\n" + "|---" * 4 + "|")
+    for likeness, row in zip(LIKENESSES, rows, strict=True):
+        print(f"| {likeness:.2f} | " + " | ".join(f"{100 * each:.0f} %" for each in row) + " |")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -165,8 +209,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--voices", default="builtin")
+    parser.add_argument("--pieces", action="store_true", help="separate nothing")
     arguments = parser.parse_args()
     speech = find_speech(arguments.speech, arguments.split)
+    if arguments.pieces:
+        print_table(measure_pieces(speech, load_embed(arguments.voices), arguments.seed))
+        return
     totals = []
     for draw in range(arguments.seed, arguments.seed + arguments.draws):
         folder = arguments.work / f"{arguments.split}-{arguments.seconds:g}-{draw}"
@@ -184,9 +232,7 @@ def main() -> None:
                 found += listen(separator, made)
         known = separator.pipeline.plan.known
         totals.append([shares(heard["known"], heard["strangers"], known, x) for x in LIKENESSES])
-    print("| likeness | named | mistaken | strangers called nobody |\n" + "|---" * 4 + "|")
-    for likeness, row in zip(LIKENESSES, np.mean(totals, axis=0), strict=True):
-        print(f"| {likeness:.2f} | " + " | ".join(f"{100 * each:.0f} %" for each in row) + " |")
+    print_table(np.mean(totals, axis=0))
 
 
 if __name__ == "__main__":
