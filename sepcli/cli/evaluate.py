@@ -155,7 +155,7 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
 
 def _separator(model: str, device: str, precision: options.Precision) -> "Estimator":
     """Return what separates the mixture of a recording."""
-    from sepcli.cli.report import load_separator
+    from sepcli.cli.loading import load_separator
     from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
 

@@ -76,6 +76,15 @@ MODEL_FORMS = "NAME|FOLDER|hf:ORG/REPO"
 Device = Annotated[
     str, typer.Option("-d", "--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to run.")
 ]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "-d",
+        "--device",
+        metavar="auto|cpu|cuda[:N|:all]|mps",
+        help="Where to run; cuda:all, or cuda:0,cuda:1: a process each, recordings shared out.",
+    ),
+]
 ProductPrecision = Annotated[
     Precision, typer.Option("--precision", help="bf16, fp16: less exact, faster on some devices.")
 ]

@@ -5,25 +5,17 @@ from typing import Any
 
 from sepcli.audio import read_info
 from sepcli.cli import console
-from sepcli.cli.info import is_experimental, is_here
+from sepcli.cli.loading import Separate
 from sepcli.cli.pages import PageOfRun
 from sepcli.cli.tally import Tally, lines
 from sepcli.errors import SepcliError
 from sepcli.files import printable
-from sepcli.models.cache import cached_files
-from sepcli.models.load import load_model
 from sepcli.models.registry import ModelEntry, find_entry
-from sepcli.separation.batch import separate_jobs
 from sepcli.separation.channels import write_channels
-from sepcli.separation.enrolment import read_enrolment
 from sepcli.separation.jobs import Failure, Job
 from sepcli.separation.manifest import outcome_rows
 from sepcli.separation.outcome import Outcome
-from sepcli.separation.recording import Recording
-from sepcli.separation.runner import check_precision, choose_device
-from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.speakers import Recognised
-from sepcli.separation.speakers.embedding import VOICES, load_embed
 from sepcli.separation.writing import Delivery, OutputOptions
 
 # Recommended in place of the built-in model: for telephone rates, and for all others.
@@ -42,27 +34,6 @@ def suggest_model(entry: ModelEntry, job: Job) -> None:
     larger = find_entry(LARGER_MODELS[rate >= WIDE_HZ])
     size = f"{larger.download_bytes / 1e6:.0f} MB"
     console.note(f"model: {entry.name}; better on such recordings: --model {larger.name} ({size})")
-
-
-def load_separator(entry: ModelEntry, options: SeparationOptions) -> Separator:
-    """Return the separator of `entry`, with a bar while its weights are downloaded."""
-    check_precision(choose_device(options.device), options.precision)  # before a download
-    for name, path in options.known.items():  # and so are voices that cannot be known
-        read_enrolment(name, path, entry.sample_rate)
-    if is_experimental(entry):
-        console.warn(f"{entry.name} is experimental, it separates little", "see: sepcli info")
-    if entry.repo and not is_here(entry):
-        where = "the web" if entry.address else "the hub"
-        console.note(f"fetching weights from {where}: {entry.name}")
-    voices = VOICES.get(options.voices)
-    if voices is not None and cached_files(voices) is None:
-        console.note(f"fetching voices from the hub: {voices.name}")
-    with console.loading(entry.name) as show:
-        embed = load_embed(options.voices, on_progress=show)
-        loaded = load_model(entry, on_progress=show)
-    if loaded.note:
-        console.note(loaded.note)
-    return Separator(loaded.network, loaded.entry, options, say=console.note, embed=embed)
 
 
 class Report:
@@ -90,28 +61,25 @@ class Report:
         self._tally = Tally(num_jobs)
         self._said: set[str] = set()
 
-    def run(self, separator: Separator, jobs: Sequence[Job], options: OutputOptions) -> None:
+    def run(
+        self, separate: Separate, entry: ModelEntry, jobs: Sequence[Job], options: OutputOptions
+    ) -> None:
         """Separate all jobs, telling of each as it is done."""
         many = len(jobs) > 1
         title = f"separating {len(jobs)} recordings" if many else f"separating {jobs[0].label}"
-        rate = separator.entry.sample_rate
         with console.progress(title) as bar, lines(self._tally, title):
 
-            def on_read(recording: Recording) -> None:
-                bar.update(total=self._tally.add_read(recording.seconds))
+            def on_read(seconds: float) -> None:
+                bar.update(total=self._tally.add_read(seconds))
 
-            def on_chunk(recording: Recording) -> None:
-                index = recording.num_accepted - 1
-                end = recording.chunks[index].start + recording.chunks[index].length
-                last = recording.chunks[index - 1] if index else None
-                begin = last.start + last.length if last else 0
-                bar.advance((end - begin) / rate)
-                self._tally.add_separated((end - begin) / rate)
+            def on_chunk(seconds: float) -> None:
+                bar.advance(seconds)
+                self._tally.add_separated(seconds)
 
-            for outcome in separate_jobs(separator.pipeline, jobs, options, on_read, on_chunk):
-                self.tell(outcome, separator.entry)
+            for outcome in separate(jobs, options, on_read, on_chunk):
+                self.tell(outcome, entry)
                 if self._page is not None and outcome.error is None:
-                    self._page.show(outcome, separator.entry)
+                    self._page.show(outcome, entry)
 
     def run_channels(self, jobs: Sequence[Job], options: OutputOptions) -> None:
         """Write the channels of all jobs as they are, telling of each as it is done."""

@@ -64,7 +64,7 @@ def separate(
     only: options.Only = "",
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
-    device: options.Device = "auto",
+    device: options.Devices = "auto",
     precision: options.ProductPrecision = options.Precision.fp32,
     shard: options.Shard = "",
     skip_existing: options.SkipExisting = False,
@@ -89,8 +89,9 @@ def separate(
     check_segments(segments, manifest)
     known = known_voices(voice or (), only, name)
 
+    from sepcli.cli.loading import separation_with
     from sepcli.cli.pages import open_page
-    from sepcli.cli.report import Report, load_separator, suggest_model
+    from sepcli.cli.report import Report, suggest_model
     from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
     from sepcli.separation.writing import OutputOptions
@@ -144,7 +145,10 @@ def separate(
         elif jobs:
             if not model:
                 suggest_model(entry, jobs[0])
-            told.run(load_separator(entry, separation), jobs, output)
+            separated, entry = separation_with(
+                entry, model or DEFAULT_MODEL, revision, separation, jobs
+            )
+            told.run(separated, entry, jobs, output)
         raise typer.Exit(told.finish())
 
 

@@ -19,26 +19,48 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let signals unwind the block, also those that come where exceptions are swallowed."""
+def interruptible(afterwards: _Handler = signal.SIG_DFL) -> Iterator[None]:
+    """Let a signal unwind the block, also one that comes where exceptions are swallowed.
+
+    Args:
+        afterwards: What further signals do: by default they end the process at once.
+    """
     usual_hook = sys.unraisablehook
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        _handle_signals(afterwards)
+        raise Interrupted(number)
 
     def raise_again(swallowed: "sys.UnraisableHookArgs") -> None:
         """Repeat an interruption that a finaliser or import lock dropped, once it has returned."""
         if not isinstance(swallowed.exc_value, Interrupted):
             usual_hook(swallowed)
             return
-        _handle_signals(_interrupt)
+        _handle_signals(interrupt)
         here = [threading.get_ident(), swallowed.exc_value.number]
         threading.Timer(0.01, _send, here).start()
 
     try:
         sys.unraisablehook = raise_again
-        _handle_signals(_interrupt)
+        _handle_signals(interrupt)
         yield
     finally:
-        _handle_signals(signal.SIG_DFL)
+        _handle_signals(afterwards)
         sys.unraisablehook = usual_hook
+
+
+@contextmanager
+def under_a_parent() -> Iterator[None]:
+    """Let SIGTERM end the block, quietly; Ctrl-C is for the parent, which then sends that.
+
+    Where all processes are told to end, as by a scheduler, it comes twice.
+    """
+    with interruptible(signal.SIG_IGN):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        except Interrupted:
+            return
 
 
 def _send(thread: int, number: int) -> None:
@@ -52,8 +74,3 @@ def _send(thread: int, number: int) -> None:
 def _handle_signals(handler: _Handler) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handler)
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    _handle_signals(signal.SIG_DFL)  # a second one ends at once
-    raise Interrupted(number)

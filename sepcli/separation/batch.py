@@ -3,9 +3,10 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 from sepcli.audio.waiting import give_up_when
 from sepcli.errors import SepcliError
@@ -22,12 +23,16 @@ SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take
 WRITE_BEHIND = 16  # recordings that wait to be written
 
 
+def ignore(_seconds: float) -> None:
+    """Tell nobody."""
+
+
 def separate_jobs(
     pipeline: Pipeline,
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     options: OutputOptions,
-    on_read: Callable[[Recording], None] = lambda recording: None,
-    on_chunk: Callable[[Recording], None] = lambda recording: None,
+    on_read: Callable[[float], None] = ignore,
+    on_chunk: Callable[[float], None] = ignore,
 ) -> Iterator[Outcome]:
     """Separate every job; yield each outcome as soon as its files are written.
 
@@ -36,13 +41,11 @@ def separate_jobs(
 
     Args:
         pipeline: Does the work.
-        jobs: What to do.
+        jobs: What to do; each is taken when it can be read.
         options: How outputs are written.
-        on_read: Called, in another thread, when a recording was read.
-        on_chunk: Called after each chunk with its recording.
+        on_read: Told the length of each recording that was read [s].
+        on_chunk: Told after each chunk how much more of its recording is separated [s].
     """
-    for folder in {job.folder for job in jobs}:
-        remove_stale_temporaries(folder)
     cancelled = threading.Event()
     under_way: dict[int, Work] = {}
     with (
@@ -58,11 +61,13 @@ def separate_jobs(
                     if isinstance(prepared, Outcome):
                         outcomes.append(prepared)
                         continue
-                    on_read(prepared.recording)
+                    on_read(prepared.recording.seconds)
                     under_way[id(prepared.recording)] = prepared
                     yield prepared.recording
 
-            for recording, failure in pipeline.process(recordings(), on_chunk):
+            for recording, failure in pipeline.process(
+                recordings(), lambda recording: on_chunk(_seconds_added(recording))
+            ):
                 work = under_way[id(recording)]
                 if failure is None:
                     writing.append(writer.submit(_finish, work, options, under_way))
@@ -83,16 +88,36 @@ def separate_jobs(
                 work.recording.spool.close(keep=True)
 
 
+def _seconds_added(recording: Recording) -> float:
+    """Return how much of a recording its latest chunk separated [s]."""
+    index = recording.num_accepted - 1
+    end = recording.chunks[index].start + recording.chunks[index].length
+    last = recording.chunks[index - 1] if index else None
+    begin = last.start + last.length if last else 0
+    return (end - begin) / recording.plan.sample_rate
+
+
+def _tidied(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Yield jobs, once their folders are rid of what dead runs left there."""
+    folders: set[Path] = set()
+    for job in jobs:
+        folder = job.folder
+        if folder not in folders:
+            folders.add(folder)
+            remove_stale_temporaries(folder)
+        yield job
+
+
 def _read_ahead(
     reader: ThreadPoolExecutor,
     pipeline: Pipeline,
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     options: OutputOptions,
     cancelled: threading.Event,
 ) -> Iterator[Work | Outcome]:
     """Yield recordings in order, read in the background, never more than a few ahead."""
     coming: deque[Future[Work | Outcome]] = deque()
-    rest = iter(jobs)
+    rest = _tidied(jobs)
     ahead = READ_AHEAD
     try:
         while True:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.cli import report
+from sepcli.cli import loading
 from sepcli.separation.separator import Separator
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, BandSplit, entry, two_voices
@@ -57,7 +57,7 @@ def test_scores_a_model(
     def perfect(*_arguments: object, **_options: object) -> Separator:
         return Separator(BandSplit(), entry())
 
-    monkeypatch.setattr(report, "load_separator", perfect)
+    monkeypatch.setattr(loading, "load_separator", perfect)
     done = sepcli("evaluate", test_set, "--model", model_folder, "--limit", 2, "--plot", "p.png")
     assert done.code == 0, done.err
     _, si_sdr, improvement = done.lines

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.cli import report
+from sepcli.cli import loading
 from sepcli.models.load import LoadedModel
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, Identity, conversation, entry, hear_bands
@@ -17,8 +17,8 @@ from tests.doubles import RATE, Identity, conversation, entry, hear_bands
 def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write two people's talk and their voices; a network and voices whose answers are known."""
     loaded = LoadedModel(Identity((0.5, 0.5)), entry(level="as-is"))
-    monkeypatch.setattr(report, "load_model", lambda *_, **__: loaded)
-    monkeypatch.setattr(report, "load_embed", lambda *_, **__: hear_bands)
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: loaded)
+    monkeypatch.setattr(loading, "load_embed", lambda *_, **__: hear_bands)
     (tmp_path / "voices").mkdir()
     for name, person in (("alice", "0"), ("bob", "1"), ("carol", "2")):
         soundfile.write(tmp_path / f"voices/{name}.wav", conversation(person, 3.0), RATE)

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from sepcli.cli import report
+from sepcli.cli import loading, report
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, Identity, two_voices
 
@@ -228,7 +228,7 @@ def test_interruption_ends_with_130_and_leaves_nothing(
         os.kill(os.getpid(), 2)
 
     monkeypatch.setattr(Identity, "forward", interrupt)
-    monkeypatch.setattr(report, "load_model", lambda entry, **_: type("L", (), _loaded(entry))())
+    monkeypatch.setattr(loading, "load_model", lambda entry, **_: type("L", (), _loaded(entry))())
     done = sepcli("separate", mixture, "--model", model_folder)
     assert done.code == 130
     assert done.err == "interrupted: finished outputs are kept\n"
