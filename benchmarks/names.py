@@ -12,8 +12,9 @@ and of strangers apart. The table has a row a likeness that could be asked for:
     mistaken    people who are called by another's name, known or not
     nobody      strangers who are called nobody
 
-Who of those found is whom of those who speak is told by when they speak. With `--pieces` nothing is
-separated: what is not in `--voice` is heard as it is, and people are drawn two thousand times.
+The separator is told how many people there are. Who of those found is whom of those who speak shows
+in when they speak. With `--pieces` nothing is separated: what is not in `--voice` is heard as it
+is, and people are drawn two thousand times.
 """
 
 import argparse
