@@ -4,8 +4,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 HEAVY = ("torch", "numpy", "soundfile", "soxr", "scipy", "huggingface_hub", "lightning")
 
@@ -26,6 +29,21 @@ def test_no_heavy_imports(arguments: list[str], allowed: tuple[str, ...]) -> Non
     assert done.returncode == 0, done.stderr
     loaded = done.stdout.splitlines()[-1].removeprefix("loaded:").split()
     assert sorted(set(loaded) - set(allowed)) == []
+
+
+def test_a_recording_of_one_chunk_needs_no_scipy(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", np.full(800, 0.1), 8000)
+    program = (
+        "import sys\n"
+        "from sepcli.cli.app import main\n"
+        "sys.argv = ['sepcli', 'separate', 'short.wav', '-m', 'stftformer-8k']\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print('scipy' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
 
 
 @pytest.mark.skipif(

@@ -8,8 +8,6 @@ own says more about words than about its speaker, so windows are looked at with 
 from typing import Any
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -59,6 +57,10 @@ def _with_neighbours(voices: Array) -> Array:
 
 def _linked(voices: Array, num_groups: int, least: int) -> list[np.ndarray[Any, Any]]:
     """Return groups of windows by average linkage; strays are left out if enough others stay."""
+    # here, since most recordings have no people to find, and it takes a while to import
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     distance = np.maximum(1.0 - voices @ voices.T, 0.0)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), "average")

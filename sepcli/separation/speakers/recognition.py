@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from sepcli.separation.speakers.evidence import Embed
 from sepcli.separation.speakers.people import unit
@@ -54,6 +53,8 @@ def recognise(voices: Array, known: KnownVoices | None) -> tuple[Recognised, ...
     """
     if known is None or voices.shape[1] == 0:
         return (Recognised(),) * len(voices)
+    from scipy.optimize import linear_sum_assignment  # few give voices, and it takes a while
+
     likeness = voices @ known.voices.T
     found = [
         Recognised(None, float(row.max()) if voice.any() else None)
