@@ -61,7 +61,8 @@ def measure(arguments: argparse.Namespace) -> Iterator[str]:
             seconds[setting] += (time.process_time() - began) / recipe.seconds
             gains[setting].append(improvement(done.estimates, conversation))
     for chunk, overlap in settings:
-        mean, worst = np.mean(gains[chunk, overlap]), np.min(gains[chunk, overlap])
+        # a speaker may say nothing before the cut: there is no SI-SDR then
+        mean, worst = np.nanmean(gains[chunk, overlap]), np.nanmin(gains[chunk, overlap])
         cost = 1e3 * seconds[chunk, overlap] / arguments.count
         yield f"| {chunk:g} | {overlap:g} | {mean:.2f} | {worst:.2f} | {cost:.1f} |"
 
