@@ -200,3 +200,23 @@ def test_people_whose_voices_are_known_are_called_by_name(
 def test_who_alone_is_wanted_must_be_known() -> None:
     with pytest.raises(UsageError, match="no voice is given for --only alice"):
         separator(Identity(), only="alice")
+
+
+@pytest.mark.parametrize(
+    ("people", "seconds", "is_heard"),
+    [(None, 9.9, False), (None, 10.0, True), (2, 2.9, False), ("auto", 3.0, True)],
+)
+def test_voices_are_heard_only_where_they_can_change_something(
+    people: object, seconds: float, is_heard: bool
+) -> None:
+    heard: list[int] = []
+
+    def embed(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+        heard.append(len(samples))
+        return hear_bands(samples, sample_rate)
+
+    options = SeparationOptions(chunk_seconds=20.0, people=people)  # type: ignore[arg-type]
+    made = Separator(BandSplit(), entry(level="as-is"), options, embed=embed)
+    separation = made.separate(two_voices(seconds).sum(axis=0), RATE)
+    assert bool(heard) == is_heard
+    assert {turn.speaker for turn in separation.turns} == {0, 1}

@@ -20,7 +20,7 @@ from sepcli.separation.speakers.recognition import (
     recognise,
     voice_of,
 )
-from sepcli.separation.speakers.scene import Scene, understand
+from sepcli.separation.speakers.scene import Scene, seconds_to_tell_people, understand
 from sepcli.separation.speakers.timeline import Timeline, TimelineBuilder
 from sepcli.separation.speakers.tracker import SpeakerTracker
 from sepcli.separation.speakers.turns import Turn
@@ -42,6 +42,7 @@ __all__ = [
     "likeness_to",
     "recognise",
     "remove_leakage",
+    "seconds_to_tell_people",
     "understand",
     "voice_of",
 ]

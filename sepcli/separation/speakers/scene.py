@@ -55,6 +55,18 @@ class Scene:
     voices: Array
 
 
+def seconds_to_tell_people(num_people: int | None, most: int, num_outputs: int) -> float:
+    """Return how long people must be heard alone so that voices tell them apart [s].
+
+    Args:
+        num_people: How many there are; None counts them.
+        most: How many there are at most, where they are counted.
+        num_outputs: Of the separator.
+    """
+    is_asked = num_people is not None or most > num_outputs
+    return MIN_SECONDS_ALONE if is_asked else MIN_SECONDS_ALONE_UNASKED
+
+
 def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOPLE) -> Scene:
     """Return the scene of a recording.
 
@@ -66,9 +78,7 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
     speaks = speech_frames(timeline)
     windows = look_at_windows(timeline, speaks)
     clear = _clearest(windows)
-    is_asked = num_people is not None or most > timeline.num_outputs
-    least = MIN_SECONDS_ALONE if is_asked else MIN_SECONDS_ALONE_UNASKED
-    if len(clear) * HOP_SECONDS < least:
+    if len(clear) * HOP_SECONDS < seconds_to_tell_people(num_people, most, timeline.num_outputs):
         return _outputs_as_people(timeline, speaks, windows)
     people = find_people(windows.voices[clear, 0], max(MOST_PEOPLE, num_people or 0))
     while True:  # too many at first: a voice of its own for what would blur those of people

@@ -64,10 +64,10 @@ class TimelineBuilder:
     Args:
         num_outputs: Of the separator.
         sample_rate: Of the blocks [Hz].
-        embed: Embeds a waveform at a rate.
+        embed: Embeds a waveform at a rate; None: nobody asks for voices.
     """
 
-    def __init__(self, num_outputs: int, sample_rate: int, embed: Embed) -> None:
+    def __init__(self, num_outputs: int, sample_rate: int, embed: Embed | None) -> None:
         self._rate, self._embed = sample_rate, embed
         self._frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
         self._window = round(WINDOW_SECONDS / FRAME_SECONDS) * self._frame
@@ -77,7 +77,7 @@ class TimelineBuilder:
         self._levels = [bytearray() for _ in range(1 + num_outputs)]
         self._rest = self._held
         self._starts: list[int] = []
-        self._voices: list[bytes | None] = []  # None: silence
+        self._voices: list[bytes | None] = []  # None: not heard
         self._dims = 0
 
     def add(self, mixture: Array, estimates: Array) -> None:
@@ -119,7 +119,7 @@ class TimelineBuilder:
     def _listen(self, start: int, signals: Array) -> None:
         power = np.square(signals).mean(axis=1)
         self._starts.append(start // self._frame)
-        if power[0] <= 10.0 ** (FLOOR_DB / 10.0):
+        if self._embed is None or power[0] <= 10.0 ** (FLOOR_DB / 10.0):
             self._voices.append(None)
             return
         audible = power >= float(power[1:].max()) * 10.0 ** (-SAME_SOUND_DB / 10.0)
