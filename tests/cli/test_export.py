@@ -28,7 +28,8 @@ def test_writes_the_default_model(sepcli: CommandLine, tmp_path: Path) -> None:
     assert file.read_bytes() == content
 
 
-@pytest.mark.slow  # a minute each
+@pytest.mark.slow  # half a minute of a processor each
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "model", [entry.name for entry in load_entries().values() if entry.builtin]
 )
