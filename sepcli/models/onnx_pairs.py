@@ -126,6 +126,13 @@ def multiply(pairs: Sequence[bool], first: Any, second: Any) -> Tensor:
     return torch.stack((a * c - b * d, a * d + b * c), -1)
 
 
+def add(pairs: Sequence[bool], first: Tensor, second: Tensor) -> Tensor:
+    """Sums of complex numbers."""
+    if not all(pairs[:2]):
+        raise NotImplementedError("no real form of a sum of complex and real numbers")
+    return first + second
+
+
 def divide(pairs: Sequence[bool], first: Any, second: Any) -> Tensor:
     """Complex over real numbers."""
     if not pairs[0] or (len(pairs) > 1 and pairs[1]):
@@ -186,6 +193,7 @@ ON_PAIRS: dict[Any, Callable[..., Any]] = {
     _ATEN.imag.default: lambda _, tensor: tensor[..., 1],
     _ATEN._conj.default: lambda _, tensor: tensor * torch.tensor([1.0, -1.0]),
     _ATEN.abs.default: lambda _, tensor: tensor.square().sum(-1).sqrt(),
+    _ATEN.add.Tensor: add,
     _ATEN.mul.Tensor: multiply,
     _ATEN.div.Tensor: divide,
     _ATEN.sum.dim_IntList: sum_over,
