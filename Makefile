@@ -7,11 +7,12 @@ LOWEST ?= .venv-lowest
 .PHONY: ci lowest check format test slow mutants coverage scores
 
 ci:  ## set up an environment and run every check in it
+	@echo "installing sepcli, torch and what checks them into $(VENV): 2 GB, or 6 GB where torch comes with CUDA"
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(MAKE) check PYTHON=$(VENV)/bin/python
 
-lowest:  ## the tests with the lowest versions that pyproject.toml allows; needs uv, and 3 GB for torch
+lowest:  ## the tests with the lowest versions that pyproject.toml allows; needs uv, and 6 GB, nearly all of it torch
 	uv venv --python 3.11 $(LOWEST)
 	uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2
