@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class Added:
 
 
 @contextmanager
-def lines_added(path: Path, lines: bytes, mark: bytes) -> Iterator[Added]:
+def lines_added(path: Path, lines: bytes, is_replaced: Callable[[bytes], bool]) -> Iterator[Added]:
     """Add lines of JSON to a file, in a block that holds its lock; if it raises, they go again.
 
     Where nothing is replaced they are appended: lines of others are not copied. A run that is
@@ -39,7 +39,7 @@ def lines_added(path: Path, lines: bytes, mark: bytes) -> Iterator[Added]:
     Args:
         path: The file; made where it is not there.
         lines: With their ends.
-        mark: What lines hold that these replace.
+        is_replaced: Whether these replace a line.
 
     Raises:
         OutputError: They cannot be written.
@@ -50,9 +50,9 @@ def lines_added(path: Path, lines: bytes, mark: bytes) -> Iterator[Added]:
         raise output_error(path, error) from error
     try:
         size = _without_torn_line(descriptor)
-        replaced = tuple(line for line in _lines(descriptor) if mark in line)
+        replaced = tuple(line for line in _lines(descriptor) if is_replaced(line))
         if replaced:
-            anew = _written_anew(path, descriptor, lines, mark)
+            anew = _written_anew(path, descriptor, lines, is_replaced)
             try:
                 yield Added(replaced, anew)
             finally:
@@ -125,12 +125,14 @@ def _append(descriptor: int, lines: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _written_anew(path: Path, descriptor: int, lines: bytes, mark: bytes) -> PendingFile:
-    """Return a closed file that holds the lines of another without the mark, and then these."""
+def _written_anew(
+    path: Path, descriptor: int, lines: bytes, is_replaced: Callable[[bytes], bool]
+) -> PendingFile:
+    """Return a closed file that holds the lines of another that stay, and then these."""
     file = PendingFile(path, overwrite=True)
     try:
         for line in _lines(descriptor):
-            if mark not in line:
+            if not is_replaced(line):
                 file.write(line)
         file.write(lines)
         file.close()

@@ -211,16 +211,30 @@ def publish_segments(
         OutputError: Files or rows cannot be written; nothing of them is left.
     """
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    mark = json.dumps(str(folder.absolute()) + os.sep)[:-1].encode()
-    with lines_added(manifest, lines, mark) as added:
+    whole = folder.absolute()
+    mark = json.dumps(str(whole) + os.sep)[:-1].encode()
+
+    def is_replaced(line: bytes) -> bool:
+        """Return whether a line is on a segment in the folder itself, not in one inside."""
+        file = _file_of(line) if mark in line else None
+        return file is not None and file.parent == whole
+
+    with lines_added(manifest, lines, is_replaced) as added:
         if added.anew is not None:
             files.closed(added.anew)
         files.publish()
-    present = {row["audio_filepath"] for row in rows}
-    for line in added.replaced:
-        path = json.loads(line).get("audio_filepath")
-        if path not in present and Path(path).parent == folder.absolute():
-            Path(path).unlink(missing_ok=True)
+    present = {Path(row["audio_filepath"]) for row in rows}
+    for file in map(_file_of, added.replaced):
+        if file is not None and file not in present:
+            file.unlink(missing_ok=True)
+
+
+def _file_of(line: bytes) -> Path | None:
+    """Return the segment that a line is on; None where somebody else has written the line."""
+    try:
+        return Path(json.loads(line)["audio_filepath"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def segment_rows(

@@ -111,6 +111,18 @@ def test_an_input_is_never_replaced(cut: Segmenting, mixture: Path, tmp_path: Pa
     assert inside.read_bytes() == before
 
 
+def test_recordings_in_a_folder_that_is_called_like_one_keep_their_lines(
+    cut: Segmenting, mixture: Path, tmp_path: Path
+) -> None:
+    write_mixture(tmp_path / "mix/other.wav")
+    assert cut(tmp_path, "-r", "--shard", "2/2").lines[0] == "separated/mix/other_spk1.wav"
+    others = rows()
+    assert cut(tmp_path, "-r", "--shard", "1/2").code == 0
+    assert cut(tmp_path, "-r", "--shard", "1/2", "--overwrite").code == 0
+    assert rows()[: len(others)] == others
+    assert all(Path(row["audio_filepath"]).exists() for row in rows())
+
+
 def test_a_second_run_does_not_separate_segments(cut: Segmenting, tmp_path: Path) -> None:
     write_mixture(tmp_path / "in/mix.wav")
     first = cut(tmp_path / "in", "-r", "--segments", tmp_path / "in")
