@@ -18,6 +18,7 @@ from sepcli.audio import (
     resampled_length,
 )
 from sepcli.errors import OutputError
+from sepcli.files import printable
 from sepcli.separation.casting import Cast, cast_people
 from sepcli.separation.composing import are_estimates, compose
 from sepcli.separation.jobs import Job
@@ -220,9 +221,9 @@ def _labels(
     paths: Sequence[Path], seconds: float, names: Sequence[str], turns: Sequence[Turn]
 ) -> dict[Path, bytes]:
     """Return who speaks when, in the formats that the endings of `paths` stand for."""
-    writers = dict(WRITERS.values())
+    writers, readable = dict(WRITERS.values()), [printable(name) for name in names]
     return {
-        path: writers[path.suffix](Labels(path.stem, seconds, names, turns)).encode()
+        path: writers[path.suffix](Labels(printable(path.stem), seconds, readable, turns)).encode()
         for path in paths
     }
 
