@@ -1,11 +1,14 @@
 """`sepcli separate --report`: what of a run its page shows, and what it says of the rest."""
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sepcli.cli import console
 from sepcli.errors import AudioError, OutputError, UsageError
+from sepcli.files import output_error
 from sepcli.models.registry import ModelEntry
 from sepcli.page import Page, talk_of
 from sepcli.separation.jobs import Job
@@ -36,7 +39,7 @@ class PageOfRun:
             if outcome.skipped:
                 self._page.add_missed(label, "skipped, its outputs were there")
             elif not outcome.outputs:
-                self._page.add_missed(label, "nothing was written")
+                self._page.add_missed(label, "; ".join(outcome.warnings))
             else:
                 self._page.add(talk_of(outcome, entry.sample_rate, self._audio_track))
         except AudioError as error:  # it was moved since
@@ -93,6 +96,8 @@ def open_page(
 
 def _refuse_replacing(path: Path, jobs: Sequence[Job], overwrite: bool) -> None:
     """Raise `OutputError` unless what has the name of a page may be replaced by it."""
+    if path.is_dir():
+        raise output_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     sources = (job.source for job in jobs if job.source is not None)
     if any(source.exists() and source.samefile(path) for source in sources):
         raise OutputError(f"output would replace an input: {path}", "name another --report")

@@ -86,6 +86,11 @@ def test_nothing_is_replaced_without_being_told(reporting: Reporting, mixture: P
     soundfile.write("new/page.html", two_voices(1.0).sum(axis=0), RATE, format="WAV")
     refused = reporting("new/page.html", "--overwrite")
     assert refused.err.startswith("error: output would replace an input: new/page.html")
+    Path("new/page.html").unlink()
+    Path("new/page.html").mkdir()
+    refused = reporting(mixture, "-o", "elsewhere", "--overwrite")
+    assert refused.err.startswith("error: cannot write (is a directory): new/page.html")
+    assert not Path("elsewhere").exists()
 
 
 @pytest.mark.parametrize(
