@@ -97,15 +97,15 @@ def check_segments(folder: Path | None, manifest: Path | None) -> None:
             )
 
 
-def known_voices(given: Sequence[str], only: str, template: str) -> dict[str, Path]:
+def known_voices(given: Sequence[str], only: str | None, template: str) -> dict[str, Path]:
     """Return the recordings of people by name; refuse names that files cannot have."""
-    if not given and not only:
+    if not given and only is None:
         return {}
     from sepcli.separation.enrolment import check_only, parse_voices
 
     known = parse_voices(given)
     check_speaker_names(template, list(known))
-    if only:
+    if only is not None:
         check_only(only, known)
     return known
 

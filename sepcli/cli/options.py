@@ -205,7 +205,7 @@ KnownVoices = Annotated[
     ),
 ]
 Only = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--only", metavar="NAME", help="Write the output of this person of --voice alone."
     ),

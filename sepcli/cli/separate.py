@@ -61,7 +61,7 @@ def separate(
     segments: options.Segments = None,
     report: options.ReportPage = None,
     voice: options.KnownVoices = None,
-    only: options.Only = "",
+    only: options.Only = None,
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Devices = "auto",
@@ -109,7 +109,7 @@ def separate(
         outside_overlap=outside_overlap.value,
         bandwidth=bandwidth.value,
         known=known,
-        only=only or None,
+        only=only,
     )
     output = OutputOptions(
         format=audio_format.value,

@@ -25,6 +25,7 @@ HINTS = {
     errno.EROFS: "the disk is read-only; choose another folder with --output-dir",
     errno.ENAMETOOLONG: "the file's name is too long here; rename the input",
     errno.EISDIR: "a folder has that name; move it, or choose another --output-dir",
+    errno.ENOTDIR: "a file has the name of that folder; choose another --output-dir",
 }
 
 

@@ -34,7 +34,7 @@ def parse_voices(given: Sequence[str]) -> dict[str, Path]:
     found: list[tuple[str, Path]] = []
     for text in given:
         name, equals, file = text.partition("=")
-        if Path(text).is_dir():
+        if text and Path(text).is_dir():
             found += [(path.stem, path) for path in find_audio_files(Path(text))]
         elif equals and file:
             found.append((name.strip(), Path(file)))
@@ -64,6 +64,8 @@ def check_names(names: Iterable[str]) -> None:
 def check_only(only: str, names: Iterable[str]) -> None:
     """Raise `UsageError` unless the one who is wanted is among those whose voices are given."""
     names = list(names)
+    if not only:
+        raise UsageError("--only names nobody", "give a name of --voice, as in --only alice")
     if not names:
         raise UsageError(
             f"no voice is given for --only {only}", f"add one: --voice {only}={only}.wav"

@@ -131,7 +131,8 @@ def refuse_conflicts(
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs whose outputs replace neither each other nor an input, and the others."""
     read = _identities([*(job.source for job in jobs), *also_read]) if overwrite else {}
-    holding = {job.source.resolve().parent: job.label for job in jobs if job.source is not None}
+    sources = [job.source for job in jobs if job.source is not None]
+    holding = {path.resolve().parent: path for path in [*also_read, *sources]}
     collisions = _collisions(jobs)
     kept, refused = [], []
     for job in jobs:
@@ -157,7 +158,8 @@ def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
     return {
         job: OutputError(
             f"two inputs would write the same file: {sharing[0].label} and {sharing[1].label}",
-            "tell them apart, as in --name '{stem}_{ext}_spk{speaker}', or run them apart",
+            "run them apart, each with an --output-dir of its own; endings that differ tell them "
+            "apart too: {ext} in --name",
         )
         for sharing in owners.values()
         if len(sharing) > 1
@@ -182,7 +184,7 @@ def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
     return None
 
 
-def _cuts_into(job: Job, holding: Mapping[Path, str]) -> OutputError | None:
+def _cuts_into(job: Job, holding: Mapping[Path, Path]) -> OutputError | None:
     """Return the error of a job whose segments would go into a folder that holds an input."""
     if job.segments is None or (held := holding.get(job.segments.resolve())) is None:
         return None

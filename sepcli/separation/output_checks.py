@@ -40,7 +40,9 @@ def refuse_unwritable(job: Job, options: OutputOptions) -> None:
 
 
 def _is_taken(folder: Path) -> bool:
-    """Return whether there is anything in a folder, hidden temporaries aside, or in its place.
+    """Return whether there is a file in a folder, hidden temporaries aside, or in its place.
+
+    Folders in it are of other recordings.
 
     Raises:
         OutputError: It cannot be looked into.
@@ -48,7 +50,7 @@ def _is_taken(folder: Path) -> bool:
     if not folder.is_dir():
         return os.path.lexists(folder)
     try:
-        names = [path.name for path in folder.iterdir()]
+        names = [path.name for path in folder.iterdir() if not path.is_dir()]
     except OSError as error:
         raise output_error(folder, error) from error
     return any(not name.startswith(TEMPORARY_PREFIX) for name in names)
@@ -61,6 +63,8 @@ def prepare_folder(folder: Path) -> None:
         OutputError: It cannot be made, or takes no files.
     """
     try:
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
         elif not os.access(folder, os.W_OK | os.X_OK):

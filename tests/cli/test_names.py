@@ -1,6 +1,7 @@
 """Outputs called after people whose voices are given, from the command line."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 from sepcli.cli import loading
+from sepcli.cli.options import LabelFormat
 from sepcli.models.load import LoadedModel
 from tests.cli.runner import CommandLine
 from tests.doubles import RATE, Identity, conversation, entry, hear_bands
@@ -59,8 +61,10 @@ def test_one_person_alone(sepcli: CommandLine, talk: Path) -> None:
     done = sepcli("separate", talk, "--voice", "voices", "--only", "alice")
     assert (done.code, done.err) == (0, "")
     assert done.lines == ["separated/talk_alice.wav"]
-    done = sepcli("separate", talk, "--voice", "voices", "--only", "carol", "--json")
+    carol = ("--voice", "voices", "--only", "carol", "--report", "page.html")
+    done = sepcli("separate", talk, *carol, "--json")
     assert done.code == 0
+    assert "</b>: carol is not heard, nothing was written" in Path("page.html").read_text("utf-8")
     assert "warning: carol is not heard, nothing was written" in done.err
     assert str(talk) in done.err
     (record,) = map(json.loads, done.lines)
@@ -101,6 +105,8 @@ def test_one_file_with_a_channel_a_speaker_names_them(sepcli: CommandLine, talk:
     ("options", "code", "says"),
     [
         (("--voice", "alice"), 2, "neither NAME=FILE nor a folder: alice"),
+        (("--voice", ""), 2, "neither NAME=FILE nor a folder: "),
+        (("--voice", "voices", "--only", ""), 2, "--only names nobody"),
         (("--only", "alice"), 2, "no voice is given for --only alice"),
         (("--voice", "voices", "--only", "dave"), 2, "no voice is called: dave"),
         (("--voice", "spk2=voices/bob.wav"), 2, "unknown speaker's file: spk2"),
@@ -129,3 +135,25 @@ def test_a_voice_is_never_replaced(sepcli: CommandLine, talk: Path) -> None:
     assert done.code == 1
     assert "output would replace an input" in done.err
     assert voice.read_bytes() == before
+
+
+def test_a_voice_among_segments_is_never_replaced(sepcli: CommandLine, talk: Path) -> None:
+    voice = Path("cut/talk/alice_0001.wav")
+    voice.parent.mkdir(parents=True)
+    voice.write_bytes(Path("voices/alice.wav").read_bytes())
+    before = voice.read_bytes()
+    done = sepcli("separate", talk, "--voice", f"alice={voice}", "--segments", "cut", "--overwrite")
+    assert done.code == 1
+    assert f"a folder that holds an input: cut/talk, {voice}" in done.err
+    assert voice.read_bytes() == before
+
+
+def test_names_that_are_no_text_can_stand_in_labels(sepcli: CommandLine, talk: Path) -> None:
+    recording = talk.rename(talk.with_name(os.fsdecode(b"t\xff.wav")))
+    voice = os.fsdecode(b"al\xff=voices/alice.wav")
+    labels = [option for kind in LabelFormat for option in ("--labels", kind)]
+    done = sepcli("separate", recording, "--voice", voice, *labels)
+    assert done.code == 0, done.err
+    (rttm,) = Path("separated").glob("*.rttm")
+    assert "SPEAKER t\\xff 1 " in rttm.read_text("utf-8")
+    assert " al\\xff <NA>" in rttm.read_text("utf-8")

@@ -5,7 +5,7 @@ import pytest
 
 from sepcli.errors import OutputError
 from sepcli.separation.jobs import Job
-from sepcli.separation.output_checks import refuse_unwritable
+from sepcli.separation.output_checks import prepare_folder, refuse_unwritable
 from sepcli.separation.writing import OutputOptions
 
 
@@ -44,3 +44,11 @@ def test_a_folder_that_cannot_be_looked_into_is_one_line(
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(OutputError, match="cannot write \\(permission denied\\)"):
         refuse_unwritable(job_in(tmp_path), OutputOptions())
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_the_place_of_an_output_folder_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write \\(not a directory\\)") as refused:
+        prepare_folder(tmp_path / name)
+    assert "a file has the name of that folder" in refused.value.hint
