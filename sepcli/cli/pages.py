@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sepcli.cli import console
 from sepcli.errors import AudioError, OutputError, UsageError
-from sepcli.files import output_error
+from sepcli.files import output_error, remove_stale_temporaries
 from sepcli.models.registry import ModelEntry
 from sepcli.page import Page, talk_of
 from sepcli.separation.jobs import Job
@@ -90,6 +90,7 @@ def open_page(
     if path.exists():
         _refuse_replacing(path, jobs, overwrite)
     prepare_folder(path.parent)
+    remove_stale_temporaries(path.parent)
     with Page(path, overwrite) as page:
         yield PageOfRun(page, audio_track)
 

@@ -1,11 +1,14 @@
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from sepcli.errors import OutputError
+from sepcli.files.temporary import host_token
 from sepcli.page import Page
 from tests.cli.runner import CommandLine, Finished
 from tests.doubles import RATE, two_voices
@@ -71,6 +74,16 @@ def test_what_is_not_shown_is_said(reporting: Reporting, mixture: Path, tmp_path
         ("gone.wav", "no such file or folder: gone.wav"),
         (str(mixture), "skipped, its outputs were there"),
     ]
+
+
+def test_what_a_killed_run_left_of_its_page_goes(reporting: Reporting, mixture: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = Path(f"new/.sepcli-{host_token()}-{killed.pid}-{1:016x}.part")
+    left.parent.mkdir()
+    left.touch()
+    assert reporting(mixture).code == 0
+    assert [path.name for path in Path("new").iterdir()] == ["page.html"]
 
 
 def test_nothing_is_replaced_without_being_told(reporting: Reporting, mixture: Path) -> None:
