@@ -104,5 +104,6 @@ def _refuse_replacing(path: Path, jobs: Sequence[Job], overwrite: bool) -> None:
         raise OutputError(f"output would replace an input: {path}", "name another --report")
     if not overwrite:
         raise OutputError(
-            f"output is already there: {path}", "use --overwrite to replace it, or name another"
+            f"output is already there: {path}",
+            "move it away or name another; --overwrite replaces it, and outputs that are there too",
         )

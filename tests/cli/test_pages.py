@@ -91,7 +91,7 @@ def test_nothing_is_replaced_without_being_told(reporting: Reporting, mixture: P
     Path("new/page.html").write_text("mine")
     done = reporting(mixture)
     assert done.code == 1
-    assert done.err.startswith("error: output is already there: new/page.html")
+    assert done.err.startswith("error: output is already there: new/page.html\nhint: move it away")
     assert Path("new/page.html").read_text() == "mine"
     assert not Path("separated").exists()
     assert reporting(mixture, "--overwrite").code == 0
