@@ -225,7 +225,7 @@ def _conversation(delivery: Delivery) -> dict[str, Any]:
 def _segments(outcome: Outcome) -> dict[str, Any]:
     """Return where utterances were cut out to, as it stands in a record."""
     folder = outcome.job.segments
-    if folder is None or outcome.delivery is None:
+    if folder is None or outcome.delivery is None or not outcome.outputs:
         return {}
     return {"segments": {"folder": str(folder), "count": outcome.delivery.num_segments}}
 

@@ -62,13 +62,14 @@ def test_one_person_alone(sepcli: CommandLine, talk: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.lines == ["separated/talk_alice.wav"]
     carol = ("--voice", "voices", "--only", "carol", "--report", "page.html")
-    done = sepcli("separate", talk, *carol, "--json")
+    done = sepcli("separate", talk, *carol, "--json", "--segments", "cut")
     assert done.code == 0
     assert "</b>: carol is not heard, nothing was written" in Path("page.html").read_text("utf-8")
     assert "warning: carol is not heard, nothing was written" in done.err
     assert str(talk) in done.err
     (record,) = map(json.loads, done.lines)
     assert (record["outputs"], record["speakers"], record["turns"]) == ([], [], [])
+    assert "segments" not in record
     assert [path.name for path in Path("separated").iterdir()] == ["talk_alice.wav"]
 
 
