@@ -157,7 +157,8 @@ def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
             owners.setdefault(place_of(output), []).append(job)
     return {
         job: OutputError(
-            f"two inputs would write the same file: {sharing[0].label} and {sharing[1].label}",
+            "two inputs would write the same file: "
+            f"{sharing[0].label} and {(sharing[1] if job == sharing[0] else job).label}",
             "run them apart, each with an --output-dir of its own; endings that differ tell them "
             "apart too: {ext} in --name",
         )

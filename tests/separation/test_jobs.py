@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sepcli.separation.jobs import Job, job_of, take_shard
+from sepcli.separation.jobs import Job, job_of, refuse_conflicts, take_shard
 from sepcli.separation.naming import Naming
 
 
@@ -23,3 +23,13 @@ def test_outputs_are_those_of_names() -> None:
     assert [path.name for path in outputs] == ["a_spk1.wav", "a_alice.wav"]
     assert [job.name_of(path) for path in outputs] == ["spk1", "alice"]
     assert job.folder == Path("out/in")
+
+
+def test_each_of_several_that_would_write_one_file_is_named() -> None:
+    naming = Naming(folder=Path("out"), extension="wav")
+    jobs = [job_of(Path(f"in{number}/a.wav"), naming, Path()) for number in range(3)]
+    kept, failures = refuse_conflicts(jobs, overwrite=False, also_read=[])
+    assert kept == []
+    pairs = [failure.error.message.partition(": ")[2] for failure in failures]
+    first, second, third = (str(job.source) for job in jobs)
+    assert pairs == [f"{first} and {second}", f"{first} and {second}", f"{first} and {third}"]
