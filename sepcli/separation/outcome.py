@@ -70,10 +70,11 @@ def warnings_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     if plan.only is None or plan.known is None or delivery.outputs:
         return recording.seen.warnings
     likeness = likeness_to(plan.only, delivery.scene.voices, plan.known)
+    needed = plan.known.min_likeness
+    why = f"{needed:.2f} is needed" if likeness < needed else "but more like another voice"
     return (
         *recording.seen.warnings,
-        f"{plan.only} is not heard, nothing was written "
-        f"(likeness {likeness:.2f}, {plan.known.min_likeness:.2f} is needed)",
+        f"{plan.only} is not heard, nothing was written (likeness {likeness:.2f}, {why})",
     )
 
 

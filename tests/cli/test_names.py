@@ -158,3 +158,10 @@ def test_names_that_are_no_text_can_stand_in_labels(sepcli: CommandLine, talk: P
     (rttm,) = Path("separated").glob("*.rttm")
     assert "SPEAKER t\\xff 1 " in rttm.read_text("utf-8")
     assert " al\\xff <NA>" in rttm.read_text("utf-8")
+
+
+def test_who_is_taken_for_another_is_told_so(sepcli: CommandLine, talk: Path) -> None:
+    known = ("--voice", "voices", "--voice", "twin=voices/alice.wav", "--speakers", 2)
+    told = [sepcli("separate", talk, *known, "--only", name).err for name in ("alice", "twin")]
+    # of equals, one is taken
+    assert ["but more like another voice)" in err for err in told].count(True) == 1, told
