@@ -155,8 +155,7 @@ class Recording:
             return Scene(plan.num_speakers, None, (), np.zeros((plan.num_speakers, 0), np.float32))
         known = plan.people if isinstance(plan.people, int) else None
         most = MOST_PEOPLE if plan.people == "auto" else plan.num_speakers
-        # voices change nothing in a shorter recording; hearing them took a sixth of the time of a
-        # file of half a second
+        # voices change nothing in a shorter recording
         least = seconds_to_tell_people(known, most, plan.num_speakers)
         embed = None if plan.known is None and self.seconds < least else plan.embed
         heard = TimelineBuilder(plan.num_speakers, plan.sample_rate, embed)
