@@ -16,6 +16,7 @@ runs `sepcli separate --json` on them with the options after `--`, and prints a 
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -164,10 +165,10 @@ def run_sepcli(command: list) -> str:
 def measure(folder: Path, options: list[str]) -> tuple[list[Score], float]:
     """Return the scores of the conversations of a set, and the time of separating them [s]."""
     mixtures = folder / ("mix_both" if (folder / "mix_both").exists() else "mix_clean")
+    separated = folder / "separated"
+    shutil.rmtree(separated, ignore_errors=True)  # files of a run that found more people
     began = time.monotonic()
-    output = run_sepcli(
-        ["separate", mixtures, "-o", folder / "separated", "--overwrite", "--json", "-q", *options]
-    )
+    output = run_sepcli(["separate", mixtures, "-o", separated, "--json", "-q", *options])
     elapsed = time.monotonic() - began
     truth = read_truth(folder / "turns.rttm")
     scores = []
