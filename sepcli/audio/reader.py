@@ -203,9 +203,9 @@ class AudioReader:
         has_bytes = is_whole and self._file.seek(0, os.SEEK_END) > MAX_EMPTY_BYTES
         has_trouble = self.num_missing or self._problem or has_bytes
         if self.num_read == decoder.num_silenced and has_trouble:
+            why = f"cut off or damaged ({self._problem})".removesuffix(" ()")
             raise AudioError(
-                f"no sample can be read: {self._name}",
-                self._problem or "the file is cut off or damaged; copy or export it again",
+                f"no sample can be read: {self._name}", f"it is {why}; copy or export it again"
             )
 
     @property

@@ -132,7 +132,8 @@ class SndfileDecoder:
             try:
                 piece = self._decoded(num_samples)
             except soundfile.LibsndfileError as error:
-                self.problem = self.problem or " ".join(error.error_string.split())
+                said = " ".join(error.error_string.split())
+                self.problem = self.problem or said.removeprefix("Error : ").rstrip(".")
                 self._zeros = self._skip_damage()
                 self.num_silenced += self._zeros
             else:

@@ -52,7 +52,7 @@ class Tally:
     def summary(self) -> str:
         """Return how the run went."""
         counts = f"{self.num_done} done, {self.num_skipped} skipped, {self.num_failed} failed"
-        return f"{counts}: {self._amount()} of audio, {self._speed()}"
+        return f"{counts}: {self._amount()} of audio, {self._speed()}" if self.num_done else counts
 
     def _amount(self) -> str:
         return f"{self._seconds_done / HOUR_SECONDS:.2f} hours"

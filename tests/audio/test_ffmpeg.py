@@ -219,7 +219,7 @@ def test_complaint_before_any_sample_is_an_error(nonsense, stand_in):
     with AudioReader(nonsense) as reader, pytest.raises(AudioError) as caught:
         list(reader.blocks())
     assert caught.value.message == f"no sample can be read: {nonsense}"
-    assert caught.value.hint == "exit code 3"
+    assert caught.value.hint == "it is cut off or damaged (exit code 3); copy or export it again"
 
 
 def test_complaints_of_one_that_succeeded_are_a_warning(nonsense, stand_in):

@@ -26,6 +26,12 @@ def test_counts_hours_and_speed(times: list[float]) -> None:
     assert run.summary() == "1 done, 1 skipped, 1 failed: 0.50 hours of audio, 15.0x real time"
 
 
+def test_no_speed_is_said_where_nothing_was_done() -> None:
+    run = Tally(3)
+    run.num_skipped, run.num_failed = 2, 1
+    assert run.summary() == "0 done, 2 skipped, 1 failed"
+
+
 def test_one_recording_is_not_counted(times: list[float]) -> None:
     times[0] += 60
     run = Tally(1)
