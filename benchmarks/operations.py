@@ -1,7 +1,8 @@
 """Write docs/operations.md, and the operations of every entry of models.toml.
 
 Counts parameters and multiply-accumulates on the meta device, so no weights and no fast machine
-are needed; every number of ours in the table comes from here, those of the papers from ROWS below.
+are needed; every number of ours in the table comes from here, those of the papers from
+operations.toml beside this script.
 
     python benchmarks/operations.py            # writes both files
     python benchmarks/operations.py --check    # says whether they are up to date
@@ -11,6 +12,7 @@ import json
 import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,32 +26,13 @@ from sepcli.models.registry import load_entries
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "operations.md"
 TABLE = ROOT / "models.toml"
+NETWORKS = Path(__file__).with_suffix(".toml")
 RECORDED = ROOT / "tests" / "data" / "golden" / "full"  # counts of the published code
-
-TWO_MAPS = (
-    "attention over a single element is two linear maps, where the published code computes queries "
-    "and keys too, which change nothing"
-)
-OTHER_COUNTER = "the paper's counter is not known; the published code, counted as here, agrees"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One network in the table.
-
-    Attributes:
-        title: As the papers call it.
-        entry: Entry of models.toml whose architecture and configuration it has; else:
-        architecture: Module under `sepcli.networks`.
-        config: What differs from the defaults of its `Config`.
-        sample_rate: Rate the paper counts at [Hz].
-        paper_parameters: Parameters in the paper [millions]; 0 for none.
-        paper_macs: Multiply-accumulates per second of audio in the paper [thousand millions].
-        seconds: Length of the input that the paper's count is for.
-        source: Where the paper's figures stand.
-        code: File with the counts of the published code.
-        why: Why ours differ by more than 3 %.
-    """
+    """One network in the table; operations.toml says what its fields mean."""
 
     title: str
     entry: str = ""
@@ -64,233 +47,14 @@ class Row:
     why: str = ""
 
 
-S4M_TINY = {"window": 32}
-GALR = {"kernel_size": 2, "segment": 250, "positions": 16}
-DPRNN_64 = {"kernel_size": 2, "stride": 1, "bottleneck": 64, "segment": 250, "hop": 125}
-ROWS = (
-    Row(
-        title="SPGM",
-        entry="spgm-base",
-        paper_parameters=26.2,
-        paper_macs=77.0,
-        source="arXiv 2309.12608",
-        code="spgm-base",
-        why=OTHER_COUNTER,
-    ),
-    Row(title="SPGM, opt", entry="spgm-opt", code="spgm-opt"),
-    Row(
-        title="SepFormer",
-        entry="sepformer-wsj02mix",
-        paper_parameters=26.0,
-        paper_macs=86.9,
-        source="table of arXiv 2406.05983",
-        code="sepformer-wsj02mix",
-        why="that table is for 16,000 samples; " + OTHER_COUNTER,
-    ),
-    Row(title="SepFormer, 3 speakers", entry="sepformer-libri3mix", code="sepformer-libri3mix"),
-    Row(
-        title="RE-SepFormer",
-        entry="resepformer-wsj02mix",
-        paper_parameters=8.0,
-        source="arXiv 2206.09507",
-        code="resepformer",
-    ),
-    Row(
-        title="TDANet (4 ms)",
-        entry="tdanet-4ms",
-        paper_parameters=2.3,
-        source="arXiv 2209.15200",
-        code="tdanetbest-4ms",
-        why=TWO_MAPS,
-    ),
-    Row(
-        title="TDANet Large (2 ms)",
-        entry="tdanet-2ms",
-        paper_parameters=2.3,
-        paper_macs=9.19,
-        source="table of arXiv 2410.01469",
-        code="tdanetbest-2ms",
-        why=TWO_MAPS,
-    ),
-    Row(
-        title="S4M-tiny",
-        architecture="s4m",
-        config=S4M_TINY,
-        sample_rate=16000,
-        paper_parameters=1.8,
-        paper_macs=0.092 * 86.9,
-        source="arXiv 2305.16932, 9.2 % of SepFormer's 86.9",
-    ),
-    Row(
-        title="S4M, the repository's default",
-        architecture="s4m",
-        config={"window": 336, "depth": 4},
-        sample_rate=16000,
-        code="s4m",
-    ),
-    Row(
-        title="GALR, small",
-        architecture="galr",
-        config=GALR,
-        paper_parameters=1.5,
-        source="arXiv 2101.05014",
-    ),
-    Row(
-        title="GALR, large",
-        architecture="galr",
-        config={**GALR, "filters": 128},
-        paper_parameters=2.3,
-        source="arXiv 2101.05014",
-    ),
-    Row(
-        title="DPRNN of GALR's paper, 64 wide",
-        architecture="dprnn",
-        config=DPRNN_64,
-        paper_parameters=2.6,
-        source="arXiv 1910.06379",
-    ),
-    *(
-        Row(
-            title=f"GC3-{name}",
-            architecture="gc3",
-            config=config,
-            sample_rate=16000,
-            paper_parameters=parameters,
-            paper_macs=macs / 4,
-            seconds=4,
-            source="arXiv 2012.07291, table V, taken as for 4 s",
-            why="the paper counts 25 to 30 % more than the published code has, counted as here",
-        )
-        for name, config, parameters, macs in (
-            ("DPRNN", {"inner": "dprnn", "num_layers": 8}, 0.1238, 3.9),
-            ("TCN", {"inner": "tcn"}, 0.1912, 3.4),
-            ("Sudo rm -rf", {"inner": "ublock", "num_layers": 7}, 0.0600, 3.2),
-            ("DPTNet", {"inner": "transformer", "num_layers": 8}, 0.1286, 3.9),
-        )
-    ),
-    Row(
-        title="GC3-DPRNN, 6 layers",
-        architecture="gc3",
-        sample_rate=16000,
-        code="gc3-dprnn",
-    ),
-    Row(
-        title="GroupComm-DPRNN, no codec",
-        architecture="gc3",
-        config={"context": 0, "segment": 100},
-        sample_rate=16000,
-    ),
-    Row(
-        title="DPRNN, 64 wide, 2 ms",
-        architecture="dprnn",
-        config={"kernel_size": 32, "stride": 16, "bottleneck": 64},
-        sample_rate=16000,
-        paper_parameters=2.6,
-        paper_macs=22.1 / 4,
-        seconds=4,
-        source="arXiv 2012.07291, table V, taken as for 4 s",
-        why="the paper's segment length is not known; ours is 100 frames",
-    ),
-    Row(
-        title="Conv-TasNet (8 kHz)",
-        entry="convtasnet-libri2mix-clean-8k",
-        paper_parameters=5.1,
-        paper_macs=5.23,
-        source="table of arXiv 2007.06833",
-        code="convtasnet-8k",
-        why=OTHER_COUNTER,
-    ),
-    Row(
-        title="Conv-TasNet (16 kHz)", entry="convtasnet-libri2mix-clean-16k", code="convtasnet-16k"
-    ),
-    Row(
-        title="DPRNN (asteroid, window 2)",
-        entry="dprnn-ks2-wham",
-        code="dprnn-ks2-wham",
-    ),
-    Row(title="DPTNet (asteroid)", architecture="dptnet", code="dptnet"),
-    Row(
-        title="Sudo rm -rf 1.0x (asteroid)",
-        architecture="sudormrf",
-        config={"improved": False},
-        paper_parameters=2.66,
-        paper_macs=2.52,
-        source="arXiv 2007.06833",
-        code="sudormrf",
-        why="two linear maps in a row, to the masks and along their features, are applied as one",
-    ),
-    Row(
-        title="Sudo rm -rf, improved (asteroid)", architecture="sudormrf", code="sudormrf-improved"
-    ),
-    Row(
-        title="MossFormer2 (16 kHz)",
-        entry="mossformer2-ss-16k",
-        paper_parameters=55.7,
-        source="arXiv 2312.11825",
-        code="mossformer2-ss-16k",
-    ),
-    *(
-        Row(
-            title=f"SR-CorrNet, {title}",
-            entry=f"sr-corrnet-{entry}",
-            code=f"srcorrnet-{code}",
-            why=why,
-        )
-        for title, entry, code, why in (
-            ("2 speakers", "wsj0-2mix", "wsj-fix-2spk", ""),
-            ("2 speakers, large", "large-wsj0-2mix", "wsj-fix-2spk-l-dm", ""),
-            ("WHAMR!", "whamr", "whamr", ""),
-            (
-                "5 speakers at most",
-                "wsj0-2-5mix",
-                "wsj-var-2-5spk",
-                "ours is counted for five speakers, the published code for four",
-            ),
-        )
-    ),
-    Row(
-        title="TIGER, small",
-        architecture="tiger",
-        config={"repeats": 4},
-        sample_rate=16000,
-        paper_parameters=0.82,
-        paper_macs=7.65,
-        source="arXiv 2410.01469",
-        code="tiger-speech-small",
-        why=OTHER_COUNTER,
-    ),
-    Row(
-        title="TIGER, large",
-        entry="tiger-speech",
-        paper_parameters=0.82,
-        paper_macs=15.27,
-        source="arXiv 2410.01469",
-        code="tiger-speech",
-        why=OTHER_COUNTER,
-    ),
-    Row(
-        title="TF-Locoformer, medium",
-        entry="tflocoformer-wsj02mix",
-        paper_parameters=15.0,
-        source="arXiv 2408.03440",
-        code="tflocoformer-wsj0-2mix",
-    ),
-    Row(
-        title="TF-Locoformer, small",
-        entry="tflocoformer-whamr-small",
-        paper_parameters=5.0,
-        source="arXiv 2408.03440",
-        code="tflocoformer-whamr-small",
-    ),
-    Row(
-        title="SepReformer, base",
-        entry="sepreformer-base-wsj02mix",
-        paper_parameters=14.2,
-        paper_macs=39.8 / 2,
-        source="arXiv 2406.05983, 39.8 G for 16,000 samples",
-        code="sepreformer-base-wsj0",
-    ),
-)
+def read_rows() -> list[Row]:
+    """Return the networks of the table, each with its reason written out."""
+    content = tomllib.loads(NETWORKS.read_text())
+    reasons = content["reasons"]
+    return [Row(**{**row, "why": reasons.get(row.get("why"), "")}) for row in content["network"]]
+
+
+ROWS = read_rows()
 
 
 @cache
@@ -332,10 +96,11 @@ def table() -> Iterator[str]:
         parameters, one = measured(architecture, config, sample_rate, 1)
         _, four = measured(architecture, config, sample_rate, 4)
         code = recorded(row.code) / 1e9 if row.code else 0.0
-        ours = (one if row.seconds == 1 else four) / 1e9
+        ours = measured(architecture, config, sample_rate, row.seconds)[1] / 1e9
+        published = row.paper_macs / row.seconds
         off = []
-        if row.paper_macs and abs(ours / row.paper_macs - 1) > 0.03:
-            off.append(f"{ours / row.paper_macs - 1:+.0%} to the paper")
+        if published and abs(ours / published - 1) > 0.03:
+            off.append(f"{ours / published - 1:+.0%} to the paper")
         if code and abs(four / 1e9 / code - 1) > 0.03:
             off.append(f"{four / 1e9 / code - 1:+.0%} to the published code")
         if off:
@@ -345,7 +110,7 @@ def table() -> Iterator[str]:
         yield (
             f"| {row.title} | {sample_rate // 1000} kHz | {parameters:,} | {paper} "
             f"| {one / 1e9:.2f} G | {four / 1e9:.2f} G "
-            f"| {f'{row.paper_macs:.2f} G' if row.paper_macs else ''} "
+            f"| {f'{published:.2f} G' if published else ''} "
             f"| {f'{code:.2f} G' if code else ''} | {row.source} |"
         )
     yield ""
