@@ -1,4 +1,9 @@
-"""Separate the example mixture with the command line and say how much better it became."""
+"""Separate the example mixture with the command line and say how much better it became.
+
+From the root of a clone:
+
+    pip install . && python examples/demo.py [OPTIONS OF sepcli separate]
+"""
 
 import subprocess
 import sys

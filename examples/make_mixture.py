@@ -1,8 +1,9 @@
 """Make the example mixture and its references from two telephone prompts of Debian's packages.
 
-The two recordings are named in examples/LICENSE.md. Usage:
+    pip install . && python examples/make_mixture.py SPANISH.wav ITALIAN.wav
 
-    python examples/make_mixture.py SPANISH.wav ITALIAN.wav
+Both are called demo-instruct.wav; examples/LICENSE.md names the packages that hold them
+(`apt-get download`, then `dpkg-deb -x`).
 """
 
 import sys

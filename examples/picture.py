@@ -1,4 +1,9 @@
-"""Draw the README's picture: spectrograms of the example mixture and of its two estimates."""
+"""Draw the README's picture: spectrograms of the example mixture and of its two estimates.
+
+From the root of a clone:
+
+    pip install '.[metrics]' && python examples/picture.py  # writes docs/example.png
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,9 @@
-"""Separate a waveform in memory, from Python."""
+"""Separate a waveform in memory, from Python.
+
+From the root of a clone:
+
+    pip install . && python examples/python_api.py
+"""
 
 from pathlib import Path
 

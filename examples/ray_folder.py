@@ -1,8 +1,9 @@
 """Separate a folder of recordings on a Ray cluster: files, and a row a speaker in Parquet.
 
-python examples/ray_folder.py RECORDINGS OUTPUT [MODEL], with the extra `sepcli[ray]`. Both folders
-are seen from every node. A bucket is read with `ray.data.read_audio("s3://…")` in place of paths:
-rows then hold the waveforms.
+    pip install '.[ray]' && python examples/ray_folder.py RECORDINGS OUTPUT [MODEL]
+
+Both folders are seen from every node. A bucket is read with `ray.data.read_audio("s3://…")` in
+place of paths: rows then hold the waveforms.
 """
 
 import sys
