@@ -4,12 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
+import typer.main
+
+from sepcli.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 FOLDERS = "sepcli|tests|benchmarks|tools|docs|examples"
 NAMED = re.compile(rf"(?<![\w/.:-])((?:{FOLDERS})/[\w./-]*\w/?)(?:::(\w+))?")
 LINKED = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
+EXAMPLES = sorted([*ROOT.glob("examples/*.py"), *ROOT.glob("sepcli/training/recipes/*.toml")])
+COMMAND = re.compile(r"\bsepcli ([a-z]+)((?:\\\n|[^`|;#\n])*)")
+QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 PLACEHOLDERS = {"sepcli/networks/NAME.py"}
 
 
@@ -26,6 +33,20 @@ def missing(document: Path) -> list[str]:
     return absent
 
 
+def unknown_options(text: str) -> list[str]:
+    """Return the options that a text gives to a command of sepcli which does not have them."""
+    known = {
+        name: {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
+    }
+    return [
+        f"{name} {option}"
+        for name, rest in COMMAND.findall(text)
+        for option in OPTION.findall(QUOTED.sub("", rest))
+        if name in known and option not in known[name]
+    ]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_paths_and_tests_named_in_the_documents_exist(document: Path) -> None:
     assert missing(document) == []
@@ -35,6 +56,16 @@ def test_paths_and_tests_named_in_the_documents_exist(document: Path) -> None:
 def test_lines_fit_a_screen(document: Path) -> None:
     lines = [line for line in document.read_text().splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > 140] == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *EXAMPLES], ids=lambda path: path.name)
+def test_options_of_commands_in_the_documents_exist(document: Path) -> None:
+    assert unknown_options(document.read_text()) == []
+
+
+def test_an_option_that_is_not_there_is_noticed() -> None:
+    text = "sepcli separate x.wav -r --voice a=b --no-such 2  # --comment\nsepcli info --recursive"
+    assert unknown_options(text) == ["separate --no-such", "info --recursive"]
 
 
 def test_the_map_names_modules_that_exist() -> None:
