@@ -9,7 +9,7 @@ RUN apt-get update \
  && chown sepcli /weights /work
 
 COPY . /source
-RUN pip install --no-cache-dir /source && rm -rf /source
+RUN pip install --no-cache-dir --constraint /source/constraints.txt /source && rm -rf /source
 
 USER sepcli
 ENV HF_HOME=/weights
