@@ -1,14 +1,18 @@
 """The command `sepcli`: its commands put together, and their failures told."""
 
 import difflib
+import inspect
 import os
 import platform
 import re
 import signal
 import sys
-from typing import Annotated
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
 import typer
+from typer.core import TyperCommand
 
 import sepcli
 from sepcli.cli import console
@@ -52,6 +56,27 @@ def _root(
     ] = False,
 ) -> None:
     """Separate a recording of people talking over each other into one file per speaker."""
+
+
+class _Command(TyperCommand):
+    """A command whose options take no empty path, which pathlib reads as the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, once no variable that is not set stands where a file or folder is asked for."""
+        annotations = inspect.get_annotations(inspect.unwrap(self.callback or _root))
+        paths = {name for name, kind in annotations.items() if _is_path(kind)}
+        flags = {flag for option in self.params if option.name in paths for flag in option.opts}
+        for word, value in pairwise((*args, None)):
+            flag, joined, rest = str(word).partition("=")
+            if flag in flags and (rest if joined else value) == "":
+                raise UsageError(f"path is empty: {flag}", "leave it out, or name a file or folder")
+        return super().parse_args(ctx, args)
+
+
+def _is_path(annotation: Any) -> bool:
+    """Return whether `Annotated[...]` of an option is that of a path, or of several."""
+    kind = next(iter(get_args(annotation)), None)
+    return kind is Path or any(part is Path or Path in get_args(part) for part in get_args(kind))
 
 
 def _keep_numpy_to_one_thread() -> None:
@@ -146,4 +171,4 @@ from sepcli.cli.separate import separate  # noqa: E402
 from sepcli.cli.train import pack, train  # noqa: E402
 
 for _command in (separate, info, download, evaluate, bench, mix, train, pack, export):
-    app.command()(_command)
+    app.command(cls=_Command)(_command)

@@ -35,6 +35,30 @@ def test_one_line_and_a_hint(
     assert second == f"hint: {hint}"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("separate", "a.wav", "--segments", ""),
+        ("separate", "a.wav", "--segments=", "-q"),
+        ("separate", "a.wav", "-o", ""),
+        ("separate", "--manifest", ""),
+        ("evaluate", "set", "--csv", ""),
+        ("mix", "speech", "--output-dir", ""),
+        ("mix", "speech", "--rooms", "rooms", "--rooms", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    sepcli: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    done = sepcli(*arguments)
+    flag = next(word for word in reversed(arguments) if word.startswith("-") and word != "-q")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        f"error: path is empty: {flag.rstrip('=')}",
+        "hint: leave it out, or name a file or folder",
+    ]
+
+
 def test_no_command_is_help(sepcli: CommandLine) -> None:
     done = sepcli()
     assert done.code == 2
