@@ -34,9 +34,12 @@ OPTIONS_OF_A_NETWORK = (
 )
 
 
-def name_template(name: str, layout: options.Layout) -> str:
-    """Return what outputs are called: a file a speaker, or one for all."""
-    is_one_file = layout is options.Layout.channels
+def name_template(name: str, layout: options.Layout, only: str | None) -> str:
+    """Return what outputs are called: a file a speaker, or one for all.
+
+    The one file of one person alone is called after them, or it would pass for everybody's.
+    """
+    is_one_file = layout is options.Layout.channels and only is None
     template = CHANNELS_NAME if is_one_file and name == DEFAULT_NAME else name
     check_template(template, is_one_file=is_one_file)
     return template

@@ -81,7 +81,7 @@ def separate(
     """
     console.configure(quiet=quiet, verbose=verbose)
     rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
-    name = name_template(name, layout)
+    name = name_template(name, layout, only)
     check_choices(shard, skip_existing=skip_existing, overwrite=overwrite)
     check_channels(context, sample_rate)
     check_format(audio_format, subtype, rate)

@@ -96,10 +96,17 @@ def test_one_file_with_a_channel_a_speaker_names_them(sepcli: CommandLine, talk:
         assert (file.channels, file.comment) == (2, "channels: bob, alice")
     rows = sepcli("separate", "--manifest", "rows.jsonl", *layout[2:], "--skip-existing")
     assert [json.loads(line)["speaker"] for line in rows.lines] == ["bob", "alice"]
-    done = sepcli(*layout, "--only", "alice", "--overwrite")
-    assert done.code == 0, done.err
-    with soundfile.SoundFile("separated/talk_speakers.wav") as file:
+    only = (*layout, "--only", "alice")
+    for skipped in (False, True):  # everybody's file is not hers
+        done = sepcli(*only, "--skip-existing")
+        assert done.code == 0, done.err
+        (record,) = map(json.loads, done.lines)
+        assert (record["outputs"], record["skipped"]) == (["separated/talk_alice.wav"], skipped)
+    with soundfile.SoundFile("separated/talk_alice.wav") as file:
         assert (file.channels, file.comment) == (1, "channels: alice")
+    refused = sepcli(*only, "--name", "{stem}_all")
+    assert (refused.code, refused.out) == (2, "")
+    assert "name template has no {speaker}" in refused.err
 
 
 @pytest.mark.parametrize(
