@@ -24,6 +24,7 @@ from sepcli.files import printable
 
 Pcm = npt.NDArray[np.int16]
 Waveform = npt.NDArray[np.float32]
+Generator = np.random.Generator
 
 FULL_SCALE = 32767
 MIN_SECONDS = 0.2

@@ -12,10 +12,9 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, sosfilt
 
-from sepcli.training.dataset import Waveform
+from sepcli.training.dataset import Generator, Waveform
 from sepcli.training.pack import OPUS_RATES
 
-Generator = np.random.Generator
 Mixed = tuple[Waveform, Waveform]  # mixture [time], references [speakers, time]
 
 TELEPHONE_HZ = 3800.0

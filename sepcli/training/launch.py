@@ -20,9 +20,14 @@ from sepcli.training.export import (
 from sepcli.training.loop import Outcome, Trainer, Watch, config_values
 from sepcli.training.precision import chosen_precision
 from sepcli.training.recipe import Recipe
-from sepcli.training.setup import batch_maker, dev_mixtures, make_network, read_material
+from sepcli.training.setup import (
+    Note,
+    batch_maker,
+    dev_mixtures,
+    make_network,
+    read_material,
+)
 
-Note = Callable[[str], None]
 DECODED = "decoded"  # in the model folder
 
 

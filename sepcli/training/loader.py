@@ -15,17 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sepcli.training.dataset import Waveform
-from sepcli.training.simulate import Generator
+from sepcli.training.dataset import Generator, Waveform
 
 AHEAD = 4  # batches
 POLL_SECONDS = 0.2
 
+Batch = tuple[Tensor, Tensor]
+"""Mixtures `[batch, time]` and references `[batch, speakers, time]`."""
+
 Draw = Callable[[Generator], tuple[Waveform, Waveform]]
 
 
-def make_batch(draw: Draw, batch_size: int, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return mixtures `[batch, time]` and references `[batch, speakers, time]` of a key."""
+def make_batch(draw: Draw, batch_size: int, key: tuple[int, ...]) -> Batch:
+    """Return the batch of a key, which seeds all that is drawn."""
     rng = np.random.default_rng(key)
     pairs = [draw(rng) for _ in range(batch_size)]
     mixtures = np.stack([mixture for mixture, _ in pairs])
@@ -40,16 +42,16 @@ class Loader:
         waited_seconds: How long `next_batch` had to wait in all.
     """
 
-    def __init__(self, make: Callable[[int], tuple[Tensor, Tensor]], start: int) -> None:
+    def __init__(self, make: Callable[[int], Batch], start: int) -> None:
         """Prepare `make(start)`, `make(start + 1)`, … ahead."""
         self.waited_seconds = 0.0
         self._make = make
-        self._queue: queue.Queue[tuple[Tensor, Tensor] | BaseException] = queue.Queue(AHEAD)
+        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(start,), daemon=True)
         self._thread.start()
 
-    def next_batch(self) -> tuple[Tensor, Tensor]:
+    def next_batch(self) -> Batch:
         """Return the next batch; an error while it was made is raised here."""
         before = time.perf_counter()
         batch = self._queue.get()
@@ -60,7 +62,7 @@ class Loader:
 
     def _work(self, number: int) -> None:
         while not self._stop.is_set():
-            item: tuple[Tensor, Tensor] | BaseException
+            item: Batch | BaseException
             try:
                 item = self._make(number)
             except BaseException as problem:  # carried over to the thread that asks

@@ -22,12 +22,11 @@ from torch.optim import Optimizer
 from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr
 from sepcli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sepcli.training.export import Measurement
-from sepcli.training.loader import Loader
+from sepcli.training.loader import Batch, Loader
 from sepcli.training.loss import pit_snr
 from sepcli.training.optimiser import make_optimisers, rate_factor, set_rate
 from sepcli.training.recipe import Recipe
 
-Batch = tuple[Tensor, Tensor]
 CHECKPOINT_FILE = "checkpoint.pt"
 SEED_STRIDE = 1_000_003  # a prime, so that the seeds of neighbour runs do not meet
 

@@ -17,10 +17,8 @@ import numpy.typing as npt
 from sepcli.audio.loudness import gain_to
 from sepcli.errors import AudioError, UsageError
 from sepcli.separation.speakers.turns import Turn, turns_of
-from sepcli.training.simulate import in_room
-
-Waveform = npt.NDArray[np.float32]
-Generator = np.random.Generator
+from sepcli.training.dataset import Generator, Waveform
+from sepcli.training.simulate import draw_stretch, in_room
 
 MAX_PEAK = 0.9  # louder mixtures are turned down as a whole, as in LibriMix
 LOUDNESS_LUFS = -29.0  # middle of LibriMix's range
@@ -268,9 +266,7 @@ def _draw_noise(
         return None, ""
     names = sorted(material.noises)
     name = names[int(rng.integers(len(names)))]
-    recording = material.noises[name]
-    first = int(rng.integers(len(recording)))
-    noise = recording[(first + np.arange(references.shape[1])) % len(recording)]
+    noise = draw_stretch(material.noises[name], references.shape[1], rng)
     speech_power = float(np.square(references.sum(0)).mean())
     noise_power = max(float(np.square(noise).mean()), 1e-12)
     below = 10 ** (-rng.uniform(*options.snr_db) / 20)

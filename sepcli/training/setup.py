@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sepcli.errors import ModelError, UsageError
 from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.load import load_network
 from sepcli.models.resolve import resolve_model
-from sepcli.training.dataset import Speech, Waveform, find_speech, read_recordings
+from sepcli.training.dataset import Generator, Speech, Waveform, find_speech, read_recordings
 from sepcli.training.decoded import read_decoded
-from sepcli.training.loader import make_batch
-from sepcli.training.recipe import DataRecipe, Recipe
+from sepcli.training.loader import Batch, make_batch
+from sepcli.training.recipe import Recipe
 from sepcli.training.simulate import (
     Surroundings,
     draw_mixture,
@@ -26,7 +26,6 @@ from sepcli.training.simulate import (
     speaker_weights,
 )
 
-Batch = tuple[Tensor, Tensor]
 Note = Callable[[str], None]
 
 
@@ -86,7 +85,7 @@ def batch_maker(
     weights = speaker_weights(material.train, recipe.data)
     num_samples = round(recipe.data.segment_seconds * recipe.model.sample_rate)
 
-    def draw(rng: np.random.Generator) -> tuple[Waveform, Waveform]:
+    def draw(rng: Generator) -> tuple[Waveform, Waveform]:
         return draw_mixture(
             material.train,
             recipe.data,
@@ -108,7 +107,7 @@ def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[
     if material.dev is None:
         return []
     data, rate = recipe.data, recipe.model.sample_rate
-    plain: DataRecipe = dataclasses.replace(data, noise_share=0.0, room_share=0.0)
+    plain = dataclasses.replace(data, noise_share=0.0, room_share=0.0)
     count = len(material.dev.speakers)
     drawn = []
     for number in range(data.dev_mixtures):
@@ -218,6 +217,7 @@ def missing(recipe: Recipe) -> list[str]:
 
 
 def _read_surroundings(recipe: Recipe, warn: Note) -> Surroundings:
+    """Return the recipe's noises and rooms, decoded at the network's rate."""
     data, rate = recipe.data, recipe.model.sample_rate
     noises: dict[str, Waveform] = {}
     rooms: dict[str, Waveform] = {}

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve
 
-from sepcli.training.dataset import Speech, Waveform, to_float
+from sepcli.training.dataset import Generator, Speech, Waveform, to_float
 from sepcli.training.effects import apply_effect
 from sepcli.training.recipe import DataRecipe
 
-Generator = np.random.Generator
 Weights = npt.NDArray[np.float64]
 
 # Pauses between two joined utterances, as speakers make them.
@@ -92,7 +91,8 @@ def draw_mixture(
     references = take_turns(references, recipe, speech.sample_rate, rng)
     mixture = references.sum(0)
     if surroundings.noises and rng.random() < recipe.noise_share:
-        noise = _draw_noise(surroundings.noises, num_samples, rng)
+        noises = surroundings.noises
+        noise = draw_stretch(noises[int(rng.integers(len(noises)))], num_samples, rng)
         below = _gain(-rng.uniform(*recipe.noise_db))
         mixture = mixture + noise / _rms(noise) * _rms(mixture) * below
     if rng.random() < recipe.effect_share:
@@ -139,6 +139,13 @@ def in_room(dry: Waveform, rooms: Sequence[Sequence[Waveform]], rng: Generator) 
     return np.stack(heard).astype(np.float32)
 
 
+def draw_stretch(recording: Waveform, num_samples: int, rng: Generator) -> Waveform:
+    """Return `[samples]` of a recording from a random place on; what is too short is repeated."""
+    first = int(rng.integers(len(recording)))
+    drawn: Waveform = recording[(first + np.arange(num_samples)) % len(recording)]
+    return drawn
+
+
 def group_rooms(
     responses: dict[str, Waveform], sample_rate: int
 ) -> tuple[tuple[Waveform, ...], ...]:
@@ -155,6 +162,7 @@ def group_rooms(
 
 
 def _group(name: str, prefixes: Sequence[str]) -> str:
+    """The first of the parts that a speaker's name has; empty where it has none."""
     return next((prefix for prefix in prefixes if prefix in name), "")
 
 
@@ -202,14 +210,6 @@ def _drawing_order(weights: Sequence[float], rounds: int, rng: Generator) -> Ite
     for _ in range(rounds):
         # The first of competing exponential clocks rings with the chance of its rate.
         yield from np.argsort(rng.exponential(size=len(weights)) / np.asarray(weights)).tolist()
-
-
-def _draw_noise(noises: Sequence[Waveform], num_samples: int, rng: Generator) -> Waveform:
-    """A stretch of noise from a random place on; short recordings are repeated."""
-    noise = noises[int(rng.integers(len(noises)))]
-    places = (int(rng.integers(len(noise))) + np.arange(num_samples)) % len(noise)
-    drawn: Waveform = noise[places]
-    return drawn
 
 
 def _rms(signal: Waveform) -> Waveform:

@@ -166,7 +166,7 @@ def test_a_tiny_network_overfits_four_mixtures(
         dev_mixtures="4",
         dev_seconds="[1.0, 1.0]",
     )
-    material = read_material(recipe, 2, note=lambda line: None, warn=lambda line: None)
+    material = read_material(recipe, 2, tmp_path / "decoded", note=print, warn=print)
     four = dev_mixtures(recipe, material, 2)
     batch = torch.stack([m for m, _ in four]), torch.stack([s for _, s in four])
     torch.manual_seed(0)
