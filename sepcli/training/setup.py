@@ -100,14 +100,17 @@ def batch_maker(
 
 
 def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[Batch]:
-    """Return the development mixtures `[time]` and references `[speakers, time]`; clean speech.
+    """Return the development mixtures `[time]` and references `[speakers, time]`.
 
-    Speakers are equally likely; the mixtures are the same in every run of the recipe.
+    They are clean and fully overlapped, whatever is trained on. Speakers are equally likely; the
+    mixtures are the same in every run of the recipe.
     """
     if material.dev is None:
         return []
     data, rate = recipe.data, recipe.model.sample_rate
-    plain = dataclasses.replace(data, noise_share=0.0, room_share=0.0)
+    plain = dataclasses.replace(
+        data, noise_share=0.0, room_share=0.0, effect_share=0.0, partial_share=0.0, alone_share=0.0
+    )
     count = len(material.dev.speakers)
     drawn = []
     for number in range(data.dev_mixtures):

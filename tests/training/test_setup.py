@@ -11,7 +11,13 @@ import torch
 from sepcli.errors import UsageError
 from sepcli.training.export import write_model_folder
 from sepcli.training.recipe import ModelRecipe, Recipe
-from sepcli.training.setup import make_network, missing, with_places
+from sepcli.training.setup import (
+    dev_mixtures,
+    make_network,
+    missing,
+    read_material,
+    with_places,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +89,14 @@ def test_what_a_recipe_asks_for_in_vain_is_listed(write_recipe: Callable[..., Re
     wanting = write_recipe(dev='""\nnoise_share = 0.5\nroom_share = 0.1')
     hints = [line.rpartition("give ")[2] for line in missing(wanting)]
     assert hints == ["--dev FOLDER", "--noise FOLDER", "--rooms FOLDER"]
+
+
+def test_development_mixtures_are_clean_and_overlap_whatever_is_trained_on(
+    write_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    shares = "\neffect_share = 1.0\nalone_share = 0.5\npartial_share = 0.5"
+    recipe = write_recipe(dev_mixtures=f"8{shares}")
+    material = read_material(recipe, 2, tmp_path / "decoded", note=print, warn=print)
+    for mixture, references in dev_mixtures(recipe, material, 2):
+        assert torch.allclose(mixture, references.sum(0), atol=1e-6)
+        assert bool((references.square().mean(-1) > 1e-6).all())
