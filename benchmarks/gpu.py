@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError
+from sepcli.evaluation import metrics
 from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.registry import ModelEntry, find_entry, load_entries
 from sepcli.separation.runner import Precision, Runner, choose_device
@@ -60,10 +61,8 @@ def chunks_of(entry: ModelEntry, seconds: float, count: int) -> list[np.ndarray]
 
 
 def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> float:
-    """Return the SI-SDR over all speakers of a chunk at once [dB]."""
-    one, other = estimate.ravel().astype(float), reference.ravel().astype(float)
-    target = (one @ other) / (other @ other) * other
-    return float(10 * np.log10((target @ target) / max(np.square(one - target).sum(), 1e-30)))
+    """Return the SI-SDR over all speakers of a chunk at once, their means left in [dB]."""
+    return float(metrics.si_sdr(estimate.ravel(), reference.ravel(), zero_mean=False))
 
 
 def row(entry: ModelEntry, device: torch.device, seconds: float) -> tuple[str, bool]:

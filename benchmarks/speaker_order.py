@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from simulated import Conversation, Recipe, make_conversation, recipes, simulate_separator
 
+from sepcli.evaluation import metrics
 from sepcli.models.registry import find_entry
 from sepcli.separation.chunking import (
     EnergyEnvelope,
@@ -148,10 +149,8 @@ def order_neighbours(separated: Separated) -> np.ndarray:
 
 
 def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> float:
-    """Return SI-SDR [dB]."""
-    estimate, reference = estimate.astype(np.float64), reference.astype(np.float64)
-    target = (estimate @ reference) / (reference @ reference) * reference
-    return float(10.0 * np.log10((target @ target) / np.square(estimate - target).sum()))
+    """Return the SI-SDR of signals `[samples]`, their means left in [dB]."""
+    return float(metrics.si_sdr(estimate, reference, zero_mean=False))
 
 
 def joined(separated: Separated, orders: np.ndarray) -> np.ndarray:
