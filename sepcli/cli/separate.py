@@ -191,15 +191,15 @@ def _plan(
     """Return the jobs of files, folders and `-`, or of a manifest, and what has none."""
     if manifest is not None:
         return _plan_manifest(manifest, naming, overwrite, also_read)
-    jobs, failures = plan_jobs(
+    return plan_jobs(
         inputs,
         naming,
         recursive=recursive,
+        span=span,
         overwrite=overwrite,
         also_read=also_read,
         on_skip=_tell_skipped,
     )
-    return [replace(job, span=span) for job in jobs], failures
 
 
 def _take_part(

@@ -1,12 +1,15 @@
 """Inputs → jobs: files, folders and `-`, found before anything is computed."""
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from functools import cache
 from pathlib import Path
 
 from sepcli.errors import AudioError, SepcliError
-from sepcli.separation.jobs import STDIN, Failure, Job, job_of, place_of, refuse_conflicts
+from sepcli.separation.jobs import STDIN, Failure, Job, Span, job_of, refuse_conflicts
 from sepcli.separation.naming import Naming
+from sepcli.separation.places import Place, Places
 
 OnSkip = Callable[[Path, str], None]
 
@@ -16,6 +19,7 @@ def plan_jobs(
     naming: Naming,
     *,
     recursive: bool,
+    span: Span = (None, None),
     overwrite: bool = False,
     also_read: Sequence[Path] = (),
     on_skip: OnSkip = lambda path, reason: None,
@@ -31,30 +35,32 @@ def plan_jobs(
         inputs: Files, folders, or `-` for standard input.
         naming: How outputs are named.
         recursive: Whether folders are searched to any depth.
+        span: Which part of each recording is wanted [s].
         overwrite: Whether outputs replace what is there; an input of the run they never replace.
         also_read: What else the run reads and must not replace.
         on_skip: Told what in a folder looks like a recording and is left out, and why.
     """
+    places = Places()
     jobs: dict[str, Job] = {}
     is_named: set[str] = set()
     failures: list[Failure] = []
     for name in dict.fromkeys(inputs):
         try:
-            for source, inside in _expand(name, naming, recursive, on_skip):
+            for source, inside in _expand(name, naming, recursive, places, on_skip):
                 key = STDIN if source is None else str(source.absolute())
-                jobs.setdefault(key, job_of(source, naming, inside or Path()))
+                jobs.setdefault(key, job_of(source, naming, inside or Path(), span=span))
                 if inside is None:
                     is_named.add(key)
         except SepcliError as error:
             failures.append(Failure(name, error))
-    left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, on_skip)
-    once = _without_doubles(job for key, job in jobs.items() if key not in left_out)
+    left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, places, on_skip)
+    once = _without_doubles((job for key, job in jobs.items() if key not in left_out), places)
     kept, refused = refuse_conflicts(once, overwrite=overwrite, also_read=also_read)
     return kept, failures + refused
 
 
 def _expand(
-    named: str, naming: Naming, recursive: bool, on_skip: OnSkip
+    named: str, naming: Naming, recursive: bool, places: Places, on_skip: OnSkip
 ) -> Iterator[tuple[Path | None, Path | None]]:
     """Yield each recording behind one argument, with its folder relative to a searched one."""
     if named == STDIN:
@@ -66,8 +72,9 @@ def _expand(
     if named and path.is_dir():
         written = {folder.resolve() for folder in (naming.folder, naming.segments) if folder}
         avoid = written - {path.resolve()}
+        is_avoided = cache(lambda folder: any(Path(folder).is_relative_to(each) for each in avoid))
         for found in find_audio_files(path, recursive, on_skip):
-            if not any(found.resolve().is_relative_to(folder) for folder in avoid):
+            if not is_avoided(places.of_content(found)[0]):
                 yield found, found.relative_to(path).parent
     elif not named:
         raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
@@ -90,16 +97,17 @@ def _nearest(path: Path) -> str:
 
 
 def _outputs_among(
-    jobs: Mapping[str, Job], searched: Set[str], naming: Naming, on_skip: OnSkip
+    jobs: Mapping[str, Job], searched: Set[str], naming: Naming, places: Places, on_skip: OnSkip
 ) -> set[str]:
     """Return which of the files that a search found this run writes or an earlier one wrote."""
-    written = {path.resolve() for job in jobs.values() for path in job.possible}
-    folders = {job.segments.resolve() for job in jobs.values() if job.segments is not None}
+    written = {places.of_content(path) for job in jobs.values() for path in job.possible}
+    folders = {os.path.realpath(job.segments) for job in jobs.values() if job.segments is not None}
     stems = {job.source.stem for job in jobs.values() if job.source is not None}
     own, earlier = [], []
     for name in [name for name in jobs if name in searched]:
         path = Path(name)
-        if path.resolve() in written or path.resolve().parent in folders:
+        place = places.of_content(path)
+        if place in written or place[0] in folders:
             own.append(name)
         elif naming.stems_behind(path.stem) & stems:
             earlier.append(name)
@@ -113,9 +121,10 @@ def _outputs_among(
     return {*own, *earlier}
 
 
-def _without_doubles(jobs: Iterable[Job]) -> list[Job]:
+def _without_doubles(jobs: Iterable[Job], places: Places) -> list[Job]:
     """Return jobs without those that would do a file again, reached by another way."""
-    once: dict[tuple[Path | None, Path], Job] = {}
+    once: dict[tuple[Place | None, Place], Job] = {}
     for job in jobs:
-        once.setdefault((job.source and job.source.resolve(), place_of(job.possible[0])), job)
+        source = None if job.source is None else places.of_content(job.source)
+        once.setdefault((source, places.of_name(job.possible[0])), job)
     return list(once.values())

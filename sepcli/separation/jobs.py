@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sepcli.errors import OutputError, SepcliError
 from sepcli.separation.naming import Naming
+from sepcli.separation.places import Place, Places
 
 T = TypeVar("T")
 Span = tuple[float | None, float | None]  # where a part begins and ends [s]; None: the whole's end
@@ -130,10 +131,13 @@ def refuse_conflicts(
     jobs: Sequence[Job], *, overwrite: bool, also_read: Sequence[Path]
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs whose outputs replace neither each other nor an input, and the others."""
+    places = Places()
     read = _identities([*(job.source for job in jobs), *also_read]) if overwrite else {}
-    sources = [job.source for job in jobs if job.source is not None]
-    holding = {path.resolve().parent: path for path in [*also_read, *sources]}
-    collisions = _collisions(jobs)
+    holding: dict[str, Path] = {}
+    if any(job.segments is not None for job in jobs):
+        sources = [job.source for job in jobs if job.source is not None]
+        holding = {places.of_content(path)[0]: path for path in [*also_read, *sources]}
+    collisions = _collisions(jobs, places)
     kept, refused = [], []
     for job in jobs:
         refusal = collisions.get(job) or _replaces(job, read) or _cuts_into(job, holding)
@@ -149,12 +153,12 @@ def take_shard(jobs: Sequence[T], index: int, count: int) -> list[T]:
     return list(jobs[index - 1 :: count])
 
 
-def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
+def _collisions(jobs: Iterable[Job], places: Places) -> dict[Job, OutputError]:
     """Return the error of every job that shares an output with another one."""
-    owners: dict[Path, list[Job]] = {}
+    owners: dict[Place, list[Job]] = {}
     for job in jobs:
         for output in job.places:
-            owners.setdefault(place_of(output), []).append(job)
+            owners.setdefault(places.of_name(output), []).append(job)
     return {
         job: OutputError(
             "two inputs would write the same file: "
@@ -168,13 +172,8 @@ def _collisions(jobs: Iterable[Job]) -> dict[Job, OutputError]:
     }
 
 
-def place_of(output: Path) -> Path:
-    """Return where an output will lie; a link that has its name is replaced, not followed."""
-    return output.parent.resolve() / output.name
-
-
 def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
-    for output in job.possible:
+    for output in job.possible if read else ():
         for identity in _identities([output]):
             if identity in read:
                 also = f", which is {read[identity]}" if read[identity] != str(output) else ""
@@ -185,9 +184,9 @@ def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:
     return None
 
 
-def _cuts_into(job: Job, holding: Mapping[Path, Path]) -> OutputError | None:
+def _cuts_into(job: Job, holding: Mapping[str, Path]) -> OutputError | None:
     """Return the error of a job whose segments would go into a folder that holds an input."""
-    if job.segments is None or (held := holding.get(job.segments.resolve())) is None:
+    if job.segments is None or (held := holding.get(os.path.realpath(job.segments))) is None:
         return None
     return OutputError(
         f"segments would go into a folder that holds an input: {job.segments}, {held}",

@@ -4,6 +4,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 from sepcli.errors import UsageError
@@ -115,16 +116,22 @@ class Naming:
         Args:
             name: Of a file, without its ending.
         """
+        matches = [pattern.fullmatch(name) for pattern in self._patterns]
+        return {match["stem"] for match in matches if match}
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], ...]:
+        """Of the names of outputs that tell the stem of their recording."""
         telling = [
-            t
-            for t in (self.template, DEFAULT_NAME, CHANNELS_NAME)
-            if re.search("[^\\W\\d_]", _literal(t))
+            _pattern(template)
+            for template in (self.template, DEFAULT_NAME, CHANNELS_NAME)
+            if re.search("[^\\W\\d_]", _literal(template))
         ]
-        matches = [re.fullmatch(_pattern(template), name) for template in telling]
-        names = "|".join(map(re.escape, self.names))
-        for template in (self.template, DEFAULT_NAME) if names else ():
-            matches.append(re.fullmatch(_pattern(_of_names(template), names), name))
-        return {match["stem"] for match in matches if match and "stem" in match.groupdict()}
+        if self.names:
+            names = "|".join(map(re.escape, self.names))
+            telling += [_pattern(_of_names(t), names) for t in (self.template, DEFAULT_NAME)]
+        compiled = map(re.compile, dict.fromkeys(telling))
+        return tuple(pattern for pattern in compiled if "stem" in pattern.groupindex)
 
 
 def check_template(template: str, *, is_one_file: bool = False) -> None:
@@ -154,6 +161,7 @@ def check_template(template: str, *, is_one_file: bool = False) -> None:
         raise UsageError(f"name template has a folder in it: {template}", "use --output-dir")
 
 
+@cache
 def _fields(template: str) -> set[str]:
     """Return the fields of a template."""
     return {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
