@@ -78,14 +78,19 @@ class Energy:
 
     def active(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`."""
-        sounding = np.sort(self.levels[self.levels > 0])
+        sounding = self.levels[self.levels > 0]
         if not sounding.size:
             return np.zeros(len(self.levels), np.bool_)
-        # numpy's own percentile takes sixteen bytes a frame, which shows after some hours
-        whole, part = divmod((len(sounding) - 1) * PEAK_PERCENTILE / 100, 1)
-        below, above = sounding[int(whole)], sounding[min(int(whole) + 1, len(sounding) - 1)]
-        peak = float(below) + part * (float(above) - float(below))
+        peak = percentile(sounding, PEAK_PERCENTILE)
         return self.levels > peak - ACTIVE_BELOW_PEAK_DB / STEP_DB
+
+
+def percentile(values: np.ndarray[Any, Any], percent: float) -> float:
+    """Return what numpy's own does, which takes sixteen bytes a value and ten times as long."""
+    ordered = np.sort(values)
+    whole, part = divmod((len(ordered) - 1) * percent / 100, 1)
+    below, above = ordered[int(whole)], ordered[min(int(whole) + 1, len(ordered) - 1)]
+    return float(below) + part * (float(above) - float(below))
 
 
 class EnergyEnvelope:

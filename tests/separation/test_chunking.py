@@ -11,6 +11,7 @@ from sepcli.separation.chunking import (
     EnergyEnvelope,
     fade_in,
     overlap_add,
+    percentile,
     plan_chunks,
     plan_seams,
     seconds_to_samples,
@@ -242,3 +243,9 @@ def test_impossible_plans_are_refused(chunk, overlap):
 def test_seconds_are_rounded_to_the_nearest_sample():
     assert seconds_to_samples(0.02, 11_025) == 220
     assert seconds_to_samples(1.5, 8_000) == 12_000
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.floats(0, 100))
+def test_percentile_is_numpys(values: list[float], percent: float) -> None:
+    found = percentile(np.array(values), percent)
+    assert found == pytest.approx(np.percentile(values, percent), abs=1e-9)

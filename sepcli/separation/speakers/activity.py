@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sepcli.separation.chunking import percentile
 from sepcli.separation.speakers.people import unit
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, runs
@@ -66,7 +67,7 @@ def speech_frames(timeline: Timeline) -> Mask:
     sounding = smooth[timeline.levels[0] > 0]
     if not sounding.size:
         return np.zeros(len(power), np.bool_)
-    peak = float(np.percentile(sounding, PEAK_PERCENTILE))
+    peak = percentile(sounding, PEAK_PERCENTILE)
     return without_short_runs(smooth > peak * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0))
 
 

@@ -76,6 +76,8 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
         most: How many there are at most, where they are counted.
     """
     speaks = speech_frames(timeline)
+    if not timeline.has_voices:
+        return _outputs_as_people(timeline, speaks)
     windows = look_at_windows(timeline, speaks)
     clear = _clearest(windows)
     if len(clear) * HOP_SECONDS < seconds_to_tell_people(num_people, most, timeline.num_outputs):
@@ -160,13 +162,16 @@ def _turns(stretches: Sequence[Stretch], person: int) -> list[Turn]:
     return turns
 
 
-def _outputs_as_people(timeline: Timeline, speaks: Mask, windows: Windows) -> Scene:
+def _outputs_as_people(timeline: Timeline, speaks: Mask, windows: Windows | None = None) -> Scene:
     """Return the scene in which each output of the separator is a person."""
     decibels = timeline.decibels()[1:]
     active = speaks & (decibels > decibels.max(axis=0) - WEAKEST_DB)
     active = np.stack([without_short_runs(row) for row in active])
     turns = turns_of(active, 1.0 / FRAME_SECONDS)
-    return Scene(timeline.num_outputs, None, turns, _voices_of_outputs(windows, active))
+    voices = np.zeros((timeline.num_outputs, 0), np.float32)
+    if windows is not None:
+        voices = _voices_of_outputs(windows, active)
+    return Scene(timeline.num_outputs, None, turns, voices)
 
 
 def _voices_of_outputs(windows: Windows, active: Mask) -> Array:

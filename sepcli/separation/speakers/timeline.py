@@ -47,6 +47,11 @@ class Timeline:
         """Frames of the recording; the last one may reach beyond its end."""
         return int(self.levels.shape[1])
 
+    @property
+    def has_voices(self) -> bool:
+        """Whether any voice was embedded: somebody asked, and there was something to hear."""
+        return bool(self.voices.shape[-1])
+
     def decibels(self, start: int = 0, stop: int | None = None) -> Array:
         """Return levels of frames [dB], `[1 + outputs, frames]`."""
         return self.levels[:, start:stop].astype(np.float32) * STEP_DB + FLOOR_DB

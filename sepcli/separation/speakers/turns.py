@@ -30,8 +30,10 @@ class Turn:
 
 def runs(mask: Mask) -> list[tuple[int, int]]:
     """Return first index and index after the last of each run of true values, in order."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]])))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+    padded = np.zeros(len(mask) + 2, np.bool_)
+    padded[1:-1] = mask
+    edges = (padded[1:] != padded[:-1]).nonzero()[0].tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def turns_of(active: Mask, rate: float) -> tuple[Turn, ...]:
