@@ -69,7 +69,7 @@ class Meter:
     def _add_spectra(self, block: Array) -> None:
         length = min(len(block), round(SPECTRUM_SECONDS * self._rate))
         frames = block[: len(block) // length * length].reshape(-1, length)
-        power = np.square(np.abs(np.fft.rfft(frames * np.hanning(length), axis=1))).sum(axis=0)
+        power = np.square(np.abs(np.fft.rfft(frames * _window(length), axis=1))).sum(axis=0)
         response = high_pass_response(length, self._rate)
         self._power += float(power.sum())
         self._rumble += float((power * (1 - response**2)).sum())
@@ -93,6 +93,12 @@ class Meter:
         """Whether more lies below speech than speech itself would have."""
         is_long = self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate
         return is_long and self.rumble_share > RUMBLE_SHARE
+
+
+@lru_cache(8)
+def _window(length: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a Hann window of `length` samples."""
+    return np.hanning(length)
 
 
 @lru_cache(8)
