@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sepcli.errors import OutputError
+from sepcli.files.space import up_from
 from sepcli.files.temporary import create_temporary, forget_temporary, printable, temporary_name
 
 NAME_BYTES, PATH_BYTES = 255, 4095  # what names and paths have at most, where it is not told
@@ -225,7 +226,7 @@ def check_name(path: Path) -> None:
 
 def _name_limit(folder: Path) -> int:
     """Return how many bytes a name in `folder`, or its nearest existing parent, may have."""
-    for place in (folder, *folder.absolute().parents):
+    for place in up_from(folder):
         try:
             return os.pathconf(place, "PC_NAME_MAX")
         except (FileNotFoundError, NotADirectoryError):

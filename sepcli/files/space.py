@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from sepcli.errors import OutputError
@@ -33,7 +34,7 @@ def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
 
 def _free_space(folder: Path) -> int | None:
     """Return the bytes that `folder`, or its nearest existing parent, has room for."""
-    for place in (folder, *folder.absolute().parents):
+    for place in up_from(folder):
         try:
             return shutil.disk_usage(place).free
         except (FileNotFoundError, NotADirectoryError):
@@ -41,6 +42,12 @@ def _free_space(folder: Path) -> int | None:
         except OSError:
             return None
     return None
+
+
+def up_from(folder: Path) -> Iterator[Path]:
+    """Yield a folder, then those that it lies in: the first that is there answers for it."""
+    yield folder
+    yield from folder.absolute().parents
 
 
 def format_bytes(num_bytes: int) -> str:

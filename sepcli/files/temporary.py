@@ -23,7 +23,10 @@ def printable(name: os.PathLike[str] | str) -> str:
     Bytes that are not UTF-8 and control characters are written as escapes (`\xff`, `\n`); they
     could otherwise break a line in two, move the cursor, or fail to encode.
     """
-    return "".join(c if c.isprintable() else _escaped(c) for c in os.fspath(name))
+    text = os.fspath(name)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:
