@@ -50,17 +50,18 @@ def configure(*, quiet: bool = False, verbose: bool = False) -> None:
     _verbosity.verbose = verbose
 
 
-def result(line: str) -> None:
-    """Write one result line to stdout; bytes of a file name that are not UTF-8 survive."""
+def result(*lines: str) -> None:
+    """Write result lines to stdout, all at once; bytes of names that are not UTF-8 survive."""
     with _results():
-        if sys.stdout.isatty():
-            line = printable(line)  # what a name holds must not move the cursor
+        if not all(map(str.isprintable, lines)) and sys.stdout.isatty():
+            lines = tuple(map(printable, lines))  # what a name holds must not move the cursor
+        text = "".join(f"{line}\n" for line in lines)
         stream = getattr(sys.stdout, "buffer", None)
         if stream is None:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(text)
         else:
             sys.stdout.flush()
-            stream.write(os.fsencode(line) + b"\n")
+            stream.write(os.fsencode(text))
 
 
 @contextmanager
@@ -83,8 +84,7 @@ def _results() -> Iterator[None]:
 
 def result_json(*records: Mapping[str, Any]) -> None:
     """Write results as JSON objects to stdout, a line each, all at once."""
-    lines = [json.dumps(record, ensure_ascii=True, default=str) for record in records]
-    result("\n".join(lines))
+    result(*(json.dumps(record, ensure_ascii=True, default=str) for record in records))
 
 
 def show(

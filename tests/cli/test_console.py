@@ -38,6 +38,16 @@ def test_json_is_one_ascii_line(capfd: pytest.CaptureFixture[str]) -> None:
     assert json.loads(line)["n"] == 1
 
 
+def test_results_on_a_terminal_are_lines_of_their_own_and_move_no_cursor(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console.result_json({"n": 1}, {"n": 2})
+    console.result("a\x1b[2Jb.wav")
+    console.result_json()
+    assert capfd.readouterr().out == '{"n": 1}\n{"n": 2}\na\\x1b[2Jb.wav\n'
+
+
 def test_quiet_keeps_errors_only(capfd: pytest.CaptureFixture[str]) -> None:
     console.configure(quiet=True)
     console.note("no")
