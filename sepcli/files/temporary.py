@@ -3,7 +3,6 @@
 import hashlib
 import os
 import platform
-import secrets
 import threading
 from functools import cache
 from pathlib import Path
@@ -79,7 +78,7 @@ def create_temporary(folder: Path) -> tuple[int, Path]:
 
 def temporary_name() -> str:
     """Return a new name, which counts as in use until `forget_temporary` is told of it."""
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     name = f"{TEMPORARY_PREFIX}{_own_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
     with _own_lock:
         _own.add(name)

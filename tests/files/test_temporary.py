@@ -59,8 +59,8 @@ def test_temporary_is_hidden_new_and_obeys_the_umask(tmp_path, umask):
 
 
 def test_a_name_that_is_taken_is_left_alone(tmp_path, monkeypatch):
-    tokens = iter(["1" * 16, "1" * 16, "2" * 16])
-    monkeypatch.setattr(temporary.secrets, "token_hex", lambda size: next(tokens))
+    tokens = iter([b"\x11", b"\x11", b"\x22"])
+    monkeypatch.setattr(temporary.os, "urandom", lambda size: size * next(tokens))
     _, first = create_temporary(tmp_path)
     first.unlink()
     first.symlink_to(tmp_path / "elsewhere")  # somebody guessed it
