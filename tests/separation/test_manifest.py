@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sepcli.errors import UsageError
@@ -137,6 +137,7 @@ KEYS = st.sampled_from(["speaker", "duration", "offset", "text"]).flatmap(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a machine that does much else
 @given(st.dictionaries(KEYS, st.integers()))
 def test_no_key_of_a_row_is_lost(fields: dict[str, int]) -> None:
     (bare,) = speaker_rows({}, [("spk1", (Path("a.wav"), None))], **OURS)
