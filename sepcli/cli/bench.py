@@ -1,7 +1,6 @@
 """`sepcli bench`: how fast models run on this machine."""
 
 import math
-import statistics
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -123,6 +122,8 @@ def _measure_all(settings: "list[Any]", *, as_json: bool) -> "tuple[list[Result]
 
 
 def _table(results: "list[Result]") -> Any:
+    from statistics import median
+
     from rich.table import Table
 
     first = results[0]
@@ -132,7 +133,7 @@ def _table(results: "list[Result]") -> Any:
         header_style="bold",
         caption_justify="left",
         caption=f"{first.device}, {first.threads} threads, {first.precision}; "
-        f"matrix product {statistics.median(r.product_gflops for r in results):.0f} GFLOP/s",
+        f"matrix product {median(r.product_gflops for r in results):.0f} GFLOP/s",
     )
     table.add_column("model", no_wrap=True)
     titles = ["chunk", "batch", "load", "time", "RTF", "GMAC/s", "GFLOP/s", "share", "peak"]
@@ -173,6 +174,8 @@ def _against(
     as_json: bool,
 ) -> None:
     """Time `sepcli separate` and another command by turns, and tell the ratio of medians."""
+    from statistics import median
+
     from sepcli.evaluation.contest import compare
 
     if len(names) > 1:
@@ -181,7 +184,7 @@ def _against(
     command += ["-m", names[0], *how]
     for seconds in lengths:
         times = compare(command, other, runs, seconds)
-        medians = {name: statistics.median(values) for name, values in times.items()}
+        medians = {name: median(values) for name, values in times.items()}
         ratio = medians["other"] / medians["sepcli"]
         if as_json:
             known = {"model": names[0], "seconds": seconds, "command": other, "times": times}

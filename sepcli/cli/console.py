@@ -9,28 +9,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Column
 from rich.text import Text
 
 from sepcli.errors import OutputError, SepcliError
 from sepcli.files import printable
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 NO_WIDTH = 200  # of what is written where there is no width [columns]
 BAR_DELAY_SECONDS = 2.0  # what is over before this is not worth a bar
-BAR_COLUMNS = 50  # at least so many for what stands beside the description
 
 
 @dataclass
@@ -156,7 +147,7 @@ def has_terminal() -> bool:
 class Bar:
     """A progress bar on stderr that shows itself only when the work takes long."""
 
-    def __init__(self, progress: Progress | None, total: float | None, description: str) -> None:
+    def __init__(self, progress: "Progress | None", total: float | None, description: str) -> None:
         self._progress = progress
         self._task = None
         if progress is not None:
@@ -178,14 +169,6 @@ class Bar:
             self._progress.update(self._task, description=printable(description))
 
 
-class _AudioSpeed(ProgressColumn):
-    """Seconds of audio done per second, as a factor of real time."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f}x real time" if speed else "")
-
-
 @contextmanager
 def progress(description: str, total: float | None = None, *, unit: str = "audio") -> Iterator[Bar]:
     """Yield a bar over `total` seconds of audio (`unit="audio"`), bytes, or items.
@@ -195,19 +178,10 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
     if _verbosity.quiet or not has_terminal():
         yield Bar(None, total, description)
         return
+    from sepcli.cli.bars import bars_on  # few see one
+
     # told once: while an MP3 is decoded, stderr is no terminal for a moment
-    screen = Console(stderr=True, force_terminal=True)
-    most = max(BAR_COLUMNS // 2, screen.width - BAR_COLUMNS)
-    column = Column(no_wrap=True, overflow="ellipsis", max_width=most)
-    described = TextColumn("{task.description}", markup=False, table_column=column)
-    columns: list[ProgressColumn] = [described, BarColumn(bar_width=None)]
-    if unit == "bytes":
-        columns += [DownloadColumn(), TransferSpeedColumn()]
-    else:
-        columns += [TextColumn("{task.percentage:>3.0f}%")]
-        columns += [_AudioSpeed(Column(no_wrap=True))] if unit == "audio" else []
-    columns += [TimeRemainingColumn()]
-    bars = Progress(*columns, console=screen, transient=True)
+    bars = bars_on(Console(stderr=True, force_terminal=True), unit)
     timer = threading.Timer(BAR_DELAY_SECONDS, bars.start)
     timer.daemon = True
     timer.start()
