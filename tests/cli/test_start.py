@@ -4,11 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from sepcli.cli import app
 
 HEAVY = ("torch", "numpy", "soundfile", "soxr", "scipy", "huggingface_hub", "lightning")
 
@@ -36,7 +39,7 @@ def test_a_recording_of_one_chunk_needs_no_scipy(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from sepcli.cli.app import main\n"
-        "sys.argv = ['sepcli', 'separate', 'short.wav', '-m', 'stftformer-8k']\n"
+        "sys.argv = ['sepcli', 'separate', 'short.wav', '-m', 'groupcomm-8k']\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "print('scipy' in sys.modules)\n"
     )
@@ -46,51 +49,48 @@ def test_a_recording_of_one_chunk_needs_no_scipy(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "False", done.stderr
 
 
-@pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="torch itself may use OpenBLAS there"
-)
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
+X86 = platform.machine() in ("x86_64", "AMD64")  # elsewhere torch itself may use OpenBLAS
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str | None]]:
+    """Return what answers which threads a command is left with: numpy's, and torch's."""
+
+    def started(**set_already: str) -> list[str | None]:
+        for name in THREADS:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in set_already.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["sepcli", "--version"])
+        with pytest.raises(SystemExit):
+            app.main()
+        return [os.environ.pop(name, None) for name in THREADS[:2]]
+
+    return started
+
+
+@pytest.mark.skipif(not X86, reason="torch itself may use OpenBLAS there")
 @pytest.mark.parametrize("wanted", ["", "3"])
-def test_numpy_takes_one_thread_unless_told_otherwise(wanted: str) -> None:
-    program = (
-        "import os, sys\n"
-        "from sepcli.cli.app import main\n"
-        "sys.argv = ['sepcli', '--version']\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(os.environ['OPENBLAS_NUM_THREADS'])\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
-    if wanted:
-        environment["OPENBLAS_NUM_THREADS"] = wanted
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
-    )
-    assert done.stdout.split()[-1] == (wanted or "1")
+def test_numpy_takes_one_thread_unless_told_otherwise(
+    threads: Callable[..., list[str | None]], wanted: str
+) -> None:
+    given = {"OPENBLAS_NUM_THREADS": wanted} if wanted else {}
+    assert threads(**given)[0] == (wanted or "1")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Slurm is of Linux")
 @pytest.mark.parametrize(
-    "set_already,expected",
+    ("set_already", "expected"),
     [
         ({"SLURM_CPUS_PER_TASK": "1"}, "1"),  # the machine may have more
         ({"SLURM_CPUS_PER_TASK": "999"}, "all"),  # srun without --cpus-per-task gives fewer
         ({"SLURM_CPUS_PER_TASK": "1", "OMP_NUM_THREADS": "3"}, "3"),
-        ({}, "None"),
+        ({}, None),
     ],
 )
 def test_a_slurm_task_takes_as_many_threads_as_it_has_processors(
-    set_already: dict[str, str], expected: str
+    threads: Callable[..., list[str | None]], set_already: dict[str, str], expected: str | None
 ) -> None:
-    program = (
-        "import os, sys\n"
-        "from sepcli.cli.app import main\n"
-        "sys.argv = ['sepcli', '--version']\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(os.environ.get('OMP_NUM_THREADS'), len(os.sched_getaffinity(0)))\n"
-    )
-    names = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
-    environment = {k: v for k, v in os.environ.items() if k not in names} | set_already
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment
-    )
-    threads, processors = done.stdout.split()[-2:]
-    assert threads == (processors if expected == "all" else expected)
+    all_of_them = str(len(os.sched_getaffinity(0)))
+    assert threads(**set_already)[1] == (all_of_them if expected == "all" else expected)
