@@ -6,7 +6,8 @@ with the details and the state-dict keys of the checkpoints that asteroid publis
 
 Layout: `[batch, frames, channels]`, so that a convolution of kernel 1 is one matrix product.
 
-Letters in comments: B batch, L frames, N filters, S speakers, C bottleneck channels, H hidden ones.
+Letters in comments: B batch, L frames, N filters, C speakers, M bottleneck channels (B in the
+paper), H hidden ones, Sc those of the skip connections.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
     GlobalNorm,
-    cumulative_norm,
     depthwise,
     pointwise,
 )
@@ -94,14 +94,14 @@ class Masker(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Masks for features; see the class."""
         norm, to_bottleneck = self.bottleneck
-        stream = pointwise(norm(features), to_bottleneck)  # [B, L, C]
+        stream = pointwise(norm(features), to_bottleneck)  # [B, L, M]
         total = torch.zeros(())  # of the skip connections
         for block in self.TCN:
-            stream, skip = block(stream)  # [B, L, C], [B, L, Sc]
+            stream, skip = block(stream)  # [B, L, M], [B, L, Sc]
             total = skip + total
         rectify, to_masks = self.mask_net
-        masks = pointwise(rectify(total if self.config.skip else stream), to_masks)  # [B, L, S * N]
-        masks = masks.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, S, N]
+        masks = pointwise(rectify(total if self.config.skip else stream), to_masks)  # [B, L, C * N]
+        masks = masks.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, C, N]
         return self.config.bound(masks)
 
 
@@ -139,7 +139,7 @@ class Block(nn.Module):
         widen, rectify, norm, conv, last_rectify, last_norm = self.shared_block
         wide = norm(pointwise(stream, widen, prelu=rectify))  # [B, L, H]
         seen = last_norm(last_rectify(self.convolve(wide, conv[0] if self.causal else conv)))
-        stream = pointwise(seen, self.res_conv, residual=stream)  # [B, L, C]
+        stream = pointwise(seen, self.res_conv, residual=stream)  # [B, L, M]
         return stream, stream if self.skip_conv is None else pointwise(seen, self.skip_conv)
 
     def convolve(self, features: Tensor, conv: nn.Conv1d) -> Tensor:
@@ -170,11 +170,16 @@ class FrameNorm(nn.Module):
 
 
 class CumulativeNorm(FrameNorm):
-    """Norm over all frames up to each one (eq. 9)."""
+    """Norm of each frame over all frames up to it (eq. 9)."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, channels]` for the same."""
-        return cumulative_norm(features, self.gamma, self.beta, EPS)
+        frames, channels = features.shape[1:]
+        count = torch.arange(1, frames + 1, dtype=features.dtype, device=features.device) * channels
+        mean = features.sum(-1).cumsum(-1) / count  # [B, L]
+        square = features.square().sum(-1).cumsum(-1) / count
+        scale = (square - mean.square()).clamp_min(0).add(EPS).rsqrt().unsqueeze(-1)
+        return (features - mean.unsqueeze(-1)) * scale * self.gamma + self.beta
 
 
 class BatchNorm(nn.BatchNorm1d):

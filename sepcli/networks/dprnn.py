@@ -95,16 +95,16 @@ class Masker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Masks for features; see the class."""
-        # B: batch, L: frames, D: features, Z: segments, K: frames in one, S: speakers
+        # B: batch, L: frames, N: filters, D: features, S: segments, K: frames in one, C: speakers
         length, hop = self.config.segment, self.config.hop
         narrow = pointwise(self.bottleneck[0](features.unsqueeze(0))[0], self.bottleneck[1])
-        segments = segment(narrow, length, hop, length, length)  # [B, Z, K, D]
-        segments = self.net(segments.transpose(0, 1).contiguous())  # [Z, B, K, D]
-        activated = self.first_out[0](segments.transpose(0, 1))  # [B, Z, K, D]
+        segments = segment(narrow, length, hop, length, length)  # [B, S, K, D]
+        segments = self.net(segments.transpose(0, 1).contiguous())  # [S, B, K, D]
+        activated = self.first_out[0](segments.transpose(0, 1))  # [B, S, K, D]
         merged = merge_split(activated, self.first_out[1], hop, length, features.shape[1])
-        merged = merged.view(*merged.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
+        merged = merged.view(*merged.shape[:2], self.config.num_speakers, -1)  # [B, L, C, D]
         gated = gate_features(merged, self.net_out[0], self.net_gate[0])
-        masks = linear(gated, self.mask_net.weight.squeeze(-1))  # [B, L, S, N]
+        masks = linear(gated, self.mask_net.weight.squeeze(-1))  # [B, L, C, N]
         return self.config.bound(masks)
 
 

@@ -90,20 +90,20 @@ class Masker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Masks for features; see the class."""
-        # B: batch, L: frames, N: features, Z: segments, K: frames in one, S: speakers
+        # B: batch, L: frames, N: features, S: segments, K: frames in one, C: speakers
         length, hop = self.config.segment, self.config.hop
         batch, frames, _ = features.shape
         normed = global_norm(features, self.in_norm.gamma, self.in_norm.beta, EPS)
-        segments = segment(normed, length, hop, length, length)  # [B, Z, K, N]
+        segments = segment(normed, length, hop, length, length)  # [B, S, K, N]
         for block in self.layers:
             assert isinstance(block, nn.ModuleList)
             for layer in block:
                 # Of one row, neither of the two copies anything: the layer reads strided views.
                 rows = layer(segments.flatten(0, 1))
                 segments = rows.view(batch, -1, *rows.shape[1:]).transpose(1, 2)
-        activated = self.first_out[0](segments)  # [B, Z, K, N]
+        activated = self.first_out[0](segments)  # [B, S, K, N]
         split = merge_split(activated, self.first_out[1], hop, length, frames) * (hop / length)
-        split = split.view(batch, frames, self.config.num_speakers, -1)  # [B, L, S, N]
+        split = split.view(batch, frames, self.config.num_speakers, -1)  # [B, L, C, N]
         masks = gate_features(split, self.net_out[0], self.net_gate[0])
         return self.config.bound(masks)
 

@@ -35,11 +35,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.networks.layers import (
+    GlobalNorm,
     attend,
     decode,
     encode,
     gated_masks,
-    global_norm,
     linear,
     linear_of_parts,
     merge_split,
@@ -94,7 +94,7 @@ class Network(nn.Module):
         self.config = config
         width, stride = config.filters, config.kernel_size // 2
         self.encoder = nn.Conv1d(1, width, config.kernel_size, stride, bias=False)
-        self.norm = GlobalNorm(width, eps=1e-8)
+        self.norm = GlobalNorm((width,), eps=1e-8)
         self.bottleneck = nn.Linear(width, width, bias=False)
         self.blocks = nn.Sequential(*(Block(config) for _ in range(config.num_blocks)))
         self.activation = nn.PReLU()
@@ -106,25 +106,25 @@ class Network(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]` of any length ≥ 1."""
-        # B: batch, T: time, L: frames, D: filters, S: speakers
+        # B: batch, T: time, L: frames, D: filters, C: speakers
         time, stride = mixture.shape[-1], self.config.kernel_size // 2
         padded = F.pad(mixture, (stride, stride + -time % stride))  # [B, padded T]
         features = encode(padded, self.encoder.weight, stride)  # [B, L, D]
-        masked = self._masks(features) * features.unsqueeze(2)  # [B, L, S, D]
-        decoded = decode(masked, self.decoder.weight, stride, padded.shape[-1])  # [B, S, padded T]
+        masked = self._masks(features) * features.unsqueeze(2)  # [B, L, C, D]
+        decoded = decode(masked, self.decoder.weight, stride, padded.shape[-1])  # [B, C, padded T]
         return decoded[..., stride : stride + time]
 
     def _masks(self, features: Tensor) -> Tensor:
         """Masks `[batch, frames, speakers, filters]` for features `[batch, frames, filters]`."""
-        # B: batch, L: frames, D: filters, Z: segments, K: frames in one, S: speakers
+        # B: batch, L: frames, D: filters, S: segments, K: frames in one, C: speakers
         length, frames = self.config.segment, features.shape[1]
         narrow = linear(self.norm(features), self.bottleneck.weight)  # [B, L, D]
-        segments = segment(narrow, length, length // 2, length, length)  # [B, Z, K, D]
-        segments = self.blocks(segments.permute(2, 1, 0, 3).contiguous())  # [K, Z, B, D]
-        activated = self.activation(segments.permute(2, 1, 0, 3))  # [B, Z, K, D]
-        split = merge_split(activated, self.split, length // 2, length, frames)  # [B, L, S * D]
-        split = split.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, S, D]
-        return gated_masks(split, self.output, self.gate, self.mask.weight)  # [B, L, S, D]
+        segments = segment(narrow, length, length // 2, length, length)  # [B, S, K, D]
+        segments = self.blocks(segments.permute(2, 1, 0, 3).contiguous())  # [K, S, B, D]
+        activated = self.activation(segments.permute(2, 1, 0, 3))  # [B, S, K, D]
+        split = merge_split(activated, self.split, length // 2, length, frames)  # [B, L, C * D]
+        split = split.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, C, D]
+        return gated_masks(split, self.output, self.gate, self.mask.weight)  # [B, L, C, D]
 
 
 class Block(nn.Module):
@@ -141,15 +141,15 @@ class Block(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(1, 1, hidden))
         self.first_cell = nn.Parameter(torch.zeros(1, 1, hidden))
         self.project = nn.Linear(2 * hidden, width)
-        self.local_norm = GlobalNorm(width, eps=1e-5)
+        self.local_norm = RowNorm((width,), eps=1e-5)
         self.shrink = nn.Linear(config.segment, config.positions)
         self.attend = SegmentAttention(width, config.num_heads, config.dropout)
         self.expand = nn.Linear(config.positions, config.segment)
-        self.global_norm = GlobalNorm(width, eps=1e-5)
+        self.global_norm = RowNorm((width,), eps=1e-5)
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return `[frames, segments, batch, features]` for the same."""
-        # K: frames, Z: segments, B: batch, Q: positions, D: features
+        # K: frames, S: segments, B: batch, Q: positions, D: features
         project = self.project
         state = (self.first_hidden.expand(2, -1, -1), self.first_cell.expand(2, -1, -1))
         local = recur(
@@ -158,11 +158,11 @@ class Block(nn.Module):
             lambda hidden, _: linear_of_parts(hidden, project.weight, project.bias),
             time_first=True,
             state=state,
-        )  # [K, Z * B, D]
-        segments = self.local_norm(local.view(segments.shape), segments)  # [K, Z, B, D]
-        few = self.attend(along_frames(segments, self.shrink))  # [Q, Z, B, D]
-        across = along_frames(few, self.expand)  # [K, Z, B, D]
-        normalised: Tensor = self.global_norm(across, segments)  # [K, Z, B, D]
+        )  # [K, S * B, D]
+        segments = self.local_norm(local.view(segments.shape), segments)  # [K, S, B, D]
+        few = self.attend(along_frames(segments, self.shrink))  # [Q, S, B, D]
+        across = along_frames(few, self.expand)  # [K, S, B, D]
+        normalised: Tensor = self.global_norm(across, segments)  # [K, S, B, D]
         return normalised
 
 
@@ -180,41 +180,37 @@ class SegmentAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape."""
-        # Q: positions, Z: segments, B: batch, D: features, H: heads, E: features of one
+        # Q: positions, S: segments, B: batch, D: features, J: heads, E: features of one
         positions, num_segments, batch, width = features.shape
-        table = sinusoids(0, num_segments, width, like=features).unsqueeze(1)  # [Z, 1, D]
-        sequences = self.first_norm(features) + table  # [Q, Z, B, D]
+        table = sinusoids(0, num_segments, width, like=features).unsqueeze(1)  # [S, 1, D]
+        sequences = self.first_norm(features) + table  # [Q, S, B, D]
         projected = linear(sequences, self.project_in.weight, self.project_in.bias)  # [.., 3 * D]
         heads = projected.view(positions, num_segments, batch, 3, self.num_heads, -1)
-        query, key, value = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)  # each [Q * B, H, Z, E]
+        query, key, value = heads.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)  # each [Q * B, J, S, E]
         dropout = self.dropout if self.training else 0.0
-        attended = attend(query, key, value, dropout)  # [Q * B, H, Z, E]
-        split = attended.view(positions, batch, *attended.shape[1:])  # [Q, B, H, Z, E]
-        attended = split.permute(0, 3, 1, 2, 4).reshape(features.shape)  # [Q, Z, B, D]
+        attended = attend(query, key, value, dropout)  # [Q * B, J, S, E]
+        split = attended.view(positions, batch, *attended.shape[1:])  # [Q, B, J, S, E]
+        attended = split.permute(0, 3, 1, 2, 4).reshape(features.shape)  # [Q, S, B, D]
         output = linear(attended, self.project_out.weight, self.project_out.bias)
         normed: Tensor = self.last_norm(sequences + F.dropout(output, dropout))
         return normed
 
 
 def along_frames(segments: Tensor, layer: nn.Linear) -> Tensor:
-    """Return a linear map over the first dimension."""
+    """Return a linear map over the frames of each segment, `[outputs, segments, batch, features]`.
+
+    Args:
+        segments: `[inputs, segments, batch, features]`.
+        layer: From `inputs` frames or positions to `outputs`.
+    """
     mapped = torch.addmm(layer.bias.unsqueeze(-1), layer.weight, segments.flatten(1))
-    return mapped.view(-1, *segments.shape[1:])  # [K or Q, Z, B, D]
+    return mapped.view(-1, *segments.shape[1:])  # [K or Q, S, B, D]
 
 
-class GlobalNorm(nn.Module):
-    """Norm over all of a row, `[batch, frames, features]`, or batch third of four."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
+class RowNorm(GlobalNorm):
+    """Norm over all of a row, of `[frames, segments, batch, features]`."""
 
     def forward(self, features: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Return normalised features; with a residual, batch is third, and it is added."""
-        if residual is None:
-            return global_norm(features, self.weight, self.bias, self.eps)
-        rows, other = features.movedim(2, 0), residual.movedim(2, 0)
-        normed = global_norm(rows, self.weight, self.bias, self.eps, residual=other)
-        return normed.movedim(0, 2)
+        """Return normalised features of the same shape, plus `residual` if given."""
+        other = None if residual is None else residual.movedim(2, 0)
+        return super().forward(features.movedim(2, 0), other).movedim(0, 2)

@@ -68,239 +68,6 @@ class Config:
     num_heads: int = 4
 
 
-def split(features: Tensor, length: int) -> Tensor:
-    """Return half-overlapping stretches, `[batch, stretches, groups, length, features]`.
-
-    Args:
-        features: `[batch, groups, frames, features]`.
-        length: Length of a stretch [frames].
-    """
-    before, after = half_overlap_padding(features.shape[2], length)
-    cut = segment(features.flatten(0, 1), length, length // 2, before, after)
-    return cut.reshape(*features.shape[:2], *cut.shape[1:]).transpose(1, 2)
-
-
-def join(stretches: Tensor, num_frames: int) -> Tensor:
-    """Return the sum of overlapping stretches, `[batch, groups, frames, features]`.
-
-    Args:
-        stretches: `[batch, stretches, groups, length, features]`.
-        num_frames: Frames to return.
-    """
-    rows = stretches.transpose(1, 2)
-    hop = stretches.shape[3] // 2
-    joined = merge(rows.flatten(0, 1), hop, hop, num_frames)
-    return joined.reshape(*rows.shape[:2], num_frames, -1)
-
-
-def along(network: Callable[[Tensor], Tensor], features: Tensor, axis: int) -> Tensor:
-    """Return what a network for `[steps, rows, features]` makes of one axis; layout as given."""
-    moved = features.movedim(axis, 0)
-    return network(moved.flatten(1, -2)).view(moved.shape).movedim(0, axis)
-
-
-def recurrent_tac(width: int, config: Config) -> TAC:
-    """Return the TAC that goes before recurrent layers."""
-    return TAC(width, 3 * config.hidden // config.num_groups, GlobalNorm((width,), 1e-5))
-
-
-class ProjectedLSTM(nn.Module):
-    """A bidirectional LSTM and the linear map back to the width of its input."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.rnn = nn.LSTM(width, hidden, bidirectional=True)
-        self.proj = nn.Linear(2 * hidden, width)
-
-    def forward(self, steps: Tensor) -> Tensor:
-        """Return `[steps, rows, features]` for the same."""
-        hidden, _ = self.rnn(steps)  # [steps, rows, 2 * hidden]
-        return linear(hidden, self.proj.weight, self.proj.bias)
-
-
-class ContextRNN(nn.Module):
-    """Half of the context codec: TAC and LSTM over the frames of a stretch, twice (figure 3)."""
-
-    def __init__(self, width: int, config: Config) -> None:
-        super().__init__()
-        hidden = config.hidden // config.num_groups
-        self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in range(2))
-        self.rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in range(2))
-        self.LN = nn.ModuleList(GlobalNorm((width,), 1e-5) for _ in range(2))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[stretches, groups, frames, features]` for the same."""
-        for tac, rnn, norm in zip(self.TAC, self.rnn, self.LN, strict=True):
-            features = tac(features)
-            features = features + by_group(norm, along(rnn, features, 2))
-        return features
-
-
-class DualPathLSTM(nn.Module):
-    """GC-DPRNN: TAC, LSTM along the segments, LSTM across them."""
-
-    def __init__(self, width: int, config: Config) -> None:
-        super().__init__()
-        hidden, layers = config.hidden // config.num_groups, range(config.num_layers)
-        self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in layers)
-        self.row_rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in layers)
-        self.col_rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in layers)
-        self.row_norm = nn.ModuleList(GlobalNorm((width,), 1e-8) for _ in layers)
-        self.col_norm = nn.ModuleList(GlobalNorm((width,), 1e-8) for _ in layers)
-        self.output = nn.Conv2d(width, width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, groups, segments, segment, features]` for the same."""
-        rows = zip(self.row_rnn, self.row_norm, strict=True)
-        columns = zip(self.col_rnn, self.col_norm, strict=True)
-        for tac, (row, row_norm), (column, column_norm) in zip(
-            self.TAC, rows, columns, strict=True
-        ):
-            features = tac(features.flatten(2, 3)).view(features.shape)  # [B, G, L, K, W]
-            features = features + by_group(row_norm, along(row, features, 3))
-            features = features + by_group(column_norm, along(column, features, 2))
-        return pointwise(features, self.output)  # [B, G, L, K, W]
-
-
-class AttentionLSTM(nn.Module):
-    """DPTNet's transformer layer: attention, then an LSTM in place of the first linear map."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.self_attn = nn.MultiheadAttention(width, num_heads)
-        self.linear1 = nn.LSTM(width, 2 * width, bidirectional=True)
-        self.linear2 = nn.Linear(4 * width, width)
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-
-    def forward(self, steps: Tensor) -> Tensor:
-        """Return `[steps, rows, features]` for the same."""
-        attended, _ = self.self_attn(steps, steps, steps, need_weights=False)
-        attended = self.norm1(steps + attended)
-        wide = F.relu(self.linear1(attended)[0])  # [steps, rows, 4 * features]
-        normed: Tensor = self.norm2(attended + self.linear2(wide))
-        return normed
-
-
-class _Transformer(nn.Module):
-    """Only a name in the published keys."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.transformer = AttentionLSTM(width, num_heads)
-
-    def forward(self, steps: Tensor) -> Tensor:
-        """Return `[steps, rows, features]` for the same."""
-        transformed: Tensor = self.transformer(steps)
-        return transformed
-
-
-class DualPathTransformer(nn.Module):
-    """GC-DPTNet: TAC, transformer along the segments, transformer across them."""
-
-    def __init__(self, width: int, config: Config) -> None:
-        super().__init__()
-        heads, layers = config.num_heads, range(config.num_layers)
-        self.row_xfmr = nn.ModuleList(_Transformer(width, heads) for _ in layers)
-        self.col_xfmr = nn.ModuleList(_Transformer(width, heads) for _ in layers)
-        self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in layers)
-        self.output = nn.Conv2d(width, width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, groups, segments, segment, features]` for the same."""
-        for tac, row, column in zip(self.TAC, self.row_xfmr, self.col_xfmr, strict=True):
-            features = tac(features.flatten(2, 3)).view(features.shape)  # [B, G, L, K, W]
-            features = features + along(row, features, 3)
-            features = features + along(column, features, 2)
-        return pointwise(features, self.output)
-
-
-class DualPath(nn.Module):
-    """Cuts the frames into segments for a dual-path network, and joins what it returns."""
-
-    def __init__(self, seq_model: nn.Module, length: int) -> None:
-        super().__init__()
-        self.seq_model = seq_model
-        self.length = length
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, groups, frames, features]` for the same."""
-        segments = split(features, self.length).transpose(1, 2).contiguous()  # [B, G, L, K, W]
-        return join(self.seq_model(segments).transpose(1, 2), features.shape[2])
-
-
-class DilatedBlock(nn.Module):
-    """Conv-TasNet's dilated depthwise block, shared by the groups."""
-
-    def __init__(self, width: int, hidden: int, dilation: int) -> None:
-        super().__init__()
-        self.conv1d = nn.Conv1d(width, hidden, 1)
-        self.dconv1d = nn.Conv1d(hidden, hidden, 3, 1, dilation, dilation, groups=hidden)
-        self.res_out = nn.Conv1d(hidden, width, 1)
-        self.nonlinearity1 = nn.PReLU()
-        self.nonlinearity2 = nn.PReLU()
-        self.reg1 = GlobalNorm((hidden,), 1e-8)
-        self.reg2 = GlobalNorm((hidden,), 1e-8)
-        self.skip_out = nn.Conv1d(hidden, width, 1)
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features for the next block, and the skip output; shapes as given."""
-        conv = self.dconv1d
-        wide = self.nonlinearity1(pointwise(features.flatten(0, 1), self.conv1d))  # [B * G, T, H]
-        filtered = depthwise(self.reg1(wide), conv.weight, conv.bias, dilation=conv.dilation[0])
-        told = self.reg2(self.nonlinearity2(filtered))  # [B * G, T, H]
-        told = told.unflatten(0, features.shape[:2])  # [B, G, T, H]
-        return features + pointwise(told, self.res_out), pointwise(told, self.skip_out)
-
-
-class DilatedNet(nn.Module):
-    """GC-TCN: a TAC before each dilated block; the skip outputs are summed."""
-
-    def __init__(self, width: int, config: Config) -> None:
-        super().__init__()
-        hidden = 4 * config.num_filters // config.num_groups
-        dilations = [2**i for i in range(config.num_layers)] * config.num_stacks
-        self.TCN = nn.ModuleList(DilatedBlock(width, hidden, dilation) for dilation in dilations)
-        self.TAC = nn.ModuleList(
-            TAC(width, 3 * hidden, GlobalNorm((width,), 1e-5)) for _ in dilations
-        )
-        self.output = nn.Conv1d(width, width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, groups, frames, features]` for the same."""
-        total = torch.zeros_like(features)
-        for tac, block in zip(self.TAC, self.TCN, strict=True):
-            features, skip = block(tac(features))  # each [B, G, T, W]
-            total = total + skip
-        return pointwise(total, self.output)
-
-
-class GroupUBlock(nn.Module):
-    """GC-Sudo rm -rf: TAC, then a U block on every group."""
-
-    def __init__(self, width: int, config: Config) -> None:
-        super().__init__()
-        hidden = 3 * config.num_filters // config.num_groups
-        self.TAC = TAC(width, hidden, GlobalNorm((width,), 1e-5))
-        self.UBlock = SumBlock(width, 2 * config.hidden // config.num_groups, config.depth)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, groups, frames, features]` for the same."""
-        rows: Tensor = self.UBlock(self.TAC(features).flatten(0, 1))  # [B * G, T, W]
-        return rows.view(features.shape)
-
-
-def inner_network(width: int, config: Config) -> nn.Module:
-    """Return the inner network, `[batch, groups, frames, features]` to the same."""
-    if config.inner == "tcn":
-        return DilatedNet(width, config)
-    if config.inner == "ublock":
-        return nn.Sequential(*(GroupUBlock(width, config) for _ in range(config.num_layers)))
-    if config.inner == "dprnn":
-        return DualPath(DualPathLSTM(width, config), config.segment)
-    return DualPath(DualPathTransformer(width, config), config.segment)
-
-
 class Network(nn.Module):
     """GC3, from the mixture's waveform to the estimates'."""
 
@@ -351,9 +118,241 @@ class Network(nn.Module):
         masks = pointwise(features, self.mask[0]).relu()  # [B, G, T, S * W]
         masks = masks.view(*masks.shape[:3], self.config.num_speakers, -1)  # [B, G, T, S, W]
         masked = masks.permute(0, 3, 2, 1, 4).flatten(3) * encoded.unsqueeze(1)  # [B, S, T, N]
-        frames = linear(
-            masked, self.decoder.weight.squeeze(1).t().contiguous()
-        )  # [B, S, T, window]
+        to_samples = self.decoder.weight.squeeze(1).t().contiguous()  # [window, N]
+        frames = linear(masked, to_samples)  # [B, S, T, window]
         # The first half of the first frame and the second of the last are padding only.
         first, second = frames.chunk(2, 3)
         return (first[:, :, 1:] + second[:, :, :-1]).flatten(2)
+
+
+class ContextRNN(nn.Module):
+    """Half of the context codec: TAC and LSTM over the frames of a stretch, twice (figure 3)."""
+
+    def __init__(self, width: int, config: Config) -> None:
+        super().__init__()
+        hidden = config.hidden // config.num_groups
+        self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in range(2))
+        self.rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in range(2))
+        self.LN = nn.ModuleList(GlobalNorm((width,), 1e-5) for _ in range(2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[stretches, groups, frames, features]` for the same."""
+        for tac, rnn, norm in zip(self.TAC, self.rnn, self.LN, strict=True):
+            features = tac(features)
+            features = features + by_group(norm, along(rnn, features, 2))
+        return features
+
+
+def inner_network(width: int, config: Config) -> nn.Module:
+    """Return the inner network, `[batch, groups, frames, features]` to the same."""
+    if config.inner == "tcn":
+        return DilatedNet(width, config)
+    if config.inner == "ublock":
+        return nn.Sequential(*(GroupUBlock(width, config) for _ in range(config.num_layers)))
+    if config.inner == "dprnn":
+        return DualPath(DualPathLSTM(width, config), config.segment)
+    return DualPath(DualPathTransformer(width, config), config.segment)
+
+
+class DualPath(nn.Module):
+    """Cuts the frames into segments for a dual-path network, and joins what it returns."""
+
+    def __init__(self, seq_model: nn.Module, length: int) -> None:
+        super().__init__()
+        self.seq_model = seq_model
+        self.length = length
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, frames, features]` for the same."""
+        segments = split(features, self.length).transpose(1, 2).contiguous()  # [B, G, L, K, W]
+        return join(self.seq_model(segments).transpose(1, 2), features.shape[2])
+
+
+class DualPathLSTM(nn.Module):
+    """GC-DPRNN: TAC, LSTM along the segments, LSTM across them."""
+
+    def __init__(self, width: int, config: Config) -> None:
+        super().__init__()
+        hidden, layers = config.hidden // config.num_groups, range(config.num_layers)
+        self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in layers)
+        self.row_rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in layers)
+        self.col_rnn = nn.ModuleList(ProjectedLSTM(width, hidden) for _ in layers)
+        self.row_norm = nn.ModuleList(GlobalNorm((width,), 1e-8) for _ in layers)
+        self.col_norm = nn.ModuleList(GlobalNorm((width,), 1e-8) for _ in layers)
+        self.output = nn.Conv2d(width, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, segments, segment, features]` for the same."""
+        rows = zip(self.row_rnn, self.row_norm, strict=True)
+        columns = zip(self.col_rnn, self.col_norm, strict=True)
+        for tac, (row, row_norm), (column, column_norm) in zip(
+            self.TAC, rows, columns, strict=True
+        ):
+            features = tac(features.flatten(2, 3)).view(features.shape)  # [B, G, L, K, W]
+            features = features + by_group(row_norm, along(row, features, 3))
+            features = features + by_group(column_norm, along(column, features, 2))
+        return pointwise(features, self.output)  # [B, G, L, K, W]
+
+
+class ProjectedLSTM(nn.Module):
+    """A bidirectional LSTM and the linear map back to the width of its input."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(width, hidden, bidirectional=True)
+        self.proj = nn.Linear(2 * hidden, width)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Return `[steps, rows, features]` for the same."""
+        hidden, _ = self.rnn(steps)  # [steps, rows, 2 * hidden]
+        return linear(hidden, self.proj.weight, self.proj.bias)
+
+
+class DualPathTransformer(nn.Module):
+    """GC-DPTNet: TAC, transformer along the segments, transformer across them."""
+
+    def __init__(self, width: int, config: Config) -> None:
+        super().__init__()
+        heads, layers = config.num_heads, range(config.num_layers)
+        self.row_xfmr = nn.ModuleList(_Transformer(width, heads) for _ in layers)
+        self.col_xfmr = nn.ModuleList(_Transformer(width, heads) for _ in layers)
+        self.TAC = nn.ModuleList(recurrent_tac(width, config) for _ in layers)
+        self.output = nn.Conv2d(width, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, segments, segment, features]` for the same."""
+        for tac, row, column in zip(self.TAC, self.row_xfmr, self.col_xfmr, strict=True):
+            features = tac(features.flatten(2, 3)).view(features.shape)  # [B, G, L, K, W]
+            features = features + along(row, features, 3)
+            features = features + along(column, features, 2)
+        return pointwise(features, self.output)
+
+
+class _Transformer(nn.Module):
+    """Only a name in the published keys."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.transformer = AttentionLSTM(width, num_heads)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Return `[steps, rows, features]` for the same."""
+        transformed: Tensor = self.transformer(steps)
+        return transformed
+
+
+class AttentionLSTM(nn.Module):
+    """DPTNet's transformer layer: attention, then an LSTM in place of the first linear map."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(width, num_heads)
+        self.linear1 = nn.LSTM(width, 2 * width, bidirectional=True)
+        self.linear2 = nn.Linear(4 * width, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Return `[steps, rows, features]` for the same."""
+        attended, _ = self.self_attn(steps, steps, steps, need_weights=False)
+        attended = self.norm1(steps + attended)
+        wide = F.relu(self.linear1(attended)[0])  # [steps, rows, 4 * features]
+        normed: Tensor = self.norm2(attended + self.linear2(wide))
+        return normed
+
+
+class DilatedNet(nn.Module):
+    """GC-TCN: a TAC before each dilated block; the skip outputs are summed."""
+
+    def __init__(self, width: int, config: Config) -> None:
+        super().__init__()
+        hidden = 4 * config.num_filters // config.num_groups
+        dilations = [2**i for i in range(config.num_layers)] * config.num_stacks
+        self.TCN = nn.ModuleList(DilatedBlock(width, hidden, dilation) for dilation in dilations)
+        self.TAC = nn.ModuleList(
+            TAC(width, 3 * hidden, GlobalNorm((width,), 1e-5)) for _ in dilations
+        )
+        self.output = nn.Conv1d(width, width, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, frames, features]` for the same."""
+        total = torch.zeros_like(features)
+        for tac, block in zip(self.TAC, self.TCN, strict=True):
+            features, skip = block(tac(features))  # each [B, G, T, W]
+            total = total + skip
+        return pointwise(total, self.output)
+
+
+class DilatedBlock(nn.Module):
+    """Conv-TasNet's dilated depthwise block, shared by the groups."""
+
+    def __init__(self, width: int, hidden: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1d = nn.Conv1d(width, hidden, 1)
+        self.dconv1d = nn.Conv1d(hidden, hidden, 3, 1, dilation, dilation, groups=hidden)
+        self.res_out = nn.Conv1d(hidden, width, 1)
+        self.nonlinearity1 = nn.PReLU()
+        self.nonlinearity2 = nn.PReLU()
+        self.reg1 = GlobalNorm((hidden,), 1e-8)
+        self.reg2 = GlobalNorm((hidden,), 1e-8)
+        self.skip_out = nn.Conv1d(hidden, width, 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features for the next block, and the skip output; shapes as given."""
+        conv = self.dconv1d
+        wide = self.nonlinearity1(pointwise(features.flatten(0, 1), self.conv1d))  # [B * G, T, H]
+        filtered = depthwise(self.reg1(wide), conv.weight, conv.bias, dilation=conv.dilation[0])
+        told = self.reg2(self.nonlinearity2(filtered))  # [B * G, T, H]
+        told = told.unflatten(0, features.shape[:2])  # [B, G, T, H]
+        return features + pointwise(told, self.res_out), pointwise(told, self.skip_out)
+
+
+class GroupUBlock(nn.Module):
+    """GC-Sudo rm -rf: TAC, then a U block on every group."""
+
+    def __init__(self, width: int, config: Config) -> None:
+        super().__init__()
+        hidden = 3 * config.num_filters // config.num_groups
+        self.TAC = TAC(width, hidden, GlobalNorm((width,), 1e-5))
+        self.UBlock = SumBlock(width, 2 * config.hidden // config.num_groups, config.depth)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, frames, features]` for the same."""
+        rows: Tensor = self.UBlock(self.TAC(features).flatten(0, 1))  # [B * G, T, W]
+        return rows.view(features.shape)
+
+
+def recurrent_tac(width: int, config: Config) -> TAC:
+    """Return the TAC that goes before recurrent layers."""
+    return TAC(width, 3 * config.hidden // config.num_groups, GlobalNorm((width,), 1e-5))
+
+
+def split(features: Tensor, length: int) -> Tensor:
+    """Return half-overlapping stretches, `[batch, stretches, groups, length, features]`.
+
+    Args:
+        features: `[batch, groups, frames, features]`.
+        length: Length of a stretch [frames].
+    """
+    before, after = half_overlap_padding(features.shape[2], length)
+    cut = segment(features.flatten(0, 1), length, length // 2, before, after)
+    return cut.reshape(*features.shape[:2], *cut.shape[1:]).transpose(1, 2)
+
+
+def join(stretches: Tensor, num_frames: int) -> Tensor:
+    """Return the sum of overlapping stretches, `[batch, groups, frames, features]`.
+
+    Args:
+        stretches: `[batch, stretches, groups, length, features]`.
+        num_frames: Frames to return.
+    """
+    rows = stretches.transpose(1, 2)
+    hop = stretches.shape[3] // 2
+    joined = merge(rows.flatten(0, 1), hop, hop, num_frames)
+    return joined.reshape(*rows.shape[:2], num_frames, -1)
+
+
+def along(network: Callable[[Tensor], Tensor], features: Tensor, axis: int) -> Tensor:
+    """Return what a network for `[steps, rows, features]` makes of one axis; layout as given."""
+    moved = features.movedim(axis, 0)
+    return network(moved.flatten(1, -2)).view(moved.shape).movedim(0, axis)

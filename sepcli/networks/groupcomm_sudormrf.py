@@ -50,21 +50,6 @@ class Config:
     num_blocks: int = 8
 
 
-class GroupBlock(nn.Module):
-    """TAC, then a U block on every group."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        width = config.channels // config.num_groups
-        self.TAC = TAC(width, 3 * width, gamma_norm(width))
-        self.UBlock = SumBlock(width, config.hidden // config.num_groups, config.depth)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, groups, frames, channels]` for the same."""
-        rows: Tensor = self.UBlock(self.TAC(features).flatten(0, 1))
-        return rows.view(features.shape)
-
-
 class Network(nn.Module):
     """GroupComm Sudo rm -rf, from the mixture's waveform to the estimates'."""
 
@@ -123,3 +108,18 @@ class Network(nn.Module):
         masked = masks * encoded.unsqueeze(2)
         # Every estimate is decoded from all speakers' masked features, as published.
         return linear(masked.flatten(2), self.decoder.weight.flatten(1).t().contiguous())
+
+
+class GroupBlock(nn.Module):
+    """TAC, then a U block on every group."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.channels // config.num_groups
+        self.TAC = TAC(width, 3 * width, gamma_norm(width))
+        self.UBlock = SumBlock(width, config.hidden // config.num_groups, config.depth)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, groups, frames, channels]` for the same."""
+        rows: Tensor = self.UBlock(self.TAC(features).flatten(0, 1))
+        return rows.view(features.shape)

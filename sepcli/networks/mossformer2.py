@@ -10,6 +10,7 @@ Letters in comments: B batch, T time, L frames, N channels, C speakers, M memory
 channels of values and gates together, Q query channels, G groups, P frames of a group.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,8 +27,6 @@ from sepcli.networks.layers import (
     gated_masks,
     linear,
     pointwise,
-    time_norm,
-    unit_scale,
 )
 
 EPS = 1e-8  # of the norms over a whole recording
@@ -331,3 +330,27 @@ class DenseConvolutions(nn.Module):
         pairs = both.view(*features.shape, 2).movedim(3, 1)  # [B, 2, L, M]
         second = depthwise(pairs, self.conv2.weight.squeeze(3), dilation=2)
         return time_norm(second, self.norm2.weight, self.norm2.bias, self.prelu2.weight)
+
+
+def unit_scale(features: Tensor) -> Tensor:
+    """Return features divided by the root mean square of each frame."""
+    norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    return features / (norm / math.sqrt(features.shape[-1])).clamp_min(1e-5)
+
+
+def time_norm(features: Tensor, gain: Tensor, offset: Tensor, slope: Tensor) -> Tensor:
+    """Return each channel normalised over the whole recording, then a PReLU of it.
+
+    Args:
+        features: `[batch, frames, channels]`.
+        gain: Of each channel.
+        offset: Of each channel.
+        slope: Of each channel, the PReLU's.
+    """
+    # Batch norm of one row is instance norm, and has a kernel for channels last.
+    rows = [
+        torch.batch_norm(row.t()[None, :, None], gain, offset, None, None, True, 0, 1e-5, True)
+        for row in features
+    ]
+    normed = rows[0] if len(rows) == 1 else torch.cat(rows)
+    return F.prelu(normed, slope).squeeze(2).transpose(1, 2)

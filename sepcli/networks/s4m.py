@@ -57,19 +57,106 @@ class Config:
             raise ValueError(f"state must be even and at most {MOST_STATES}: {self.state}")
 
 
-def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return eigenvalues, input and low-rank vectors of HiPPO-LegS, `[state / 2]` each, complex128.
+class Network(RecurrentMasker):
+    """S4M: `[batch, time]` → `[batch, speakers, time]`."""
 
-    S4's appendix C.1: A + P P* is -1/2 plus a skew-symmetric matrix, which the returned basis
-    makes diagonal; of each conjugate pair the member with negative imaginary part is kept.
-    """
-    n = torch.arange(state, dtype=torch.float64)
-    into, low_rank = (2 * n + 1).sqrt(), (n + 0.5).sqrt()
-    lower = torch.outer(into, into).tril(-1)
-    values, vectors = torch.linalg.eigh((lower.T - lower) * -0.5j)
-    basis = vectors[:, : state // 2].mH
-    eigenvalues = -0.5 + 1j * values[: state // 2]
-    return eigenvalues, basis @ into.to(basis.dtype), basis @ low_rank.to(basis.dtype)
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            Block(config),
+            num_speakers=config.num_speakers,
+            window=config.window,
+            channels=config.channels,
+            repeats=config.repeats,
+            norm=gamma_norm,
+        )
+        self.config = config
+
+
+class Block(UBlock):
+    """S4M's U block (figure 1)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config.channels, config.hidden, config.depth, gamma_norm)
+        self.s4 = Residual(config.hidden, S4(config.hidden, config.state))
+        self.ff = Residual(config.hidden, FeedForward(config.hidden))
+
+    def shared(self, frames: int) -> tuple[Tensor, ...]:
+        """Return the spectrum of the state-space kernel."""
+        spectrum: Tensor = self.s4.layer.spectrum(frames)
+        return (spectrum,)
+
+    def refine(self, coarse: Tensor, *shared: Tensor) -> Tensor:
+        """Return the global features, `[row, coarse time, hidden]`."""
+        refined: Tensor = self.ff(self.s4(coarse, *shared))
+        return refined
+
+
+class Residual(nn.Module):
+    """A layer of the normalised features, added to them."""
+
+    layer: Any
+
+    def __init__(self, channels: int, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, features: Tensor, *shared: Tensor) -> Tensor:
+        """Return `[row, time, channel]`; `shared` is what the layer needs besides."""
+        added: Tensor = features + self.layer(self.norm(features), *shared)
+        return added
+
+
+class S4(nn.Module):
+    """Bidirectional state-space layer: each channel is convolved over time, then they mix."""
+
+    def __init__(self, channels: int, state: int) -> None:
+        super().__init__()
+        self.D = nn.Parameter(nn.init.normal_(torch.empty(1, channels)))
+        self.kernel = KernelHolder(channels, state)
+        self.output_linear = nn.ModuleList([nn.Conv1d(channels, 2 * channels, 1)])
+
+    def forward(self, features: Tensor, spectrum: Tensor) -> Tensor:
+        """Return `[row, time, channel]`; `spectrum` is of as many frames."""
+        inputs = features.to(self.D.dtype)  # Fourier transforms know no half precision
+        convolved = convolve(inputs, spectrum)  # [B, T, H]
+        active = F.gelu(torch.addcmul(convolved, inputs, self.D))  # y + D u: [B, T, H]
+        return F.glu(pointwise(active, self.output_linear[0]), 2)  # [B, T, H]
+
+    def spectrum(self, frames: int) -> Tensor:
+        """Return the Fourier transform of the two-sided kernel, `[bins, channel]`.
+
+        y_t = sum_{s <= t} forward_{t-s} u_s + sum_{s > t} backward_{s-t-1} u_s
+        """
+        forward, backward = self.kernel.kernel(frames)  # each [H, T]
+        gap = forward.new_zeros(forward.shape[0], fast_size(2 * frames) - 2 * frames)
+        two_sided = torch.cat([forward, gap, backward.flip(1)], 1)  # [H, 2 * T and the gap]
+        real = torch.view_as_real(torch.fft.rfft(two_sided)).to(self.D.dtype)  # [H, bins, 2]
+        return torch.view_as_complex(real).t().contiguous()  # [bins, H]
+
+
+def convolve(inputs: Tensor, spectrum: Tensor) -> Tensor:
+    """Return the circular convolution with a kernel of this spectrum, `[row, time, channel]`."""
+    frames, size = inputs.shape[1], 2 * (spectrum.shape[0] - 1)
+    transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum  # [B, bins, H]
+    convolved: Tensor = torch.fft.irfft(transformed, size, dim=1)[:, :frames]  # [B, T, H]
+    return convolved
+
+
+def fast_size(least: int) -> int:
+    """Return the smallest even 2^a 3^b 5^c of at least `least`: such transforms are fast."""
+    powers: list[int] = [
+        2**a * 3**b * 5**c for a in range(1, 24) for b in range(4) for c in range(3)
+    ]
+    return min(size for size in powers if size >= least)
+
+
+class KernelHolder(nn.Module):
+    """Only a name in the published keys: `kernel.kernel`."""
+
+    def __init__(self, channels: int, state: int) -> None:
+        super().__init__()
+        self.kernel = Kernel(channels, state)
 
 
 class Kernel(nn.Module):
@@ -142,56 +229,19 @@ def both(half: Tensor) -> Tensor:
     return torch.cat([values, values.conj()], -1)
 
 
-def fast_size(least: int) -> int:
-    """Return the smallest even 2^a 3^b 5^c of at least `least`: such transforms are fast."""
-    powers: list[int] = [
-        2**a * 3**b * 5**c for a in range(1, 24) for b in range(4) for c in range(3)
-    ]
-    return min(size for size in powers if size >= least)
+def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return eigenvalues, input and low-rank vectors of HiPPO-LegS, `[state / 2]` each, complex128.
 
-
-class KernelHolder(nn.Module):
-    """Only a name in the published keys: `kernel.kernel`."""
-
-    def __init__(self, channels: int, state: int) -> None:
-        super().__init__()
-        self.kernel = Kernel(channels, state)
-
-
-class S4(nn.Module):
-    """Bidirectional state-space layer: each channel is convolved over time, then they mix."""
-
-    def __init__(self, channels: int, state: int) -> None:
-        super().__init__()
-        self.D = nn.Parameter(nn.init.normal_(torch.empty(1, channels)))
-        self.kernel = KernelHolder(channels, state)
-        self.output_linear = nn.ModuleList([nn.Conv1d(channels, 2 * channels, 1)])
-
-    def forward(self, features: Tensor, spectrum: Tensor) -> Tensor:
-        """Return `[row, time, channel]`; `spectrum` is of as many frames."""
-        inputs = features.to(self.D.dtype)  # Fourier transforms know no half precision
-        convolved = convolve(inputs, spectrum)  # [B, T, H]
-        active = F.gelu(torch.addcmul(convolved, inputs, self.D))  # y + D u: [B, T, H]
-        return F.glu(pointwise(active, self.output_linear[0]), 2)  # [B, T, H]
-
-    def spectrum(self, frames: int) -> Tensor:
-        """Return the Fourier transform of the two-sided kernel, `[bins, channel]`.
-
-        y_t = sum_{s <= t} forward_{t-s} u_s + sum_{s > t} backward_{s-t-1} u_s
-        """
-        forward, backward = self.kernel.kernel(frames)  # each [H, T]
-        gap = forward.new_zeros(forward.shape[0], fast_size(2 * frames) - 2 * frames)
-        two_sided = torch.cat([forward, gap, backward.flip(1)], 1)  # [H, 2 * T and the gap]
-        real = torch.view_as_real(torch.fft.rfft(two_sided)).to(self.D.dtype)  # [H, bins, 2]
-        return torch.view_as_complex(real).t().contiguous()  # [bins, H]
-
-
-def convolve(inputs: Tensor, spectrum: Tensor) -> Tensor:
-    """Return the circular convolution with a kernel of this spectrum, `[row, time, channel]`."""
-    frames, size = inputs.shape[1], 2 * (spectrum.shape[0] - 1)
-    transformed = torch.fft.rfft(inputs, size, dim=1) * spectrum  # [B, bins, H]
-    convolved: Tensor = torch.fft.irfft(transformed, size, dim=1)[:, :frames]  # [B, T, H]
-    return convolved
+    S4's appendix C.1: A + P P* is -1/2 plus a skew-symmetric matrix, which the returned basis
+    makes diagonal; of each conjugate pair the member with negative imaginary part is kept.
+    """
+    n = torch.arange(state, dtype=torch.float64)
+    into, low_rank = (2 * n + 1).sqrt(), (n + 0.5).sqrt()
+    lower = torch.outer(into, into).tril(-1)
+    values, vectors = torch.linalg.eigh((lower.T - lower) * -0.5j)
+    basis = vectors[:, : state // 2].mH
+    eigenvalues = -0.5 + 1j * values[: state // 2]
+    return eigenvalues, basis @ into.to(basis.dtype), basis @ low_rank.to(basis.dtype)
 
 
 class FeedForward(nn.Module):
@@ -208,53 +258,3 @@ class FeedForward(nn.Module):
         """Return `[row, time, channel]`."""
         wide = F.gelu(pointwise(features, self.ff[0][0]))  # [B, T, 2 * H]
         return pointwise(wide, self.ff[2])  # [B, T, H]
-
-
-class Residual(nn.Module):
-    """A layer of the normalised features, added to them."""
-
-    layer: Any
-
-    def __init__(self, channels: int, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-        self.norm = nn.LayerNorm(channels)
-
-    def forward(self, features: Tensor, *shared: Tensor) -> Tensor:
-        """Return `[row, time, channel]`; `shared` is what the layer needs besides."""
-        added: Tensor = features + self.layer(self.norm(features), *shared)
-        return added
-
-
-class Block(UBlock):
-    """S4M's U block (figure 1)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config.channels, config.hidden, config.depth, gamma_norm)
-        self.s4 = Residual(config.hidden, S4(config.hidden, config.state))
-        self.ff = Residual(config.hidden, FeedForward(config.hidden))
-
-    def shared(self, frames: int) -> tuple[Tensor, ...]:
-        """Return the spectrum of the state-space kernel."""
-        spectrum: Tensor = self.s4.layer.spectrum(frames)
-        return (spectrum,)
-
-    def refine(self, coarse: Tensor, *shared: Tensor) -> Tensor:
-        """Return the global features, `[row, coarse time, hidden]`."""
-        refined: Tensor = self.ff(self.s4(coarse, *shared))
-        return refined
-
-
-class Network(RecurrentMasker):
-    """S4M: `[batch, time]` → `[batch, speakers, time]`."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(
-            Block(config),
-            num_speakers=config.num_speakers,
-            window=config.window,
-            channels=config.channels,
-            repeats=config.repeats,
-            norm=gamma_norm,
-        )
-        self.config = config

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sepcli.networks.layers import Filterbank, decode, linear, pointwise
 from sepcli.networks.layers.groupcomm import add_up
-from sepcli.networks.layers.ublock import KERNEL, ConvNorm, MakeNorm, gamma_norm, group_norm
+from sepcli.networks.layers.ublock import ConvNorm, Descent, MakeNorm, gamma_norm, group_norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,62 +47,31 @@ class Config:
     improved: bool = True
 
 
-class ChannelPReLU(nn.PReLU):
-    """PReLU with one slope a channel, for channels that come last."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frame, channel]`."""
-        return F.prelu(features.flatten(0, 1), self.weight).view(features.shape)
-
-
-class NormAct(nn.Module):
-    """Norm, then a PReLU with one slope a channel."""
-
-    def __init__(self, channels: int, norm: MakeNorm) -> None:
-        super().__init__()
-        self.norm = norm(channels)
-        self.act = ChannelPReLU(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frame, channel]`."""
-        rectified: Tensor = self.act(self.norm(features))
-        return rectified
-
-
-class Block(nn.Module):
-    """Down through the scales, and back up by repeating and adding (figure 1)."""
+class Network(nn.Module):
+    """Sudo rm -rf: `[batch, time]` → `[batch, speakers, time]`."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        norm: MakeNorm = gamma_norm if config.improved else group_norm
-        channels, hidden = config.channels, config.num_filters
-        self.proj_1x1 = ConvNorm(channels, hidden, norm, rectify=True)
-        self.spp_dw = nn.ModuleList(
-            ConvNorm(hidden, hidden, norm, kernel=KERNEL, stride=min(d, 1) + 1, groups=hidden)
-            for d in range(config.depth)
-        )
-        self.final_norm = NormAct(hidden, norm)
-        if config.improved:
-            self.res_conv = nn.Conv1d(hidden, channels, 1)
-        else:
-            self.proj_1x1.act = ChannelPReLU(hidden)
-            self.conv_1x1_exp = ConvNorm(hidden, channels, norm)
-            self.module_act = NormAct(channels, norm)
-        self.improved = config.improved
+        self.config = config
+        self.encoder = Encoder(config.num_filters, config.kernel_size)
+        self.masker = Masker(config)
+        self.decoder = Filterbank(config.num_filters, config.kernel_size)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frame, channel]`."""
-        # B batch, L frames, C channels, N filters
-        current = self.proj_1x1(features)  # [B, L, N]
-        scales = []
-        for stage in self.spp_dw:
-            current = stage(current)  # [B, L / 2^d, N]
-            scales.append(current)
-        final = self.final_norm(add_up(scales))  # [B, L, N]
-        if self.improved:
-            return pointwise(final, self.res_conv, residual=features)  # [B, L, C]
-        out: Tensor = self.module_act(self.conv_1x1_exp(final) + features)  # [B, L, C]
-        return out
+    def forward(self, mixture: Tensor) -> Tensor:
+        """Return the estimates, `[batch, time]` → `[batch, speakers, time]`."""
+        # B batch, F frames, N filters, S speakers
+        config, time = self.config, mixture.shape[1]
+        whole = math.lcm(config.kernel_size // 2, 2**config.depth)
+        padded = F.pad(mixture, (0, -time % whole)).unsqueeze(1)
+        half = config.kernel_size // 2
+        encoded = F.conv1d(padded, self.encoder.encoder.filters, None, config.stride, half)
+        if not config.improved:
+            encoded = encoded.relu()
+        frames = encoded.transpose(1, 2).contiguous()  # [B, F, N]
+        masked = self.masker(frames) * frames.unsqueeze(2)  # [B, F, S, N]
+        reached = (frames.shape[1] - 1) * config.stride + config.kernel_size - half - 1
+        estimates = decode(masked, self.decoder.filters, config.stride, half + reached)[..., half:]
+        return F.pad(estimates, (0, time - estimates.shape[2]))
 
 
 class Encoder(nn.Module):
@@ -162,28 +131,52 @@ class Masker(nn.Module):
         return slid @ before.weight.squeeze(2), slid @ before.bias + bias
 
 
-class Network(nn.Module):
-    """Sudo rm -rf: `[batch, time]` → `[batch, speakers, time]`."""
+class Block(nn.Module):
+    """Down through the scales, and back up by repeating and adding (figure 1)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
-        self.encoder = Encoder(config.num_filters, config.kernel_size)
-        self.masker = Masker(config)
-        self.decoder = Filterbank(config.num_filters, config.kernel_size)
+        norm: MakeNorm = gamma_norm if config.improved else group_norm
+        channels, hidden = config.channels, config.num_filters
+        self.proj_1x1 = ConvNorm(channels, hidden, norm, rectify=True)
+        self.spp_dw = Descent(hidden, config.depth, norm)
+        self.final_norm = NormAct(hidden, norm)
+        if config.improved:
+            self.res_conv = nn.Conv1d(hidden, channels, 1)
+        else:
+            self.proj_1x1.act = ChannelPReLU(hidden)
+            self.conv_1x1_exp = ConvNorm(hidden, channels, norm)
+            self.module_act = NormAct(channels, norm)
+        self.improved = config.improved
 
-    def forward(self, mixture: Tensor) -> Tensor:
-        """Return the estimates, `[batch, time]` → `[batch, speakers, time]`."""
-        # B batch, F frames, N filters, S speakers
-        config, time = self.config, mixture.shape[1]
-        whole = math.lcm(config.kernel_size // 2, 2**config.depth)
-        padded = F.pad(mixture, (0, -time % whole)).unsqueeze(1)
-        half = config.kernel_size // 2
-        encoded = F.conv1d(padded, self.encoder.encoder.filters, None, config.stride, half)
-        if not config.improved:
-            encoded = encoded.relu()
-        frames = encoded.transpose(1, 2).contiguous()  # [B, F, N]
-        masked = self.masker(frames) * frames.unsqueeze(2)  # [B, F, S, N]
-        reached = (frames.shape[1] - 1) * config.stride + config.kernel_size - half - 1
-        estimates = decode(masked, self.decoder.filters, config.stride, half + reached)[..., half:]
-        return F.pad(estimates, (0, time - estimates.shape[2]))
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frame, channel]`."""
+        # B batch, L frames, C channels, N filters
+        scales = self.spp_dw(self.proj_1x1(features))  # each [B, L / 2^d, N]
+        final = self.final_norm(add_up(scales))  # [B, L, N]
+        if self.improved:
+            return pointwise(final, self.res_conv, residual=features)  # [B, L, C]
+        out: Tensor = self.module_act(self.conv_1x1_exp(final) + features)  # [B, L, C]
+        return out
+
+
+class NormAct(nn.Module):
+    """Norm, then a PReLU with one slope a channel."""
+
+    def __init__(self, channels: int, norm: MakeNorm) -> None:
+        super().__init__()
+        self.norm = norm(channels)
+        self.act = ChannelPReLU(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frame, channel]`."""
+        rectified: Tensor = self.act(self.norm(features))
+        return rectified
+
+
+class ChannelPReLU(nn.PReLU):
+    """PReLU with one slope a channel, for channels that come last."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return `[batch, frame, channel]`."""
+        return F.prelu(features.flatten(0, 1), self.weight).view(features.shape)

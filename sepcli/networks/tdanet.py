@@ -6,11 +6,11 @@ that of the published TDANetBest checkpoints, or of the class TDANet before it (
 
 Deviations: each row of a batch gives what it gives alone; the published attention runs over the
 rows of the batch instead of time, so that for a row alone it is a linear map, which is what is
-computed here. There is no limit on the length.
+computed here. There is no limit on the length, and no dropout in training.
 
 The frame (encoder, repeats, masks, decoder) and the U block are in layers/ublock.py, since S4M has
 them too; what makes TDANet of them, the global attention at the coarsest scale, is here. Letters in
-comments: B rows, T frames of that scale, H channels inside of a block.
+comments: B rows, T frames of that scale, H channels inside of a block (N in the paper).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sepcli.networks.convtasnet import Block, Config
+from sepcli.networks.convtasnet import Block, Config, CumulativeNorm
+from sepcli.networks.layers import global_norm
 
 from . import golden
 
@@ -30,6 +31,18 @@ def test_convolutions_have_zeros_around_or_before(dilation: int, taps: int, caus
     padding = ((taps - 1) * dilation, 0) if causal else (dilation, dilation)
     expected = conv(torch.nn.functional.pad(features.transpose(1, 2), padding)).transpose(1, 2)
     assert torch.allclose(block.convolve(features, conv), expected, atol=1e-5)
+
+
+def test_cumulative_norm_sees_no_later_frame() -> None:
+    torch.manual_seed(0)
+    norm = CumulativeNorm(4)
+    torch.nn.init.normal_(norm.gamma)
+    torch.nn.init.normal_(norm.beta)
+    features = torch.randn(2, 7, 4)
+    whole = norm(features)
+    for time in range(1, 8):
+        part = global_norm(features[:, :time], norm.gamma, norm.beta, 1e-8)
+        assert torch.allclose(whole[:, time - 1], part[:, -1], atol=1e-4)
 
 
 @pytest.mark.parametrize("wrong", [{"stride": 17}, {"conv_kernel_size": 4}])

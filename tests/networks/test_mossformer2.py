@@ -54,3 +54,17 @@ def test_rotation_depends_on_distance_only() -> None:
     turned = layer.rotary_pos_emb(shared)
     products = (turned[0, 0] @ turned[2, 0].T).diagonal(5)
     assert torch.allclose(products, products[:1].expand_as(products), atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_time_norm_is_an_instance_norm_and_so_is_its_gradient(batch: int) -> None:
+    # torch's gradient of a batch norm is wrong for some layouts, without a word
+    features = torch.randn(batch, 52, 6)[:, :51].requires_grad_()
+    gain, offset, slope = (torch.randn(6) for _ in range(3))
+    wanted = F.prelu(F.instance_norm(features.transpose(1, 2), weight=gain, bias=offset), slope)
+    given = mossformer2.time_norm(features, gain, offset, slope)
+    assert torch.allclose(given, wanted.transpose(1, 2), atol=1e-5)
+    towards = torch.randn(batch, 51, 6)
+    (expected,) = torch.autograd.grad(wanted.transpose(1, 2), features, towards)
+    (gradient,) = torch.autograd.grad(given, features, towards)
+    assert torch.allclose(gradient, expected, atol=1e-4)

@@ -32,10 +32,10 @@ class Masker(nn.Module):
         batch, frames, filters = features.shape
         norm, conv = self.bottleneck
         weight, bias = conv.parameters()
-        narrow = affine(normalised(norm, features), weight.squeeze(2), bias)  # [B, L, C]
+        narrow = affine(normalised(norm, features), weight.squeeze(2), bias)  # [B, L, M]
         streams = F.pad(narrow, (0, self.config.skip))
         for block in self.blocks:
-            streams = block(streams)  # [B, L, C + Sc]
+            streams = block(streams)  # [B, L, M + Sc]
         last = streams[..., self.config.bottleneck :] if self.config.skip else streams
         rectify, conv = self.mask_net
         masks = pointwise(rectify(last), conv).view(batch, frames, -1, filters)

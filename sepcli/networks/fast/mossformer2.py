@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.networks import mossformer2 as plain
-from sepcli.networks.layers import depthwise, linear, time_norm, unit_scale
+from sepcli.networks.layers import depthwise, linear
 from sepcli.networks.layers.linear import pack
 
 
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, frames, N]` for the same."""
-        unit = unit_scale(plain.half_late(features))
+        unit = plain.unit_scale(plain.half_late(features))
         heads = self.heads(self.to_qk(unit), features.shape[1])  # [4, B, L, Q]
         both = self.to_hidden(unit)  # [B, L, H]
         del unit  # so that its memory can be had
@@ -83,7 +83,7 @@ class Attention(nn.Module):
             rows[len(far) :] = both[near]
             seen = linear(weights, rows.t())
             gate = (seen[:, :half] * both[near, half:]).sigmoid_()
-            result[near] = unit_scale((seen[:, half:] * both[near, :half]).mul_(gate))
+            result[near] = plain.unit_scale((seen[:, half:] * both[near, :half]).mul_(gate))
         return result
 
 
@@ -136,14 +136,14 @@ class Memory(nn.Module):
         """Return both convolutions, `[batch, frames, M]`, of even channels before odd ones."""
         batch, frames, dim = features.shape
         half = dim // 2
-        first = time_norm(depthwise(features, self.taps), *self.first)
+        first = plain.time_norm(depthwise(features, self.taps), *self.first)
         even = frames + frames % 2  # so that the dilated convolution takes the maps as they are
         maps = first.new_empty(batch, 2, even, dim)
         maps[:, :, frames:] = 0
         for index, own in enumerate((slice(half), slice(half, dim))):
             maps[:, index, :frames, :half] = first[..., own]
             maps[:, index, :frames, half:] = features[..., own]
-        return time_norm(depthwise(maps, self.last_taps, dilation=2)[:, :frames], *self.last)
+        return plain.time_norm(depthwise(maps, self.last_taps, dilation=2)[:, :frames], *self.last)
 
 
 def evens_first(weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The few blocks that three or more networks share.
+"""The blocks that networks share.
 
 Everything here keeps features last, `[batch, ..., time, features]`: linear layers, norms and
 attention then read memory in order, and no transpose is needed between them.
@@ -9,14 +9,7 @@ from sepcli.networks.layers.convolution import depthwise
 from sepcli.networks.layers.dualpath import DualPathMasker
 from sepcli.networks.layers.filterbank import Filterbank, FilterbankConfig, FilterbankNetwork
 from sepcli.networks.layers.linear import linear, pointwise
-from sepcli.networks.layers.norms import (
-    GlobalNorm,
-    cumulative_norm,
-    global_gain,
-    global_norm,
-    time_norm,
-    unit_scale,
-)
+from sepcli.networks.layers.norms import GlobalNorm, global_gain, global_norm
 from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur, run
 from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.networks.layers.transformer import (
@@ -53,7 +46,6 @@ __all__ = [
     "Transformer",
     "TransformerLayer",
     "attend",
-    "cumulative_norm",
     "decode",
     "depthwise",
     "encode",
@@ -73,6 +65,4 @@ __all__ = [
     "run",
     "segment",
     "sinusoids",
-    "time_norm",
-    "unit_scale",
 ]

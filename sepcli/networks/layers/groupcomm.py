@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sepcli.networks.layers.linear import linear, pointwise
 from sepcli.networks.layers.norms import GlobalNorm
 from sepcli.networks.layers.resizing import resize
-from sepcli.networks.layers.ublock import KERNEL, ConvNorm, gamma_norm
+from sepcli.networks.layers.ublock import ConvNorm, Descent, gamma_norm
 
 
 def by_group(norm: nn.Module, features: Tensor) -> Tensor:
@@ -78,20 +78,13 @@ class SumBlock(nn.Module):
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
         self.proj_1x1 = ConvNorm(width, hidden, gamma_norm, rectify=True)
-        self.spp_dw = nn.ModuleList(
-            ConvNorm(hidden, hidden, gamma_norm, kernel=KERNEL, stride=2 if d else 1, groups=hidden)
-            for d in range(depth)
-        )
+        self.spp_dw = Descent(hidden, depth, gamma_norm)
         self.final_norm = NormAct(hidden)
         self.res_conv = nn.Conv1d(hidden, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the features plus what the block found, `[rows, frames, features]`."""
-        current = self.proj_1x1(features)
-        scales = []
-        for stage in self.spp_dw:
-            current = stage(current)
-            scales.append(current)
+        scales = self.spp_dw(self.proj_1x1(features))
         return pointwise(self.final_norm(add_up(scales)), self.res_conv, residual=features)
 
 

@@ -1,10 +1,7 @@
 """Norms over more than one frame."""
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 def global_norm(
@@ -83,37 +80,3 @@ def global_gain(
     gain = (var + eps).rsqrt().unsqueeze(1) * weight.flatten()
     offset = bias.flatten() - mean.unsqueeze(1) * gain
     return gain.view(shape).to(features.dtype), offset.view(shape).to(features.dtype)
-
-
-def cumulative_norm(features: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Return features where each frame is normalised by all frames up to it (Conv-TasNet, eq. 9).
-
-    Args:
-        features: `[batch, time, features]`.
-        weight: Gain of each feature.
-        bias: Offset of each feature.
-        eps: Added to the variance.
-    """
-    time, dim = features.shape[1:]
-    count = torch.arange(1, time + 1, dtype=features.dtype, device=features.device) * dim
-    mean = features.sum(-1).cumsum(-1) / count
-    square = features.square().sum(-1).cumsum(-1) / count
-    scale = (square - mean.square()).clamp_min(0).add(eps).rsqrt().unsqueeze(-1)
-    return (features - mean.unsqueeze(-1)) * scale * weight.flatten() + bias.flatten()
-
-
-def unit_scale(features: Tensor) -> Tensor:
-    """Return features divided by the root mean square of each frame."""
-    norm: Tensor = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-    return features / (norm / math.sqrt(features.shape[-1])).clamp_min(1e-5)
-
-
-def time_norm(features: Tensor, gain: Tensor, offset: Tensor, slope: Tensor) -> Tensor:
-    """Return channels normalised over the whole recording, then activated."""
-    # batch norm of one row is instance norm, and has a kernel for channels last
-    rows = [
-        torch.batch_norm(row.t()[None, :, None], gain, offset, None, None, True, 0, 1e-5, True)
-        for row in features
-    ]
-    normed = rows[0] if len(rows) == 1 else torch.cat(rows)
-    return F.prelu(normed, slope).squeeze(2).transpose(1, 2)

@@ -6,7 +6,7 @@ strided depthwise convolutions, what all scales have in common is refined at the
 on the way back up it gates each scale.
 
 Letters in comments: B rows, T frames, C channels outside of the block, H channels inside, d a scale
-from 0 for the finest to D for the coarsest, N encoder filters, S speakers.
+from 0 for the finest to D for the coarsest, F encoder filters, S speakers.
 """
 
 from collections.abc import Callable
@@ -69,6 +69,24 @@ class ConvNorm(nn.Module):
         return features if self.act is None else self.act(features)
 
 
+class Descent(nn.ModuleList):
+    """Strided depthwise convolutions one after the other; all but the first halve the frames."""
+
+    def __init__(self, hidden: int, depth: int, norm: MakeNorm) -> None:
+        super().__init__(
+            ConvNorm(hidden, hidden, norm, kernel=KERNEL, stride=2 if d else 1, groups=hidden)
+            for d in range(depth)
+        )
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Return every scale, the finest first, each `[row, T / 2^d, hidden]`."""
+        scales = []
+        for stage in self:
+            features = stage(features)
+            scales.append(features)
+        return scales
+
+
 class Gate(nn.Module):
     """Local features times a gate from coarser ones, plus an offset from them (figure 3, LA).
 
@@ -96,7 +114,7 @@ class UBlock(nn.Module):
     Args:
         channels: Channels outside.
         hidden: Channels inside.
-        depth: Scales, 2 or more; each halves the frames.
+        depth: Scales, 2 or more.
         norm: Makes the norms.
         gated: Whether the refined features gate each scale, rather than being added to it.
     """
@@ -106,10 +124,7 @@ class UBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.proj_1x1 = ConvNorm(channels, hidden, norm, rectify=True)
-        self.spp_dw = nn.ModuleList(
-            ConvNorm(hidden, hidden, norm, kernel=KERNEL, stride=min(d, 1) + 1, groups=hidden)
-            for d in range(depth)
-        )
+        self.spp_dw = Descent(hidden, depth, norm)
         self.loc_glo_fus = nn.ModuleList(Gate(hidden, norm, 1) for _ in range(depth * gated))
         self.res_conv = nn.Conv1d(hidden, channels, 1)
         self.last_layer = nn.ModuleList(Gate(hidden, norm, KERNEL) for _ in range(depth - 1))
@@ -124,19 +139,15 @@ class UBlock(nn.Module):
 
     def forward(self, features: Tensor, *shared: Tensor) -> Tensor:
         """Return the features plus what the block found, `[row, time, channel]`."""
-        current = self.proj_1x1(features)  # [B, T, H]
-        scales = []
-        for stage in self.spp_dw:
-            current = stage(current)  # [B, T / 2^d, H]
-            scales.append(current)
-        coarsest = current.shape[1]
+        scales = self.spp_dw(self.proj_1x1(features))  # each [B, T / 2^d, H]
+        coarsest = scales[-1].shape[1]
         common = torch.stack([pool(scale, coarsest) for scale in scales]).sum(0)  # [B, T / 2^D, H]
         fused = self.fuse(scales, self.refine(common, *shared))  # each [B, T / 2^d, H]
         # The first gate takes the next finer scale, as published: the coarsest is left out.
         top = len(fused) - 2
         expanded = fused[top - 1]  # [B, T / 2^(top - 1), H]
-        for level in range(top, -1, -1):
-            expanded = self.last_layer[level](fused[level], expanded)  # [B, T / 2^d, H]
+        for d in range(top, -1, -1):
+            expanded = self.last_layer[d](fused[d], expanded)  # [B, T / 2^d, H]
         return pointwise(expanded, self.res_conv, residual=features)  # [B, T, C]
 
     def fuse(self, scales: list[Tensor], common: Tensor) -> list[Tensor]:
@@ -147,7 +158,10 @@ class UBlock(nn.Module):
 
 
 class Refinement(nn.Module):
-    """One U block applied again and again, the input mixed back in before each time (figure 1)."""
+    """One U block applied again and again, its first input mixed back in between (figure 1).
+
+    x_1 = U(b), x_(i + 1) = U(PReLU(f(b + x_i))) with f one gain and offset of each channel.
+    """
 
     concat_block: Any  # a convolution of kernel 1 for each channel by itself, and a PReLU
 
@@ -213,12 +227,12 @@ class RecurrentMasker(nn.Module):
         time, margin = mixture.shape[1], self.window - self.stride
         rest = self.window - (self.stride + time % self.window) % self.window
         padded = F.pad(mixture, (margin, rest + margin)).unsqueeze(1)  # [B, 1, padded time]
-        encoded = self.encoder(padded).transpose(1, 2).contiguous()  # [B, T, N]
+        encoded = self.encoder(padded).transpose(1, 2).contiguous()  # [B, T, F]
         refined = self.sm(pointwise(self.ln(encoded), self.bottleneck))  # [B, T, C]
         rectify, to_masks = self.mask_net
-        masks = pointwise(rectify(refined), to_masks).relu()  # [B, T, S * N]
-        masks = masks.view(*masks.shape[:2], self.num_speakers, -1)  # [B, T, S, N]
-        masked = (masks * encoded.unsqueeze(2)).flatten(2)  # [B, T, S * N]
+        masks = pointwise(rectify(refined), to_masks).relu()  # [B, T, S * F]
+        masks = masks.view(*masks.shape[:2], self.num_speakers, -1)  # [B, T, S, F]
+        masked = (masks * encoded.unsqueeze(2)).flatten(2)  # [B, T, S * F]
         # Every estimate is decoded from all speakers' masked features, as published.
         estimates: Tensor = self.decoder(masked.transpose(1, 2))  # [B, S, padded time]
         return estimates[:, :, margin : margin + time]

@@ -39,9 +39,8 @@ def decode(features: Tensor, weight: Tensor, stride: int, num_samples: int) -> T
         num_samples: Length to trim or fill to.
     """
     batch, frames, speakers, _ = features.shape
-    pieces = linear(
-        features, weight.flatten(1).t().contiguous()
-    )  # [batch, frames, speakers, kernel]
+    to_samples = weight.flatten(1).t().contiguous()  # [kernel, features]
+    pieces = linear(features, to_samples)  # [batch, frames, speakers, kernel]
     pieces = pieces.transpose(1, 2).reshape(batch * speakers, frames, -1, 1)
     length = (frames - 1) * stride + weight.shape[-1]
     waveforms = merge(pieces, stride, 0, min(length, num_samples)).view(batch, speakers, -1)
