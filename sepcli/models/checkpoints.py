@@ -40,6 +40,25 @@ class Description:
     speakers: int = 0
     sample_rate: int = 0
 
+    @classmethod
+    def of_values(
+        cls, architecture: str, config: Mapping[str, Any], sample_rate: object
+    ) -> "Description":
+        """Return what a configuration file says, in which numbers may be anything.
+
+        Args:
+            architecture: Module under `sepcli.networks`.
+            config: Fields of its `Config`; `num_speakers` is the number of estimates.
+            sample_rate: The network's rate [Hz], if it is a whole number.
+        """
+        speakers = config.get("num_speakers")
+        return cls(
+            architecture=architecture,
+            config=config,
+            speakers=speakers if isinstance(speakers, int) else 0,
+            sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
+        )
+
 
 def read_torch(path: Path) -> Any:
     """Return what a PyTorch file holds: tensors in plain containers.

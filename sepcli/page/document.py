@@ -10,7 +10,6 @@ import json
 import os
 from html import escape
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -89,12 +88,7 @@ class Page:
         """Return the page itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove what was not published."""
         self._file.discard()
 

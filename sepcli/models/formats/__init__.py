@@ -12,7 +12,7 @@ import types
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sepcli.errors import ModelError, WeightsError, did_you_mean
 from sepcli.models.foreign import one_line
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # The order in which a repository of unknown format is tried: what is surest to tell comes first.
 DETECTION_ORDER = ("speechbrain", "mixin", "srcorrnet", "clearvoice", "asteroid", "look2hear")
+_SHOWN = 40  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ def config_among(files: Mapping[str, Path], names: Collection[str]) -> Path | No
     return next((path for name, path in files.items() if PurePosixPath(name).name in names), None)
 
 
+def first_file(files: Mapping[str, Path]) -> Path:
+    """Return the file of a model that has one, which holds weights and arguments."""
+    return next(iter(files.values()))
+
+
 def weights_beside(files: Mapping[str, Path], names: Collection[str]) -> Path:
     """Return the one file that has none of these names.
 
@@ -84,6 +90,25 @@ def weights_beside(files: Mapping[str, Path], names: Collection[str]) -> Path:
     if len(weights) != 1:
         raise WeightsError(f"not one file of weights but {len(weights)}")
     return weights[0]
+
+
+def require(file: str, said: Mapping[str, Any], supported: Mapping[str, Any]) -> None:
+    """Refuse a variant of a network that is not built here.
+
+    Args:
+        file: Name of the configuration file, for the message.
+        said: Arguments that it gives.
+        supported: Argument → its one value that is built here; the file may leave it out.
+
+    Raises:
+        WeightsError: An argument has another value.
+    """
+    for key, value in supported.items():
+        if said.get(key, value) != value:
+            raise WeightsError(
+                f"{file} asks for a variant that is not built here: "
+                f"{key} = {ascii(said[key])[:_SHOWN]}, not {ascii(value)[:_SHOWN]}"
+            )
 
 
 def load_format(name: str, *, where: str) -> Format:

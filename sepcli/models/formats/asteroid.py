@@ -11,6 +11,7 @@ from typing import Any
 from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state_under, read_torch
 from sepcli.models.foreign import shown
+from sepcli.models.formats import first_file
 
 CONFIG_FILES = ("pytorch_model.bin",)
 FILES = ("pytorch_model.bin",)
@@ -85,12 +86,12 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     Raises:
         WeightsError: The file is damaged or unsafe, or its filterbank is not a learned one.
     """
-    content = read_torch(_file(files))
+    content = read_torch(first_file(files))
     if not isinstance(content, Mapping) or content.get("model_name") not in _NETWORKS:
         return None
     arguments = content.get("model_args")
     if not isinstance(arguments, Mapping):
-        raise WeightsError(f"no model_args in {_file(files).name}")
+        raise WeightsError(f"no model_args in {first_file(files).name}")
     if arguments.get("fb_name", "FreeFB") not in ("FreeFB", "free"):
         raise WeightsError(f"filterbank is not built here: {shown(arguments['fb_name'])}")
     architecture, names = _NETWORKS[content["model_name"]]
@@ -99,13 +100,9 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     # Other arguments set to none were derived by the constructor, as the entry's config says.
     given = {key: value for key, value in given.items() if value is not None}
     config: dict[str, Any] = {ours: given[key] for key, ours in names.items() if key in given}
-    speakers, sample_rate = config.get("num_speakers"), given.get("sample_rate", _SAMPLE_RATE)
-    return Description(
-        architecture=architecture,
-        config=config,
-        speakers=speakers if isinstance(speakers, int) else 0,
-        sample_rate=int(sample_rate) if isinstance(sample_rate, int | float) else 0,
-    )
+    sample_rate = given.get("sample_rate", _SAMPLE_RATE)
+    whole = int(sample_rate) if isinstance(sample_rate, float) else sample_rate
+    return Description.of_values(architecture, config, whole)
 
 
 def read(files: Mapping[str, Path], architecture: str) -> State:
@@ -114,8 +111,4 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     Raises:
         WeightsError: The file is damaged or unsafe, or holds none.
     """
-    return read_state_under("state_dict", _file(files))
-
-
-def _file(files: Mapping[str, Path]) -> Path:
-    return next(iter(files.values()))
+    return read_state_under("state_dict", first_file(files))

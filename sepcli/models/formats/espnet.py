@@ -7,10 +7,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state
 from sepcli.models.config_files import read_yaml, table_at
-from sepcli.models.formats import config_among, weights_beside
+from sepcli.models.formats import config_among, require, weights_beside
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "valid.loss.ave_5best.pth")
@@ -49,12 +48,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     if content.get("separator") != "tflocoformer":
         return None
     transform, sizes = table_at(content, "encoder_conf"), table_at(content, "separator_conf")
-    for key, value in _BUILT.items():
-        if sizes.get(key, value) != value:
-            raise WeightsError(
-                f"config.yaml asks for a variant that is not built here: "
-                f"{key} = {str(sizes[key])[:40]}, not {value}"
-            )
+    require("config.yaml", sizes, _BUILT)
     config = {
         ours: _VALUES.get(key, {}).get(sizes[key], sizes[key])
         if isinstance(sizes[key], str)
@@ -65,13 +59,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     for key, ours in {"n_fft": "window", "hop_length": "stride"}.items():
         if key in transform:
             config[ours] = transform[key]
-    speakers, sample_rate = config.get("num_speakers"), content.get("sample_rate")
-    return Description(
-        architecture="tflocoformer",
-        config=config,
-        speakers=speakers if isinstance(speakers, int) else 0,
-        sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
-    )
+    return Description.of_values("tflocoformer", config, content.get("sample_rate"))
 
 
 def read(files: Mapping[str, Path], architecture: str) -> State:

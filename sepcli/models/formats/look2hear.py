@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.models.checkpoints import Description, State, as_state, read_state_under, read_torch
+from sepcli.models.formats import first_file
 
 CONFIG_FILES = ("pytorch_model.bin",)
 FILES = ("pytorch_model.bin",)
@@ -31,22 +32,18 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     Raises:
         WeightsError: The file is damaged or unsafe.
     """
-    content = read_torch(_file(files))
+    content = read_torch(first_file(files))
     if not isinstance(content, Mapping) or content.get("model_name") not in _GATED:
         return None
-    state = as_state(content.get("state_dict"), _file(files))
+    state = as_state(content.get("state_dict"), first_file(files))
     arguments = content.get("model_args")
     arguments = arguments if isinstance(arguments, Mapping) else {}
     config = _from_weights(state)
     config |= {ours: arguments[key] for key, ours in _ARGUMENTS.items() if key in arguments}
     config["gated"] = _GATED[content["model_name"]]
-    sample_rate = arguments.get("sample_rate", _SAMPLE_RATE)
-    return Description(
-        architecture="tdanet",
-        config=config,
-        speakers=config.get("num_speakers", 0),
-        sample_rate=sample_rate if isinstance(sample_rate, int) else _SAMPLE_RATE,
-    )
+    sample_rate = arguments.get("sample_rate")
+    rate = sample_rate if isinstance(sample_rate, int) else _SAMPLE_RATE
+    return Description.of_values("tdanet", config, rate)
 
 
 def read(files: Mapping[str, Path], architecture: str) -> State:
@@ -55,7 +52,7 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
     Raises:
         WeightsError: The file is damaged or unsafe, or holds none.
     """
-    return read_state_under("state_dict", _file(files))
+    return read_state_under("state_dict", first_file(files))
 
 
 def _from_weights(state: State) -> dict[str, Any]:
@@ -71,7 +68,3 @@ def _from_weights(state: State) -> dict[str, Any]:
     if scales:
         shown["depth"] = len(scales)
     return shown
-
-
-def _file(files: Mapping[str, Path]) -> Path:
-    return next(iter(files.values()))

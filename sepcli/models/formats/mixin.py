@@ -117,13 +117,7 @@ def _description(
             value = content[key]
             known = _VALUES.get(key, {})
             config[ours] = known.get(value, value) if isinstance(value, str) else value
-    speakers, sample_rate = config.get("num_speakers"), content.get("sample_rate")
-    return Description(
-        architecture=architecture,
-        config=config,
-        speakers=speakers if isinstance(speakers, int) else 0,
-        sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
-    )
+    return Description.of_values(architecture, config, content.get("sample_rate"))
 
 
 def _describe_tiger(content: Mapping[str, Any]) -> Description:

@@ -43,14 +43,8 @@ def describe(files: Mapping[str, Path]) -> Description | None:
         return None
     said = {ours: value_at(content, f"config.model.{key}") for key, ours in _ARGUMENTS.items()}
     config = {ours: value for ours, value in said.items() if value is not None}
-    speakers = config.get("num_speakers")
     sample_rate = value_at(content, "config.dataset.sampling_rate")
-    return Description(
-        architecture="sepreformer",
-        config=config,
-        speakers=speakers if isinstance(speakers, int) else 0,
-        sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
-    )
+    return Description.of_values("sepreformer", config, sample_rate)
 
 
 def read(files: Mapping[str, Path], architecture: str) -> State:

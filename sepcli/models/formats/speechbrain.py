@@ -13,11 +13,15 @@ from typing import Any
 from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state
 from sepcli.models.config_files import Tagged, read_yaml
-from sepcli.models.foreign import shown
+from sepcli.models.formats import require
 
 CONFIG_FILES = ("hyperparams.yaml",)
 FILES = ("hyperparams.yaml", "encoder.ckpt", "masknet.ckpt", "decoder.ckpt")
 _MODULES = ("encoder", "masknet", "decoder")
+# What is built here of SepFormer's mask network and of every transformer.
+_MASKNET = {"norm": "ln", "linear_layer_after_inter_intra": False, "skip_around_intra": True}
+_TRANSFORMER = {"use_positional_encoding": True, "norm_before": True}
+_SIZES = ("nhead", "d_ffn", "d_model")
 _REFERENCE = re.compile(r"<(\w+)>")
 
 
@@ -40,13 +44,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
         if masknet:
             architecture, config = reader(content, encoder, masknet)
             config = {key: value for key, value in config.items() if _is_plain(value)}
-            speakers = config.get("num_speakers", 0)
-            return Description(
-                architecture=architecture,
-                config=config,
-                speakers=speakers if isinstance(speakers, int) else 0,
-                sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
-            )
+            return Description.of_values(architecture, config, sample_rate)
     return None
 
 
@@ -102,8 +100,7 @@ def _sepformer(
     """Return SepFormer's configuration; `dual_path.Dual_Path_Model` takes these arguments."""
     inside = _arguments(content, masknet.get("intra_model"))
     across = _arguments(content, masknet.get("inter_model"))
-    _require(masknet, {"norm": "ln", "linear_layer_after_inter_intra": False})
-    _require(masknet, {"skip_around_intra": True})
+    require("hyperparams.yaml", masknet, _MASKNET)
     config = {
         "num_speakers": masknet.get("num_spks"),
         "encoder_channels": encoder.get("out_channels"),
@@ -113,7 +110,7 @@ def _sepformer(
         "blocks": masknet.get("num_layers"),
     }
     for part, arguments in (("segment", inside), ("across", across)):
-        _require(arguments, _TRANSFORMER)
+        require("hyperparams.yaml", arguments, _TRANSFORMER)
         config[f"{part}_layers"] = arguments.get("num_layers")
         config[f"{part}_heads"] = arguments.get("nhead")
         config[f"{part}_hidden"] = arguments.get("d_ffn")
@@ -126,11 +123,12 @@ def _resepformer(
     """Return RE-SepFormer's configuration from `ResourceEfficientSeparator`'s arguments."""
     inside = _arguments(content, masknet.get("seg_model"))
     memory = _arguments(content, masknet.get("mem_model"))
-    _require(masknet, {"causal": False, "mem_type": "av"})
+    require("hyperparams.yaml", masknet, {"causal": False, "mem_type": "av"})
     for arguments in (inside, memory):
-        _require(arguments, {**_TRANSFORMER, "use_norm": True, "use_skip": True})
+        require("hyperparams.yaml", arguments, {**_TRANSFORMER, "use_norm": True, "use_skip": True})
     # One size serves both transformers, as in the published network.
-    _require(memory, {key: inside[key] for key in ("nhead", "d_ffn", "d_model") if key in inside})
+    sizes: dict[str, Any] = {key: inside[key] for key in _SIZES if key in inside}
+    require("hyperparams.yaml", memory, sizes)
     config = {
         "num_speakers": masknet.get("num_spk"),
         "channels": encoder.get("out_channels"),
@@ -143,23 +141,6 @@ def _resepformer(
         "hidden": inside.get("d_ffn"),
     }
     return "resepformer", config
-
-
-_TRANSFORMER = {"use_positional_encoding": True, "norm_before": True}
-
-
-def _require(arguments: Mapping[str, Any], supported: Mapping[str, Any]) -> None:
-    """Refuse a variant of a network that is not built here.
-
-    Raises:
-        WeightsError: An argument says something else than the supported value.
-    """
-    for key, value in supported.items():
-        if arguments.get(key, value) != value:
-            raise WeightsError(
-                f"hyperparams.yaml asks for a variant that is not built here: "
-                f"{key} = {shown(arguments[key])}, not {value}"
-            )
 
 
 def _is_plain(value: Any) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, as_state, read_torch
 from sepcli.models.config_files import read_yaml, table_at
+from sepcli.models.formats import require
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "model.pt")
@@ -63,24 +63,17 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     paths = table_at(content, "model.multi_path_block")
     if not {"channel_module", "spectral_module"} <= paths.keys():
         return None
-    _require("spectral_module", paths["channel_module"], paths["spectral_module"])
+    require("config.yaml", paths, {"spectral_module": paths["channel_module"]})
     config: dict[str, Any] = {}
     for where, names in _NAMES.items():
         section = table_at(content, where)
         config |= {ours: section[theirs] for theirs, ours in names.items() if theirs in section}
     for where, values in _SUPPORTED.items():
-        for key, value in values.items():
-            _require(key, value, table_at(content, where).get(key, value))
+        require("config.yaml", table_at(content, where), values)
     form = "varying" if config.get("counts") else "fixed"
-    speakers = table_at(content, f"model.spk_split.{form}").get("max_n_spks", 0)
-    synthesis = table_at(content, "dataset.synthesis_config")
-    sample_rate = synthesis.get("sampling_rate", 0)
-    return Description(
-        architecture="srcorrnet",
-        config={**config, "num_speakers": speakers},
-        speakers=speakers if isinstance(speakers, int) else 0,
-        sample_rate=sample_rate if isinstance(sample_rate, int) else 0,
-    )
+    config["num_speakers"] = table_at(content, f"model.spk_split.{form}").get("max_n_spks", 0)
+    sample_rate = table_at(content, "dataset.synthesis_config").get("sampling_rate")
+    return Description.of_values("srcorrnet", config, sample_rate)
 
 
 def read(files: Mapping[str, Path], architecture: str) -> State:
@@ -94,14 +87,6 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
         content = content["model_state_dict"]
     state = as_state(content, files["model.pt"])
     return {_key(key): tensor for key, tensor in state.items()}
-
-
-def _require(key: str, supported: Any, value: Any) -> None:
-    if value != supported:
-        raise WeightsError(
-            f"config.yaml asks for a variant that is not built here: "
-            f"{key} = {str(value)[:40]}, not {str(supported)[:40]}"
-        )
 
 
 def _key(key: str) -> str:
