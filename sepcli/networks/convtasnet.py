@@ -22,6 +22,7 @@ from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
     GlobalNorm,
+    check_sizes,
     depthwise,
     pointwise,
 )
@@ -58,6 +59,7 @@ class Config(FilterbankConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_sizes(self, skip=0)
         if self.conv_kernel_size % 2 == 0 and not self.causal:
             raise ValueError(f"conv_kernel_size must be odd: {self.conv_kernel_size}")
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
+    check_sizes,
     gate_features,
     global_norm,
     linear,
@@ -64,6 +65,7 @@ class Config(FilterbankConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_sizes(self)
         if not 1 <= self.hop <= self.segment:
             raise ValueError(f"hop must be 1 to segment: {self.hop}")
 

@@ -20,6 +20,7 @@ from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
     SelfAttention,
+    check_sizes,
     gate_features,
     global_norm,
     group_size,
@@ -57,6 +58,7 @@ class Config(FilterbankConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_sizes(self)
         if not 1 <= self.hop <= self.segment:
             raise ValueError(f"hop must be 1 to segment: {self.hop}")
         if self.num_filters % self.num_heads:

@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from sepcli.networks.layers import (
     GlobalNorm,
     attend,
+    check_sizes,
     decode,
     encode,
     gated_masks,
@@ -76,9 +77,10 @@ class Config:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.kernel_size < 2 or self.kernel_size % 2:
+        check_sizes(self)
+        if self.kernel_size % 2:
             raise ValueError(f"kernel_size must be even: {self.kernel_size}")
-        if self.segment < 2 or self.segment % 2:
+        if self.segment % 2:
             raise ValueError(f"segment must be even: {self.segment}")
         if self.filters % self.num_heads:
             raise ValueError(f"num_heads must divide filters: {self.num_heads}")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from sepcli.networks.layers import (
     GlobalNorm,
+    check_sizes,
     depthwise,
     half_overlap_padding,
     linear,
@@ -66,6 +67,16 @@ class Config:
     num_stacks: int = 2
     depth: int = 5
     num_heads: int = 4
+
+    def __post_init__(self) -> None:
+        check_sizes(self, context=0)
+        for name in ("window", "context", "segment"):
+            if getattr(self, name) % 2:
+                raise ValueError(f"{name} must be even: {getattr(self, name)}")
+        if self.num_filters % self.num_groups:
+            raise ValueError(f"num_filters must be a multiple of num_groups: {self.num_filters}")
+        if self.inner == "transformer" and self.num_filters // self.num_groups % self.num_heads:
+            raise ValueError(f"num_heads must divide num_filters / num_groups: {self.num_heads}")
 
 
 class Network(nn.Module):

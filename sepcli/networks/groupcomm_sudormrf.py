@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import linear, merge, pointwise
+from sepcli.networks.layers import check_sizes, linear, merge, pointwise
 from sepcli.networks.layers.groupcomm import TAC, SumBlock
 from sepcli.networks.layers.ublock import gamma_norm
 
@@ -48,6 +48,11 @@ class Config:
     num_groups: int = 16
     depth: int = 5
     num_blocks: int = 8
+
+    def __post_init__(self) -> None:
+        check_sizes(self, kernel_size=3)
+        if self.channels % self.num_groups:
+            raise ValueError(f"channels must be a multiple of num_groups: {self.channels}")
 
 
 class Network(nn.Module):

@@ -21,6 +21,7 @@ from sepcli.networks.layers import (
     Encoder,
     GlobalNorm,
     Rotary,
+    check_sizes,
     decode,
     depthwise,
     encode,
@@ -41,12 +42,12 @@ class Config:
 
     Attributes:
         num_speakers: Number of estimates `<C>`.
-        channels: Channels of the encoder and the masker `<N>`.
+        channels: Channels of the encoder and the masker, even `<N>`.
         kernel_size: Length of an encoder frame [samples]; frames are half of it apart.
         layers: Pairs of an attention and a memory block `<R>`.
         memory_channels: Channels inside a memory block, an even number.
         group: Length of a group of the quadratic attention [frames].
-        query_channels: Channels of queries and keys.
+        query_channels: Channels of queries and keys, even.
         expansion: Channels of values and gates together, over `channels`.
         mapping: Give features of the estimates, not masks; so does the checkpoint for WHAMR!.
     """
@@ -60,6 +61,12 @@ class Config:
     query_channels: int = 128
     expansion: int = 4
     mapping: bool = False
+
+    def __post_init__(self) -> None:
+        check_sizes(self, kernel_size=2)
+        for name in ("channels", "query_channels"):
+            if getattr(self, name) % 2:
+                raise ValueError(f"{name} must be even: {getattr(self, name)}")
 
 
 class Network(nn.Module):

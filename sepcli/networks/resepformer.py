@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.networks.layers import Encoder, GlobalNorm, Transformer, mask_mixture, pointwise
+from sepcli.networks.layers import (
+    Encoder,
+    GlobalNorm,
+    Transformer,
+    check_sizes,
+    mask_mixture,
+    pointwise,
+)
 
 EPS = torch.finfo(torch.float32).eps  # of the norms over a sequence
 
@@ -48,6 +55,7 @@ class Config:
     position_rows: int = 100_000
 
     def __post_init__(self) -> None:
+        check_sizes(self, kernel_size=2)
         if self.channels % self.heads:
             raise ValueError(f"channels must be a multiple of heads: {self.channels}")
 

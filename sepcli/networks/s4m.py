@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import pointwise
+from sepcli.networks.layers import check_sizes, pointwise
 from sepcli.networks.layers.ublock import RecurrentMasker, UBlock, gamma_norm
 
 DIRECTIONS = 2
@@ -53,6 +53,7 @@ class Config:
     state: int = 16
 
     def __post_init__(self) -> None:
+        check_sizes(self, window=4, hidden=2, depth=2)
         if self.state % 2 or not 2 <= self.state <= MOST_STATES:
             raise ValueError(f"state must be even and at most {MOST_STATES}: {self.state}")
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from sepcli.networks.layers import DualPathMasker, Encoder, GlobalNorm, Transformer, mask_mixture
+from sepcli.networks.layers import (
+    DualPathMasker,
+    Encoder,
+    GlobalNorm,
+    Transformer,
+    check_sizes,
+    mask_mixture,
+)
 
 EPS = 1e-8  # of the norms over a whole recording
 POSITION_ROWS = 2500  # of the position tables in published checkpoints
@@ -50,6 +57,7 @@ class Config:
     across_hidden: int = 1024
 
     def __post_init__(self) -> None:
+        check_sizes(self, kernel_size=2)
         for heads in (self.segment_heads, self.across_heads):
             if self.channels % heads:
                 raise ValueError(f"channels must be a multiple of heads: {self.channels}")

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sepcli.networks.layers import check_sizes
+
 EPS = 1e-8  # of norms over a recording
 EXPANSION = 3  # of the feed-forward layers, before their gate doubles it
 
@@ -49,9 +51,7 @@ class Config:
     down_kernel: int = 5
 
     def __post_init__(self) -> None:
-        sizes = (self.num_speakers, self.filters, self.stride, self.channels, self.farthest)
-        if min(*sizes, self.stages, self.heads, self.local_kernel, self.down_kernel) < 1:
-            raise ValueError("all sizes must be 1 or more")
+        check_sizes(self)
         if self.kernel_size < self.stride or self.kernel_size % self.stride:
             raise ValueError(f"stride must divide kernel_size: {self.stride}, {self.kernel_size}")
         if self.channels % self.heads:

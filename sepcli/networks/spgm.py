@@ -22,6 +22,7 @@ from sepcli.networks.layers import (
     Encoder,
     GlobalNorm,
     Transformer,
+    check_sizes,
     linear,
     mask_mixture,
 )
@@ -71,6 +72,7 @@ class Config:
     extra_linear: bool = False
 
     def __post_init__(self) -> None:
+        check_sizes(self, kernel_size=2)
         if self.channels % self.heads:
             raise ValueError(f"channels must be a multiple of heads: {self.channels}")
         if self.segment % 2:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.networks.layers import CrossAttention, Rotary, RotaryAttention
+from sepcli.networks.layers import CrossAttention, Rotary, RotaryAttention, check_sizes
 
 EPS = torch.finfo(torch.float32).eps  # torch's for an RMS norm that is given none
 SILENCE = 1e-12  # added to powers and products of magnitudes
@@ -62,9 +62,7 @@ class Config:
     decoder_blocks: int = 4
 
     def __post_init__(self) -> None:
-        sizes = (self.num_speakers, self.stride, self.heads, self.hidden, self.cross_hidden)
-        if min(*sizes, self.kernel_size, self.encoder_blocks, self.decoder_blocks) < 1:
-            raise ValueError("all sizes but taps must be 1 or more")
+        check_sizes(self)
         if self.window not in (2 * self.stride, 4 * self.stride):
             raise ValueError(f"window must be twice or four times stride: {self.window}")
         if self.dim < 8 or self.dim % 4 or self.dim % (2 * self.heads):

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sepcli.networks.layers import check_sizes
+
 # Keeps level and magnitude of silence from zero, far below the rounding of 16-bit recordings.
 SILENCE = 1e-12
 
@@ -59,9 +61,9 @@ class Config:
     band_hidden: int = 64
 
     def __post_init__(self) -> None:
-        sizes = (self.num_speakers, self.stride, self.heads, self.hidden, self.num_blocks)
-        if min(*sizes, self.band_channels, self.band_hidden, *self.bands) < 1:
-            raise ValueError("all sizes must be 1 or more")
+        check_sizes(self)
+        if min(self.bands, default=1) < 1:
+            raise ValueError(f"bands must be 1 or more bins wide: {min(self.bands)}")
         if self.window % self.stride or self.window < 2 * self.stride or self.window % 2:
             raise ValueError(f"window must be an even multiple of stride: {self.window}")
         if self.dim < 4 or self.dim % 4 or self.dim % (2 * self.heads):

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import Filterbank, decode, linear, pointwise
+from sepcli.networks.layers import Filterbank, check_sizes, decode, linear, pointwise
 from sepcli.networks.layers.groupcomm import add_up
 from sepcli.networks.layers.ublock import ConvNorm, Descent, MakeNorm, gamma_norm, group_norm
 
@@ -45,6 +45,9 @@ class Config:
     depth: int = 4
     num_blocks: int = 16
     improved: bool = True
+
+    def __post_init__(self) -> None:
+        check_sizes(self, num_filters=2, kernel_size=2)
 
 
 class Network(nn.Module):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import Positions, depthwise, linear
+from sepcli.networks.layers import Positions, check_sizes, depthwise, linear
 from sepcli.networks.layers.ublock import (
     ConvNorm,
     MakeNorm,
@@ -55,6 +55,11 @@ class Config:
     repeats: int = 16
     heads: int = 8
     gated: bool = True
+
+    def __post_init__(self) -> None:
+        check_sizes(self, window=4, hidden=2, depth=2)
+        if self.hidden % self.heads:
+            raise ValueError(f"heads must divide hidden: {self.heads}")
 
 
 class Network(RecurrentMasker):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sepcli.networks.layers import Rotary, RotaryAttention
+from sepcli.networks.layers import Rotary, RotaryAttention, check_sizes
 
 SILENCE = 1e-8  # deviation of a mixture that holds no more than rounding of zero
 # Squared windows that cover a sample, at least. A last sample of less would be an error of the
@@ -58,9 +58,9 @@ class Config:
     first: Literal["frequency", "time"] = "frequency"
 
     def __post_init__(self) -> None:
-        sizes = (self.num_speakers, self.stride, self.blocks, self.kernel_size, self.groups)
-        if min(*sizes, self.heads, *self.hidden) < 1:
-            raise ValueError("all sizes must be 1 or more")
+        check_sizes(self)
+        if min(self.hidden) < 1:
+            raise ValueError(f"hidden must be 1 or more: {min(self.hidden)}")
         if self.window < 2 * self.stride or self.window // 2 % self.stride or self.window % 2:
             raise ValueError(f"stride must divide half of window: {self.stride}, {self.window}")
         if self.channels % self.groups:

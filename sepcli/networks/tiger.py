@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sepcli.networks.layers import depthwise, pointwise
+from sepcli.networks.layers import check_sizes, depthwise, pointwise
 from sepcli.networks.layers.ublock import ConvNorm, UBlock, group_norm
 
 CHANNEL_EPS = 1e-5
@@ -36,7 +36,7 @@ class Config:
         window: Length of the Fourier transform [samples].
         stride: Distance of frames [samples].
         bands: Width of each band, from low to high [bins]; they sum to `window // 2 + 1` <G_k>.
-        channels: Channels of a band <N>.
+        channels: Channels of a band, a multiple of `num_speakers` <N>.
         hidden: Channels inside a U block.
         depth: Scales of a U block, at least 2 <D>.
         repeats: Times the separator is applied <B>.
@@ -57,6 +57,10 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bands", tuple(self.bands))
+        check_sizes(self, hidden=2, depth=2)
+        for name in ("heads", "num_speakers"):
+            if self.channels % getattr(self, name):
+                raise ValueError(f"{name} must divide channels: {getattr(self, name)}")
         if sum(self.bands) != self.window // 2 + 1:
             raise ValueError(f"bands must sum to {self.window // 2 + 1}: {sum(self.bands)}")
 

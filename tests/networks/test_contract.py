@@ -1,6 +1,7 @@
 """What every network promises: any length, independent rows, no memory of earlier calls."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -35,6 +36,20 @@ def noise(batch: int, time: int) -> Tensor:
 
 def largest(estimates: Tensor) -> float:
     return float(estimates.abs().max()) or 1.0
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("network", "name"), dict(reversed(CONFIGS)).items())  # one of each
+def test_sizes_are_refused_or_run(network: str, name: str) -> None:
+    config = golden.narrow_config(network, name)
+    for size, value in dataclasses.asdict(config).items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            for other in (-1, 0, 1, value + 1):
+                try:
+                    built = golden.build(network, dataclasses.replace(config, **{size: other}))
+                except ValueError:
+                    continue
+                assert built(noise(1, 500)).shape[-1] == 500, (size, other)
 
 
 @torch.inference_mode()

@@ -12,6 +12,7 @@ from sepcli.networks.layers.linear import linear, pointwise
 from sepcli.networks.layers.norms import GlobalNorm, global_gain, global_norm
 from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur, run
 from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
+from sepcli.networks.layers.sizes import check_sizes
 from sepcli.networks.layers.transformer import (
     LayerNorm,
     Positions,
@@ -46,6 +47,7 @@ __all__ = [
     "Transformer",
     "TransformerLayer",
     "attend",
+    "check_sizes",
     "decode",
     "depthwise",
     "encode",
