@@ -33,7 +33,8 @@ from sepcli.networks.layers import (
     pointwise,
     segment,
 )
-from sepcli.networks.layers.groupcomm import TAC, SumBlock, by_group
+from sepcli.networks.layers.groupcomm import TAC, by_group
+from sepcli.networks.layers.sumblock import SumBlock
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.networks.layers import check_sizes, linear, merge, pointwise
-from sepcli.networks.layers.groupcomm import TAC, SumBlock
+from sepcli.networks.layers.groupcomm import TAC
+from sepcli.networks.layers.sumblock import SumBlock
 from sepcli.networks.layers.ublock import gamma_norm
 
 DEVIATION_FLOOR = 1e-9

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sepcli.networks.layers import Filterbank, check_sizes, decode, linear, pointwise
-from sepcli.networks.layers.groupcomm import add_up
+from sepcli.networks.layers.sumblock import NormAct, add_up
 from sepcli.networks.layers.ublock import ConvNorm, Descent, MakeNorm, gamma_norm, group_norm
 
 
@@ -143,13 +143,13 @@ class Block(nn.Module):
         channels, hidden = config.channels, config.num_filters
         self.proj_1x1 = ConvNorm(channels, hidden, norm, rectify=True)
         self.spp_dw = Descent(hidden, config.depth, norm)
-        self.final_norm = NormAct(hidden, norm)
+        self.final_norm = NormAct(norm(hidden), ChannelPReLU(hidden))
         if config.improved:
             self.res_conv = nn.Conv1d(hidden, channels, 1)
         else:
             self.proj_1x1.act = ChannelPReLU(hidden)
             self.conv_1x1_exp = ConvNorm(hidden, channels, norm)
-            self.module_act = NormAct(channels, norm)
+            self.module_act = NormAct(norm(channels), ChannelPReLU(channels))
         self.improved = config.improved
 
     def forward(self, features: Tensor) -> Tensor:
@@ -161,20 +161,6 @@ class Block(nn.Module):
             return pointwise(final, self.res_conv, residual=features)  # [B, L, C]
         out: Tensor = self.module_act(self.conv_1x1_exp(final) + features)  # [B, L, C]
         return out
-
-
-class NormAct(nn.Module):
-    """Norm, then a PReLU with one slope a channel."""
-
-    def __init__(self, channels: int, norm: MakeNorm) -> None:
-        super().__init__()
-        self.norm = norm(channels)
-        self.act = ChannelPReLU(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[batch, frame, channel]`."""
-        rectified: Tensor = self.act(self.norm(features))
-        return rectified
 
 
 class ChannelPReLU(nn.PReLU):

@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from sepcli.networks.fast.norms import normalise, rectify
 from sepcli.networks.fast.tiles import in_tiles
-from sepcli.networks.layers import depthwise, linear, pointwise
-from sepcli.networks.layers import groupcomm as plain
+from sepcli.networks.layers import depthwise, groupcomm, linear, pointwise, sumblock
 from sepcli.networks.layers.ublock import ConvNorm
 
 TILE = 1 << 20
@@ -20,7 +19,7 @@ TILE = 1 << 20
 class TAC(nn.Module):
     """`layers.groupcomm.TAC`."""
 
-    def __init__(self, tac: plain.TAC) -> None:
+    def __init__(self, tac: groupcomm.TAC) -> None:
         super().__init__()
         self.transform, self.average, self.norm = tac.TAC_input, tac.TAC_mean, tac.TAC_norm
         weight, self.bias, self.slope = tac.TAC_output.parameters()
@@ -49,9 +48,9 @@ class TAC(nn.Module):
 
 
 class SumBlock(nn.Module):
-    """`layers.groupcomm.SumBlock`."""
+    """`layers.sumblock.SumBlock`."""
 
-    def __init__(self, block: plain.SumBlock) -> None:
+    def __init__(self, block: sumblock.SumBlock) -> None:
         super().__init__()
         self.block = block
 
@@ -81,4 +80,4 @@ class SumBlock(nn.Module):
         return pointwise(current, self.block.res_conv, residual=features)
 
 
-FORMS = {plain.TAC: TAC, plain.SumBlock: SumBlock}
+FORMS = {groupcomm.TAC: TAC, sumblock.SumBlock: SumBlock}

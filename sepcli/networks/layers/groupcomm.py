@@ -1,4 +1,4 @@
-"""What the group-communication networks share: the exchange between groups, and a U block.
+"""What the group-communication networks share: the exchange between groups.
 
 Features are cut into groups, and one narrow network serves every group. Groups belong to the batch
 and features come last, `[batch, group, frame, feature]`.
@@ -7,10 +7,8 @@ and features come last, `[batch, group, frame, feature]`.
 import torch
 from torch import Tensor, nn
 
-from sepcli.networks.layers.linear import linear, pointwise
+from sepcli.networks.layers.linear import linear
 from sepcli.networks.layers.norms import GlobalNorm
-from sepcli.networks.layers.resizing import resize
-from sepcli.networks.layers.ublock import ConvNorm, Descent, gamma_norm
 
 
 def by_group(norm: nn.Module, features: Tensor) -> Tensor:
@@ -53,44 +51,3 @@ class TAC(nn.Module):
         mean = self.TAC_mean(own.mean(1, keepdim=True))  # [B, 1, T, H]
         told = self.TAC_output(torch.cat([own, mean.expand_as(own)], 3))  # [B, G, T, W]
         return features + by_group(self.TAC_norm, told)
-
-
-class NormAct(nn.Module):
-    """The norm and the PReLU that end a U block."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = gamma_norm(width)
-        self.act = nn.PReLU()
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return `[rows, frames, features]` for the same."""
-        rectified: Tensor = self.act(self.norm(features))
-        return rectified
-
-
-class SumBlock(nn.Module):
-    """Sudo rm -rf's U block: down through strided depthwise filters, up by repeating and adding.
-
-    Tzinis, Wang, Smaragdis, https://arxiv.org/abs/2103.02644, figure 2.
-    """
-
-    def __init__(self, width: int, hidden: int, depth: int) -> None:
-        super().__init__()
-        self.proj_1x1 = ConvNorm(width, hidden, gamma_norm, rectify=True)
-        self.spp_dw = Descent(hidden, depth, gamma_norm)
-        self.final_norm = NormAct(hidden)
-        self.res_conv = nn.Conv1d(hidden, width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the features plus what the block found, `[rows, frames, features]`."""
-        scales = self.spp_dw(self.proj_1x1(features))
-        return pointwise(self.final_norm(add_up(scales)), self.res_conv, residual=features)
-
-
-def add_up(scales: list[Tensor]) -> Tensor:
-    """Return the finest scale with all coarser ones added, each frame of them repeated."""
-    current = scales[-1]
-    for finer in reversed(scales[:-1]):
-        current = finer + resize(current, 2 * current.shape[1])[:, : finer.shape[1]]
-    return current
