@@ -66,6 +66,7 @@ class RecordingPlan:
     Attributes:
         sample_rate: The network's rate [Hz].
         num_speakers: Estimates per chunk.
+        counts_speakers: Whether estimates beyond the number that the network finds are silent.
         chunk: Length of a chunk.
         overlap: Overlap of neighbouring chunks.
         level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
@@ -85,6 +86,7 @@ class RecordingPlan:
     chunk: int
     overlap: int
     level: Level
+    counts_speakers: bool = False
     leakage: Leakage = "keep"
     embed: Embed | None = None
     people: int | Literal["auto"] | None = None
@@ -156,6 +158,7 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
     return RecordingPlan(
         sample_rate=entry.sample_rate,
         num_speakers=entry.speakers,
+        counts_speakers=bool(entry.config.get("counts")),
         chunk=chunk,
         overlap=overlap,
         level=options.level or entry.level,

@@ -154,14 +154,18 @@ class Recording:
         if plan.embed is None or not self.chunks:
             return Scene(plan.num_speakers, None, (), np.zeros((plan.num_speakers, 0), np.float32))
         known = plan.people if isinstance(plan.people, int) else None
+        num_outputs = plan.num_speakers
+        if plan.people == "auto" and plan.counts_speakers:
+            known = num_outputs = max(1, order.num_voices)  # the other outputs are silent
         most = MOST_PEOPLE if plan.people == "auto" else plan.num_speakers
         # voices change nothing in a shorter recording
-        least = seconds_to_tell_people(known, most, plan.num_speakers)
+        least = seconds_to_tell_people(known, most, num_outputs)
         embed = None if plan.known is None and self.seconds < least else plan.embed
-        heard = TimelineBuilder(plan.num_speakers, plan.sample_rate, embed)
+        heard = TimelineBuilder(num_outputs, plan.sample_rate, embed)
         position = 0
         for block in self.joined(order):
-            heard.add(self.without_rumble(position, block.shape[1]), block)
+            mixture = self.without_rumble(position, block.shape[1])
+            heard.add(mixture, block[:num_outputs])
             position += block.shape[1]
         return understand(heard.finish(), known, most)
 

@@ -199,7 +199,7 @@ def _below_strongest(timeline: Timeline, start: int, num_steps: int) -> FloatArr
 
 def _viterbi(evidence: FloatArray, prices: FloatArray) -> IntArray:
     """Return the best state at each step."""
-    came_from = np.zeros(evidence.shape, np.uint8)
+    came_from = np.zeros(evidence.shape, np.uint16)  # 8 people in 5 outputs: 600 states
     score = evidence[0]
     for step in range(1, len(evidence)):
         through = score[:, np.newaxis] - prices

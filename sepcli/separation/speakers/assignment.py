@@ -26,7 +26,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 VOICE_WEIGHT = 12.0
 AGREEMENT_WEIGHT = 6.0
-MOST_SPEAKERS = 4  # 24 states; 5 speakers would have 120, and no separator of five is published
+MOST_SPEAKERS = 5  # 120 states; 6 speakers would have 720, and no separator of six is published
 ROUNDS = 15  # it settles after 3 to 5
 STARTS = 16
 QUIET_RATIO = 10.0**-2.5  # outputs 25 dB below what is usual here are no speech

@@ -147,6 +147,6 @@ def test_a_recording_of_hours_is_solved_like_a_short_one():
 def test_many_speakers_go_through_in_one_chunk_only():
     evidence = [chunk(n, np.eye(6)) for n in range(2)]
     assert solve_order(evidence[:1], 6).orders.tolist() == [[0, 1, 2, 3, 4, 5]]
-    with pytest.raises(ModelError, match="more than 4 speakers") as caught:
+    with pytest.raises(ModelError, match="more than 5 speakers") as caught:
         solve_order(evidence, 6)
     assert "--chunk" in caught.value.hint

@@ -152,8 +152,8 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_too_many_speakers_are_refused_at_the_second_chunk():
-    tracker = SpeakerTracker(5, RATE)
-    tracker.add(Chunk(0, 40), np.zeros(40, np.float32), np.zeros((5, 40), np.float32))
-    assert tracker.solve().orders.tolist() == [[0, 1, 2, 3, 4]]
+    tracker = SpeakerTracker(6, RATE)
+    tracker.add(Chunk(0, 40), np.zeros(40, np.float32), np.zeros((6, 40), np.float32))
+    assert tracker.solve().orders.tolist() == [[0, 1, 2, 3, 4, 5]]
     with pytest.raises(ModelError):
-        tracker.add(Chunk(30, 40), np.zeros(40, np.float32), np.zeros((5, 40), np.float32))
+        tracker.add(Chunk(30, 40), np.zeros(40, np.float32), np.zeros((6, 40), np.float32))
