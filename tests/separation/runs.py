@@ -118,7 +118,7 @@ def run_knowing(
         labels: Endings of files that say who speaks when.
     """
     for name, talk in talks.items():
-        write_once(folder / f"in/{name}.wav", conversation(talk, 2.0))
+        write_once(folder / f"in/{name}.wav", conversation(talk, 4.0))
     known = {
         name: write_once(folder / f"voices/{name}.wav", conversation(person, 3.0))
         for name, person in voices.items()

@@ -205,7 +205,7 @@ def test_who_alone_is_wanted_must_be_known() -> None:
 
 @pytest.mark.parametrize(
     ("people", "seconds", "is_heard"),
-    [(None, 9.9, False), (None, 10.0, True), (2, 2.9, False), ("auto", 3.0, True)],
+    [(None, 14.9, False), (None, 15.0, True), (2, 4.4, False), ("auto", 4.5, True)],
 )
 def test_voices_are_heard_only_where_they_can_change_something(
     people: object, seconds: float, is_heard: bool

@@ -221,7 +221,7 @@ def test_files_are_called_after_people_in_every_recording(tmp_path: Path) -> Non
     assert likeness[0] == pytest.approx(1.0, abs=0.1)  # syllables at other places
     assert likeness[1] == pytest.approx(0.0, abs=0.1)
     alice = soundfile.read(tmp_path / "out/b_alice.wav")[0]
-    turns = [slice(round(start * RATE), round((start + 1.8) * RATE)) for start in (0.1, 2.1)]
+    turns = [slice(round(start * RATE), round((start + 3.8) * RATE)) for start in (0.1, 4.1)]
     assert [bool(np.square(alice[turn]).mean() > 1e-4) for turn in turns] == [False, True]
 
 

@@ -10,13 +10,14 @@ Whether anybody speaks at all is told beforehand, from the level of the mixture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations, pairwise, permutations
 from typing import Any
 
 import numpy as np
 
 from sepcli.separation.chunking import percentile
-from sepcli.separation.speakers.people import unit
+from sepcli.separation.speakers.people import MOST_PEOPLE, unit
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, runs
 from sepcli.separation.speakers.windows import (
@@ -28,6 +29,7 @@ from sepcli.separation.speakers.windows import (
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
+State = tuple[tuple[int, int], ...]  # people, and the output of each
 
 SPEECH_BELOW_PEAK_DB = 35.0
 PEAK_PERCENTILE = 95.0
@@ -42,7 +44,7 @@ PRESENT_DB = 3.0  # below the strongest output: as likely a voice as leakage
 SMALLEST_DB = 25.0  # below the strongest; differences beyond say no more
 ENTER_COST, CHANGE_COST, MOVE_COST = 2.5, 3.0, 4.0  # somebody joins or leaves; another set; output
 MOST_STATES = 120
-MIN_SHARE_ALONE = 0.7  # of a window that says what somebody sounds like
+MIN_SHARE_OF_A_WINDOW = 0.7  # in which the same people speak: it says what they sound like
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Stretch:
 
     start: int
     stop: int
-    outputs: tuple[tuple[int, int], ...]
+    outputs: State
 
 
 def speech_frames(timeline: Timeline) -> Mask:
@@ -107,9 +109,10 @@ def decide_activity(
     return tuple(found)
 
 
-def _states(num_people: int, num_outputs: int) -> list[tuple[tuple[int, int], ...]]:
+@lru_cache(maxsize=2 * MOST_PEOPLE)
+def _states(num_people: int, num_outputs: int) -> tuple[State, ...]:
     """Return who may be where: sets of people in outputs of their own."""
-    states: list[tuple[tuple[int, int], ...]] = []
+    states: list[State] = []
     for size in range(1, min(num_people, num_outputs) + 1):
         more = [
             tuple(zip(group, places, strict=True))
@@ -119,10 +122,11 @@ def _states(num_people: int, num_outputs: int) -> list[tuple[tuple[int, int], ..
         if size > 2 and len(states) + len(more) > MOST_STATES:
             break
         states += more
-    return states
+    return tuple(states)
 
 
-def _prices(states: Sequence[tuple[tuple[int, int], ...]]) -> FloatArray:
+@lru_cache(maxsize=2 * MOST_PEOPLE)
+def _prices(states: tuple[State, ...]) -> FloatArray:
     """Return what it costs to go from one state to another, `[before, after]`."""
     prices = np.zeros((len(states), len(states)))
     for (one, before), (other, after) in permutations(enumerate(states), 2):
@@ -136,9 +140,7 @@ def _prices(states: Sequence[tuple[tuple[int, int], ...]]) -> FloatArray:
     return prices
 
 
-def _window_scores(
-    windows: Windows, people: FloatArray, states: Sequence[tuple[tuple[int, int], ...]]
-) -> FloatArray:
+def _window_scores(windows: Windows, people: FloatArray, states: Sequence[State]) -> FloatArray:
     """Return the log odds of each state in each window, `[windows, states]`."""
     odds = overlap_evidence(windows, people) @ np.array(OVERLAP_WEIGHTS) + OVERLAP_BIAS
     likeness = windows.voices @ people.T
@@ -161,7 +163,7 @@ def _steps(
     timeline: Timeline,
     windows: Windows,
     scores: FloatArray,
-    states: Sequence[tuple[tuple[int, int], ...]],
+    states: Sequence[State],
     start: int,
     stop: int,
 ) -> FloatArray:
@@ -223,10 +225,12 @@ def _frames(seconds: float) -> int:
     return round(seconds / FRAME_SECONDS)
 
 
-def voices_alone(
+def voices_heard(
     windows: Windows, stretches: Sequence[Stretch], num_people: int, num_frames: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what people sound like where they speak alone, and for how long they do.
+    """Return what people sound like where they speak, and for how long they do.
+
+    Where somebody never speaks alone for long enough, it is what they sound like in overlaps.
 
     Args:
         windows: As heard.
@@ -235,18 +239,27 @@ def voices_alone(
         num_frames: Length of the recording.
 
     Returns:
-        Voices `[people, dims]`, zero of who is never alone, and seconds `[people]`.
+        Voices `[people, dims]`, zero of who is never heard, and seconds `[people]`.
     """
-    alone = np.full(num_frames, -1, np.int8)
+    places: dict[State, int] = {}
+    states = np.full(num_frames, -1, np.int16)
+    frames = np.zeros(num_people)
     for stretch in stretches:
-        if len(stretch.outputs) == 1:
-            alone[stretch.start : stretch.stop] = stretch.outputs[0][0]
+        states[stretch.start : stretch.stop] = places.setdefault(stretch.outputs, len(places))
+        for person, _ in stretch.outputs:
+            frames[person] += stretch.stop - stretch.start
+    outputs = list(places)
     half = round(WINDOW_SECONDS / FRAME_SECONDS / 2)
-    totals = np.zeros((num_people, windows.voices.shape[2]), np.float32)
-    for middle, voice in zip(windows.middles.astype(int), windows.voices[:, 0], strict=True):
-        inside = alone[max(0, middle - half) : middle + half]
-        who = int(inside[len(inside) // 2]) if len(inside) else -1
-        if who >= 0 and np.mean(inside == who) > MIN_SHARE_ALONE:
-            totals[who] += voice
-    seconds = np.bincount(alone[alone >= 0], minlength=num_people) * FRAME_SECONDS
-    return unit(totals), seconds
+    alone, beside = np.zeros((2, num_people, windows.voices.shape[2]), np.float32)
+    for middle, voices in zip(windows.middles.astype(int), windows.voices, strict=True):
+        inside = states[max(0, middle - half) : middle + half]
+        state = int(inside[len(inside) // 2]) if len(inside) else -1
+        if state < 0 or np.mean(inside == state) <= MIN_SHARE_OF_A_WINDOW:
+            continue
+        for person, output in outputs[state]:
+            if len(outputs[state]) == 1:
+                alone[person] += voices[0]
+            else:
+                beside[person] += voices[1 + output]
+    heard = np.where(alone.any(axis=1, keepdims=True), alone, beside)
+    return unit(heard), frames * FRAME_SECONDS

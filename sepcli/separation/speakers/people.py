@@ -1,46 +1,80 @@
-"""What each person sounds like, from windows in which one person speaks; pure.
+"""What each person sounds like, from pieces in which one voice is heard; pure.
 
-Windows are clustered: average linkage first, then means that move to their members, then the pair
-of clusters that loses least is merged until as many are left as there are people. A window of its
-own says more about words than about its speaker, so windows are looked at with their neighbours.
+Pieces are clustered by average linkage, which gives a person several groups. Then the two groups
+most alike are joined, again and again. A few pieces say more about words than about their speaker,
+so likeness is measured by what groups of that size have when they are one person's. What is left
+over in the end, of too few pieces and like nobody, is mostly of two people at once.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 MOST_PEOPLE = 8
-MOST_WINDOWS = 1500  # that are clustered: memory and time grow with the square
-NEIGHBOURS = 5  # windows that are heard together
-MIN_MEMBERS = 3
-ROUNDS = 5
+MOST_PIECES = 1500  # that are clustered: memory and time grow with the square
+# chosen on conversations of training speakers, where all of them matter little
+GROUP_LIKENESS = 0.25  # mean likeness of the pieces of a group
+SAME_PERSON = 0.45  # likeness of two groups, relative to what one person's have; 0.55 was best on
+# training speakers, but others, whom the embedding does not know, are less like themselves
+PIECES_FOR_WORDS = 6.0  # so many tell as much about who speaks as about what is said
+MIN_PIECES = 4  # of a person who is counted
+SHARE_TOGETHER, LESS_ALIKE = 0.3, 0.3  # who speak at once so often have to be more alike by this
 
 
-def find_people(voices: Array, num_people: int) -> Array:
+@dataclass(frozen=True)
+class Pieces:
+    """What is heard of one voice at a time.
+
+    Attributes:
+        voices: Of length one, `[pieces, dims]`.
+        windows: Which window of the recording each is from, `[pieces]`; two from one window are two
+            people's.
+    """
+
+    voices: Array
+    windows: IntArray
+
+
+def find_people(pieces: Pieces, num_people: int | None, most: int = MOST_PEOPLE) -> Array:
     """Return what each person sounds like, `[people, dims]`, of length one.
 
     Args:
-        voices: Of windows in which one speaks, in order of time, `[windows, dims]`, of length one.
-        num_people: How many there are; fewer are found where there are too few windows.
+        pieces: What is heard.
+        num_people: How many there are; fewer are found where there are too few pieces. None counts
+            them.
+        most: How many there are at most, where they are counted.
     """
-    if len(voices) > MOST_WINDOWS:
-        voices = voices[np.linspace(0, len(voices) - 1, MOST_WINDOWS).round().astype(int)]
-    if len(voices) < 2:
-        return voices
-    around = _with_neighbours(voices)
-    groups = _linked(around, 2 * max(MOST_PEOPLE, num_people), num_people)
-    centroids = np.stack([unit(around[group].sum(axis=0)) for group in groups])
-    while True:
-        centroids, members = _settled(around, centroids)
-        if len(centroids) <= num_people:
+    pieces = _thinned(pieces)
+    if len(pieces.voices) < 2:
+        return pieces.voices
+    together = pieces.windows[:, np.newaxis] == pieces.windows
+    np.fill_diagonal(together, False)
+    members = _linked(pieces.voices, together, num_people or 1)
+    sums, sizes = members @ pieces.voices, members.sum(axis=1)
+    together = members @ together.astype(np.float32) @ members.T
+    while len(sums) > 1:
+        likeness = _likeness(sums, sizes, together)
+        one, other = sorted(divmod(int(likeness.argmax()), len(sums)))
+        is_open = num_people is None or len(sums) > num_people
+        if is_open and likeness[one, other] >= SAME_PERSON:
+            gone = other
+            sums[one] += sums[other]
+            sizes[one] += sizes[other]
+            together[one] += together[other]
+            together[:, one] += together[:, other]
+        elif num_people is None and sizes.min() < MIN_PIECES:
+            gone = int(sizes.argmin())
+        elif len(sums) > (num_people or most):
+            gone = _least_missed(sums)
+        else:
             break
-        one, other = _closest(around, members)
-        together = around[(members == one) | (members == other)].sum(axis=0)
-        centroids[one] = unit(together)
-        centroids = np.delete(centroids, other, axis=0)
-    return np.stack([unit(voices[members == k].sum(axis=0)) for k in range(len(centroids))])
+        sums, sizes = np.delete(sums, gone, axis=0), np.delete(sizes, gone)
+        together = np.delete(np.delete(together, gone, axis=0), gone, axis=1)
+    return unit(sums)
 
 
 def unit(voices: Array) -> Array:
@@ -49,42 +83,57 @@ def unit(voices: Array) -> Array:
     return np.asarray(voices / np.maximum(length, 1e-9), np.float32)
 
 
-def _with_neighbours(voices: Array) -> Array:
-    """Return the mean of each window and those around it, `[windows, dims]`, of length one."""
-    padded = np.pad(voices, ((NEIGHBOURS // 2, NEIGHBOURS // 2), (0, 0)))
-    return unit(np.lib.stride_tricks.sliding_window_view(padded, NEIGHBOURS, axis=0).sum(axis=-1))
+def _thinned(pieces: Pieces) -> Pieces:
+    """Return the pieces of every so many windows, so that they can be clustered."""
+    every = -(-len(pieces.windows) // MOST_PIECES)
+    kept = pieces.windows % every == 0 if every > 1 else slice(None)
+    return Pieces(pieces.voices[kept], pieces.windows[kept])
 
 
-def _linked(voices: Array, num_groups: int, least: int) -> list[np.ndarray[Any, Any]]:
-    """Return groups of windows by average linkage; strays are left out if enough others stay."""
+def _linked(voices: Array, together: np.ndarray[Any, Any], least: int) -> Array:
+    """Return whose group each piece is in by average linkage, `[groups, pieces]`, 0 or 1.
+
+    Args:
+        voices: Of pieces, of length one.
+        together: Which pieces are two people's.
+        least: How many groups there are at least.
+    """
     # here, since most recordings have no people to find, and it takes a while to import
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
     distance = np.maximum(1.0 - voices @ voices.T, 0.0)
+    distance[together] = 3.0  # more than any two voices have
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), "average")
-    labels = fcluster(tree, num_groups, "maxclust")
-    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    large = [group for group in groups if len(group) >= MIN_MEMBERS]
-    return large if len(large) >= least else groups
+    labels = fcluster(tree, 1.0 - GROUP_LIKENESS, "distance")
+    if labels.max() < least:
+        labels = fcluster(tree, least, "maxclust")
+    return np.asarray(np.unique(labels)[:, np.newaxis] == labels, np.float32)
 
 
-def _settled(voices: Array, centroids: Array) -> tuple[Array, np.ndarray[Any, Any]]:
-    """Return centroids that are the means of their members, and whose member each window is."""
-    for _ in range(ROUNDS):
-        members = (voices @ centroids.T).argmax(axis=1)
-        kept = np.unique(members)
-        centroids = np.stack([unit(voices[members == k].sum(axis=0)) for k in kept])
-    return centroids, (voices @ centroids.T).argmax(axis=1)
+def _least_missed(sums: Array) -> int:
+    """Return the group whose pieces are nearly as much like another one: it takes them over."""
+    likeness = sums @ unit(sums).T
+    own = likeness.diagonal().copy()
+    np.fill_diagonal(likeness, -np.inf)
+    return int((own - likeness.max(axis=1)).argmin())
 
 
-def _closest(voices: Array, members: np.ndarray[Any, Any]) -> tuple[int, int]:
-    """Return the two clusters that lose least when they are one (Ward's loss on the sphere)."""
-    sums = np.stack([voices[members == k].sum(axis=0) for k in range(members.max() + 1)])
-    lengths = np.linalg.norm(sums, axis=1)
-    merged = np.linalg.norm(sums[:, np.newaxis] + sums[np.newaxis], axis=-1)
-    loss = lengths[:, np.newaxis] + lengths - merged
-    np.fill_diagonal(loss, np.inf)
-    one, other = np.unravel_index(int(loss.argmin()), loss.shape)
-    return int(one), int(other)
+def _likeness(sums: Array, sizes: Array, together: Array) -> Array:
+    """Return how alike groups are, relative to groups of one person, `[groups, groups]`.
+
+    In the mean of n pieces the voice stays and words fade, in power as 1 / n, so that the voice has
+    n / (n + PIECES_FOR_WORDS) of it; of two means of one person, likeness is the root of both.
+
+    Args:
+        sums: Of the voices of each group, `[groups, dims]`.
+        sizes: How many pieces each has.
+        together: In how many windows two groups have pieces, `[groups, groups]`.
+    """
+    voices, share = unit(sums), sizes / (sizes + PIECES_FOR_WORDS)
+    likeness = voices @ voices.T / np.sqrt(share[:, np.newaxis] * share)
+    smaller = np.minimum(sizes[:, np.newaxis], sizes)
+    likeness -= np.where(together > SHARE_TOGETHER * smaller, LESS_ALIKE, 0.0)
+    np.fill_diagonal(likeness, -np.inf)
+    return np.asarray(likeness)

@@ -10,10 +10,10 @@ from sepcli.separation.speakers.activity import (
     Stretch,
     decide_activity,
     speech_frames,
-    voices_alone,
+    voices_heard,
     without_short_runs,
 )
-from sepcli.separation.speakers.people import MOST_PEOPLE, find_people, unit
+from sepcli.separation.speakers.people import MOST_PEOPLE, Pieces, find_people, unit
 from sepcli.separation.speakers.timeline import (
     FRAME_SECONDS,
     HOP_SECONDS,
@@ -26,13 +26,11 @@ from sepcli.separation.speakers.windows import Windows, look_at_windows
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 MIN_SHARE_SPEECH = 0.6  # of a window that people are told by
-CLEAREST_SHARE = 0.7  # of windows with speech: those that are most likely of one person
-MIN_ODDS_ALONE, MAX_ODDS_TOGETHER = 6.0, 3.5  # of `Windows.alone`: above the one, below the other
-MIN_SECONDS_ALONE = 3.0  # of less, people cannot be told by their voices
-MIN_SECONDS_ALONE_UNASKED = 10.0  # where nobody asked for people: overlaps look like one voice
+MIN_ODDS_ALONE, MAX_ODDS_TOGETHER = 5.0, 3.0  # of `Windows.alone`: above the one, below the other
+MIN_SECONDS_ALONE = 4.5  # of less, people cannot be told by their voices
+MIN_SECONDS_ALONE_UNASKED = 15.0  # where nobody asked for people: overlaps look like one voice
 MIN_SECONDS_TOGETHER = 1.5  # of two who speak at once, where one voice alone was found
-MIN_SECONDS_OF_A_PERSON = 1.0  # alone; who is heard for less is not counted
-SAME_OF_TWO, SAME_OF_MANY = 0.445, 0.26  # likeness beyond which two people are one
+MIN_SECONDS_OF_A_PERSON = 1.0  # who is heard for less is not counted
 WEAKEST_DB = 12.0  # below the strongest output, it is no turn where people are outputs
 
 
@@ -79,62 +77,51 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
     if not timeline.has_voices:
         return _outputs_as_people(timeline, speaks)
     windows = look_at_windows(timeline, speaks)
-    clear = _clearest(windows)
-    if len(clear) * HOP_SECONDS < seconds_to_tell_people(num_people, most, timeline.num_outputs):
+    pieces, seconds_alone, seconds_together = _one_voice_each(windows)
+    if seconds_alone < seconds_to_tell_people(num_people, most, timeline.num_outputs):
         return _outputs_as_people(timeline, speaks, windows)
-    people = find_people(windows.voices[clear, 0], max(MOST_PEOPLE, num_people or 0))
-    while True:  # too many at first: a voice of its own for what would blur those of people
+    people = find_people(pieces, num_people, most)
+    while True:
         people, seconds, stretches = _settled(timeline, speaks, windows, people)
-        if len(people) == max(1, num_people or 0):
+        if num_people or len(people) == 1 or seconds.min() >= MIN_SECONDS_OF_A_PERSON:
             break
-        fewer = _one_fewer(people, seconds, is_certain=bool(num_people) or len(people) > most)
-        if len(fewer) == len(people):
-            break
-        people = fewer
-    both = (windows.alone() < MAX_ODDS_TOGETHER) & (windows.speech > MIN_SHARE_SPEECH)
-    if len(people) == 1 and num_people != 1 and both.sum() * HOP_SECONDS > MIN_SECONDS_TOGETHER:
+        people = np.delete(people, seconds.argmin(), axis=0)
+    if len(people) == 1 and num_people != 1 and seconds_together > MIN_SECONDS_TOGETHER:
         return _outputs_as_people(timeline, speaks, windows)  # one of them never speaks alone
     return _in_order(people, stretches)
 
 
-def _clearest(windows: Windows) -> np.ndarray[Any, Any]:
-    """Return the numbers of the windows in which one person most likely speaks alone."""
-    odds = windows.alone()
-    full = np.flatnonzero((windows.speech > MIN_SHARE_SPEECH) & (odds > MIN_ODDS_ALONE))
-    if not full.size:
-        return full
-    return full[odds[full] >= np.quantile(odds[full], 1.0 - CLEAREST_SHARE)]
+def _one_voice_each(windows: Windows) -> tuple[Pieces, float, float]:
+    """Return what is heard of one voice at a time, and for how long [s].
+
+    Where one person most likely speaks alone, that is the recording itself; where two most likely
+    speak, each of the two strongest outputs.
+
+    Returns:
+        The pieces, seconds of which one speaks, and seconds of which two do.
+    """
+    odds, is_full = windows.alone(), windows.speech > MIN_SHARE_SPEECH
+    alone = np.flatnonzero(is_full & (odds > MIN_ODDS_ALONE))
+    together = np.flatnonzero(is_full & (odds < MAX_ODDS_TOGETHER))
+    outputs = 1 + windows.strongest[together]
+    beside = windows.voices[together[:, np.newaxis], outputs]
+    is_heard = np.all(np.any(beside, axis=2), axis=1)
+    pieces = Pieces(
+        voices=np.concatenate([windows.voices[alone, 0], *beside[is_heard].swapaxes(0, 1)]),
+        windows=np.concatenate([alone, *[together[is_heard]] * outputs.shape[1]]),
+    )
+    return pieces, len(alone) * HOP_SECONDS, len(together) * HOP_SECONDS
 
 
 def _settled(
     timeline: Timeline, speaks: Mask, windows: Windows, people: Array
 ) -> tuple[Array, Array, tuple[Stretch, ...]]:
-    """Return voices as heard alone, for how long, and who speaks when by these voices."""
+    """Return voices as they are heard, for how long, and who speaks when by these voices."""
     for _ in range(2):
         stretches = decide_activity(timeline, speaks, windows, people)
-        heard, seconds = voices_alone(windows, stretches, len(people), timeline.num_frames)
+        heard, seconds = voices_heard(windows, stretches, len(people), timeline.num_frames)
         people = np.where(heard.any(axis=1, keepdims=True), heard, people)
     return people, seconds, stretches
-
-
-def _one_fewer(people: Array, seconds: Array, *, is_certain: bool) -> Array:
-    """Return people without one who hardly speaks or sounds like another; else unchanged.
-
-    Args:
-        people: What they sound like, two or more.
-        seconds: For how long each is heard alone.
-        is_certain: There are fewer people: the two most alike are one.
-    """
-    if seconds.min() < MIN_SECONDS_OF_A_PERSON:
-        return np.delete(people, seconds.argmin(), axis=0)
-    likeness = people @ people.T - 2.0 * np.eye(len(people))
-    one, other = divmod(int(likeness.argmax()), len(people))
-    same = SAME_OF_TWO if len(people) == 2 else SAME_OF_MANY
-    if likeness[one, other] <= same and not is_certain:
-        return people
-    merged = people.copy()
-    merged[one] = unit(people[one] * seconds[one] + people[other] * seconds[other])
-    return np.delete(merged, other, axis=0)
 
 
 def _in_order(people: Array, stretches: Sequence[Stretch]) -> Scene:

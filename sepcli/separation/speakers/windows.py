@@ -13,7 +13,8 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 # log odds that two speak in a window, from: how much stronger one output is [dB], how much better
 # two voices fit than one, how well the best voice fits the mixture, how alike two outputs sound;
-# fitted on conversations of development speakers, separated by stftformer-8k
+# fitted on conversations of development speakers, separated by stftformer-8k; weights fitted on
+# those of training speakers, separated by stftformer-16k, tell no better
 OVERLAP_WEIGHTS = (-0.554, 10.408, -6.489, -6.489)
 OVERLAP_BIAS = 10.227
 
