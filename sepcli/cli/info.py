@@ -1,6 +1,6 @@
 """`sepcli info`: the models there are, or everything about one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -85,7 +85,7 @@ def record(entry: ModelEntry) -> dict[str, Any]:
         "level": entry.level,
         "paper": entry.paper,
         "note": entry.note,
-        "config": {key: _plain(value) for key, value in entry.config.items()},
+        "config": _plain(entry.config),
     }
 
 
@@ -217,7 +217,6 @@ def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
     if entry.address:
         source = web.address(entry, entry.files[0])
     scores = [f"{name} {value:g} dB" for name, value in entry.scores.items()]
-    config = [f"{key} = {value}" for key, value in known["config"].items()]
     lines = [
         ("name", entry.name),
         ("architecture", entry.architecture),
@@ -242,7 +241,7 @@ def _lines(entry: ModelEntry, known: dict[str, Any]) -> list[tuple[str, str]]:
         ("chunks", f"{entry.chunk_seconds:g} s, overlap {entry.overlap_seconds:g} s"),
         ("level", entry.level),
         ("note", entry.note),
-        ("config", "\n".join(config)),
+        ("config", "\n".join(_settings(known["config"]))),
     ]
     return [(label, text) for label, text in lines if text]
 
@@ -254,7 +253,21 @@ def _place(entry: ModelEntry) -> str:
     return "yes" if is_here(entry) else "no"
 
 
+def _settings(config: Mapping[str, Any], within: str = "") -> list[str]:
+    """Return a line for each value of a configuration, those of tables within after their name."""
+    lines = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            lines += _settings(value, f"{within}{key}.")
+        else:
+            lines.append(f"{within}{key} = {value}")
+    return lines
+
+
 def _plain(value: Any) -> Any:
+    """Return a value with dictionaries for read-only tables and lists for tuples, as JSON has."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 

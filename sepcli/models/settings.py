@@ -85,6 +85,8 @@ def converted(value: Any, hint: Any, largest: int = LARGEST_SIZE) -> Any:
         if value not in choices or isinstance(value, bool) != isinstance(choices[0], bool):
             raise ValueError(f"must be one of {', '.join(map(str, choices))}, is {shown(value)}")
         return value
+    if dataclasses.is_dataclass(hint):
+        return _converted_dataclass(value, hint, largest)
     if origin is tuple:
         return _converted_tuple(value, choices, largest)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -106,6 +108,15 @@ def _converted_tuple(value: Any, choices: tuple[Any, ...], largest: int) -> tupl
     return tuple(
         converted(item, choice, largest) for item, choice in zip(value, choices, strict=True)
     )
+
+
+def _converted_dataclass(value: Any, hint: Any, largest: int) -> Any:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be a table, is {shown(value)}")
+    try:
+        return from_table(hint, value, where="its table", largest=largest)
+    except (ModelError, ValueError) as problem:
+        raise ValueError(f"is wrong: {problem}") from None
 
 
 def _converted_table(value: Any, hint: Any, largest: int) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ def write_model_folder(
         "architecture": model.architecture,
         "format": "safetensors",
         "files": [WEIGHTS_FILE],
-        "speakers": config["num_speakers"],
+        "speakers": network.config.num_speakers,
         "sample_rate": model.sample_rate,
         "chunk_seconds": model.chunk_seconds,
         "level": model.level,
@@ -93,13 +93,18 @@ def write_model_folder(
     write_whole(folder / MODEL_FILE, to_toml(entry).encode())
 
 
-def to_toml(values: Mapping[str, Any]) -> str:
-    """Return plain values, lists and tables of them as TOML; tables come last."""
+def to_toml(values: Mapping[str, Any], within: tuple[str, ...] = ()) -> str:
+    """Return plain values, lists and tables of them as TOML; tables come last.
+
+    Args:
+        values: What the table holds.
+        within: Names of the tables that hold it, from the outermost on.
+    """
     tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
     lines = [f"{_key(key)} = {_value(v)}" for key, v in values.items() if key not in tables]
     for name, table in tables.items():
-        lines += ["", f"[{_key(name)}]"]
-        lines += [f"{_key(key)} = {_value(value)}" for key, value in table.items()]
+        path = (*within, name)
+        lines += ["", f"[{'.'.join(map(_key, path))}]", to_toml(table, path).rstrip("\n")]
     return "\n".join(lines) + "\n"
 
 

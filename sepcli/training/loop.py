@@ -9,7 +9,7 @@ bit for bit on one processor. Devices, processes and machines are Fabric's busin
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -259,9 +259,15 @@ class Trainer:
 
 def config_values(network: nn.Module) -> dict[str, Any]:
     """Return a network's configuration as plain values, fit for TOML."""
-    values = dataclasses.asdict(cast(Any, network).config)
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in values.items()
-        if value is not None
-    }
+    return _plain(dataclasses.asdict(cast(Any, network).config))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with lists for tuples, tables within alike, and without those absent."""
+    plain = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            plain[key] = _plain(value)
+        elif value is not None:
+            plain[key] = list(value) if isinstance(value, tuple) else value
+    return plain

@@ -54,7 +54,7 @@ def test_toml_comes_back_as_it_was() -> None:
         "yes": True,
         "list": [1, 2],
         "names": ["a", "b.c"],
-        "table": {"plain": 1, "with space and.dot": "x"},
+        "table": {"plain": 1, "with space and.dot": "x", "within": {"deep": 2}},
     }
     assert tomllib.loads(to_toml(values)) == values
 

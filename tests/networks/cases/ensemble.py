@@ -1,0 +1,25 @@
+"""Ensemble: our own network, so there is nothing published to be equal to."""
+
+from sepcli.networks import gc3, stftformer
+from sepcli.networks.ensemble import Config
+
+from ..golden import Case
+
+CASE = Case(
+    extras={
+        "two": Config(
+            stftformer=stftformer.Config(
+                window=32, stride=16, dim=16, heads=2, hidden=24, num_blocks=1
+            ),
+            gc3=gc3.Config(
+                num_filters=16,
+                hidden=16,
+                window=16,
+                num_layers=1,
+                num_groups=4,
+                context=4,
+                segment=6,
+            ),
+        ),
+    },
+)
