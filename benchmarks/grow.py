@@ -1,31 +1,47 @@
-"""Make the 16 kHz transformer with bands out of `stftformer-8k`, as what training began with.
+"""Make networks for 16 kHz out of smaller ones, as what their training began with.
 
-    python benchmarks/grow.py trained/grown
-    sepcli train stftformer-16k --from trained/grown --train SPEECH -o trained/stftformer-16k
+    python benchmarks/grow.py stftformer-16k OUTPUT  # out of stftformer-8k
+    python benchmarks/grow.py groupcomm-16k OUTPUT   # out of groupcomm-8k
+    python benchmarks/grow.py ensemble-16k OUTPUT trained/stftformer trained/groupcomm  # of two
+    sepcli train groupcomm-16k --from OUTPUT --train SPEECH -o trained/groupcomm
 
-Both networks have frames of 32 ms every 16 ms, so bins up to 4 kHz are the same. Those above are
+Transformers: frames last as long at both rates, so bins up to 4 kHz are the same. Those above are
 not heard at first, and masked like the highest ones below. The bands begin by telling the tokens
 nothing and masking nothing.
+
+GroupComm: windows last as long at both rates, so the filters are the same, resampled. New ones for
+4 to 8 kHz make further groups, which the shared network serves like the others.
 """
 
 import argparse
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from scipy.signal import resample_poly
+from torch import Tensor, nn
 
 from sepcli.models.architectures import load_architecture, make_config
-from sepcli.models.load import load_network, resolve_model
+from sepcli.models.load import load_network
+from sepcli.models.resolve import resolve_model
 from sepcli.training.export import write_model_folder
 from sepcli.training.loop import config_values
-from sepcli.training.recipe import find_recipe, read_recipe
+from sepcli.training.recipe import Recipe, find_recipe, read_recipe
+
+State = Mapping[str, Tensor]
 
 SEED = 0
 GOOD_BINS = 126  # below the edge of the 8 kHz recordings' filter
 HIGH_BINS = slice(104, 124)  # 3.25 to 3.9 kHz, whose mean mask the bins above take over
-MASK_LEVEL = 0.081  # brings estimates to their speaker's level; measured on 24 mixtures
 # Twice as many samples a frame make spectra twice as large, square roots of them 1.4 times.
 INPUT_LEVEL = 0.5**0.5
+HIGH_HZ = (4100.0, 8000.0)  # of GroupComm's new filters
+HIGH_GAIN = 0.175  # with it the new filters, encoded and decoded, give white noise its level
+# These bring estimates to their speaker's level; measured on 24 mixtures.
+MASK_LEVEL = 0.081
+DECODER_LEVEL = -0.01205
+SECOND_MASK_LEVEL = 1.026
 
 
 def wider_encoder(weight: Tensor, num_bins: int) -> Tensor:
@@ -44,25 +60,88 @@ def wider_masker(values: Tensor, num_speakers: int, num_bins: int) -> Tensor:
     return MASK_LEVEL * wide.flatten(0, 2)
 
 
-def main() -> None:
-    """Write the model folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", type=Path)
-    arguments = parser.parse_args()
-    recipe = read_recipe(find_recipe("stftformer-16k"))
+def transformer(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of `stftformer-8k` for the transformer with bands."""
+    weights = load_network(resolve_model("stftformer-8k")).state_dict()
+    num_bins = network.config.window // 2 + 1
+    weights["encoder.linear.weight"] = wider_encoder(weights["encoder.linear.weight"], num_bins)
+    for name in ("masker.linear.weight", "masker.linear.bias"):
+        speakers = network.config.num_speakers
+        weights[name] = wider_masker(weights[name], speakers, num_bins)
+    return weights
+
+
+def high_filters(count: int, window: int, sample_rate: int) -> Tensor:
+    """Return cosines and sines by turns under half a sine, `[count, 1, window]`."""
+    time = torch.arange(window) + 0.5  # [window]
+    low, high = HIGH_HZ
+    hertz = low + (torch.arange(count // 2) + 0.5) * (high - low) / (count // 2)
+    angles = 2 * math.pi / sample_rate * hertz.unsqueeze(1) * (time - window / 2)
+    pairs = torch.stack((angles.cos(), angles.sin()), 1) * (math.pi * time / window).sin()
+    return pairs.flatten(0, 1).unsqueeze(1)
+
+
+def groupcomm(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of `groupcomm-8k` for windows of twice the samples and more groups."""
+    weights = load_network(resolve_model("groupcomm-8k")).state_dict()
+    number, _, window = weights["encoder.weight"].shape
+    added = network.config.num_filters - number
+    high = high_filters(added, 2 * window, 16000)
+    longer = {
+        key: torch.from_numpy(resample_poly(weights[key].numpy(), 2, 1, axis=-1))
+        for key in ("encoder.weight", "decoder.weight")
+    }
+    low = longer["encoder.weight"] / 2  # twice as many products are summed
+    quiet = high / high.norm(dim=-1).mean() * low.norm(dim=-1).median()
+    weights["encoder.weight"] = torch.cat((low, quiet))
+    decoder = torch.cat((longer["decoder.weight"], HIGH_GAIN * high))
+    weights["decoder.weight"] = DECODER_LEVEL * decoder
+    for key in ("norm.weight", "norm.bias"):
+        mean = weights[key].mean(0, keepdim=True).expand(added, *weights[key].shape[1:])
+        weights[key] = torch.cat((weights[key], mean))
+    for key in ("mask.0.weight", "mask.0.bias"):
+        first, second = weights[key].chunk(2)
+        weights[key] = torch.cat((first, SECOND_MASK_LEVEL * second))
+    return weights
+
+
+def both(first: str, second: str) -> dict[str, Tensor]:
+    """Return the weights of two models, a transformer and a GroupComm, for an ensemble."""
+    models = {"stftformer": first, "gc3": second}
+    return {
+        f"{part}.{key}": weight
+        for part, model in models.items()
+        for key, weight in load_network(resolve_model(model)).state_dict().items()
+    }
+
+
+def write(recipe: Recipe, folder: Path, weights_of: Callable[[nn.Module], State]) -> None:
+    """Write the recipe's network with other weights as a model folder."""
     where = recipe.path.name
     torch.manual_seed(SEED)
     config = make_config(recipe.model.architecture, recipe.model.config, where=where)
     network = load_architecture(recipe.model.architecture, where=where).Network(config)
-    weights = load_network(resolve_model("stftformer-8k")).state_dict()
-    num_bins = config.window // 2 + 1
-    weights["encoder.linear.weight"] = wider_encoder(weights["encoder.linear.weight"], num_bins)
-    for name in ("masker.linear.weight", "masker.linear.bias"):
-        weights[name] = wider_masker(weights[name], config.num_speakers, num_bins)
-    network.load_state_dict(network.state_dict() | weights)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    state = network.state_dict()
-    write_model_folder(arguments.output, recipe, config_values(network), state, None)
+    network.load_state_dict(network.state_dict() | dict(weights_of(network)))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model_folder(folder, recipe, config_values(network), network.state_dict(), None)
+
+
+def main() -> None:
+    """Write the model folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", choices=("stftformer-16k", "groupcomm-16k", "ensemble-16k"))
+    parser.add_argument("output", type=Path)
+    parser.add_argument("models", nargs="*", help="the two of an ensemble")
+    arguments = parser.parse_args()
+    if len(arguments.models) != (2 if arguments.recipe == "ensemble-16k" else 0):
+        parser.error("an ensemble is made of two models, the others of none")
+    ways: dict[str, Callable[[nn.Module], State]] = {
+        "stftformer-16k": transformer,
+        "groupcomm-16k": groupcomm,
+        "ensemble-16k": lambda _: both(*arguments.models),
+    }
+    recipe = read_recipe(find_recipe(arguments.recipe))
+    write(recipe, arguments.output, ways[arguments.recipe])
     print(arguments.output)
 
 

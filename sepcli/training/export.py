@@ -68,12 +68,12 @@ def write_model_folder(
     content = save(alone)
     write_whole(folder / WEIGHTS_FILE, content)
     model = recipe.model
-    network, _ = build_network(model.architecture, config, where=f"model {model.name}")
+    network, sizes = build_network(model.architecture, config, where=f"model {model.name}")
     entry: dict[str, Any] = {
         "architecture": model.architecture,
         "format": "safetensors",
         "files": [WEIGHTS_FILE],
-        "speakers": network.config.num_speakers,
+        "speakers": sizes.num_speakers,
         "sample_rate": model.sample_rate,
         "chunk_seconds": model.chunk_seconds,
         "level": model.level,

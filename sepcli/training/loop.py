@@ -264,7 +264,7 @@ def config_values(network: nn.Module) -> dict[str, Any]:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with lists for tuples, tables within alike, and without those absent."""
-    plain = {}
+    plain: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             plain[key] = _plain(value)
