@@ -4,10 +4,11 @@ Each value is checked against the type of its field.
 """
 
 import dataclasses
+import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
 
 from sepcli.errors import ModelError, SepcliError, did_you_mean
@@ -42,7 +43,8 @@ def from_table(
         SepcliError: Of class `error`: a key is unknown or missing, or a value is wrong.
         ValueError: The dataclass itself refuses the values.
     """
-    hints = {key: hint for key, hint in typing.get_type_hints(kind).items() if key not in given}
+    known = _hints_of(kind)  # type: ignore[arg-type]
+    hints = {key: hint for key, hint in known.items() if key not in given}
     values = {}
     for key, value in table.items():
         if key not in hints:
@@ -56,6 +58,12 @@ def from_table(
         if required and item.name in hints and item.name not in values:
             raise error(f"missing key in {where}: {item.name}", f"add a line `{item.name} = ...`")
     return kind(**values, **given)
+
+
+@functools.cache
+def _hints_of(kind: Hashable) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, evaluated once for all entries."""
+    return typing.get_type_hints(kind)
 
 
 def converted(value: Any, hint: Any, largest: int = LARGEST_SIZE) -> Any:
