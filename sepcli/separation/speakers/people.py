@@ -20,6 +20,7 @@ MOST_PIECES = 1500  # that are clustered: memory and time grow with the square
 GROUP_LIKENESS = 0.25  # mean likeness of the pieces of a group
 SAME_PERSON = 0.45  # likeness of two groups, relative to what one person's have; 0.55 was best on
 # training speakers, but others, whom the embedding does not know, are less like themselves
+SAME_PERSON_OF_TWO = 0.7  # of the last two groups, where outputs say that two speak at once
 PIECES_FOR_WORDS = 6.0  # so many tell as much about who speaks as about what is said
 MIN_PIECES = 4  # of a person who is counted
 SHARE_TOGETHER, LESS_ALIKE = 0.3, 0.3  # who speak at once so often have to be more alike by this
@@ -39,7 +40,9 @@ class Pieces:
     windows: IntArray
 
 
-def find_people(pieces: Pieces, num_people: int | None, most: int = MOST_PEOPLE) -> Array:
+def find_people(
+    pieces: Pieces, num_people: int | None, most: int = MOST_PEOPLE, *, two_at_once: bool = False
+) -> Array:
     """Return what each person sounds like, `[people, dims]`, of length one.
 
     Args:
@@ -47,6 +50,7 @@ def find_people(pieces: Pieces, num_people: int | None, most: int = MOST_PEOPLE)
         num_people: How many there are; fewer are found where there are too few pieces. None counts
             them.
         most: How many there are at most, where they are counted.
+        two_at_once: Whether two outputs are often loud at once, so that one person is unlikely.
     """
     pieces = _thinned(pieces)
     if len(pieces.voices) < 2:
@@ -60,7 +64,8 @@ def find_people(pieces: Pieces, num_people: int | None, most: int = MOST_PEOPLE)
         likeness = _likeness(sums, sizes, together)
         one, other = sorted(divmod(int(likeness.argmax()), len(sums)))
         is_open = num_people is None or len(sums) > num_people
-        if is_open and likeness[one, other] >= SAME_PERSON:
+        least = SAME_PERSON_OF_TWO if two_at_once and len(sums) == 2 else SAME_PERSON
+        if is_open and likeness[one, other] >= least:
             gone = other
             sums[one] += sums[other]
             sizes[one] += sizes[other]

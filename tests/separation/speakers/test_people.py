@@ -80,3 +80,12 @@ def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = pieces_of([(k % 2, 40) for k in range(8)], np.eye(2, DIMS))
     assert len(people._thinned(heard).voices) <= 50
     assert len(find_people(heard, None)) == 2
+
+
+def test_two_heard_at_once_are_one_person_only_if_much_alike() -> None:
+    turns = [(0, 8), (1, 8)] * 5
+    like = pieces_of(turns, alike(0.6), words=1.6)
+    assert len(find_people(like, None)) == 1
+    assert len(find_people(like, None, two_at_once=True)) == 2
+    same = pieces_of([(0, 8)] * 10, alike(0.6), words=1.6)
+    assert len(find_people(same, None, two_at_once=True)) == 1
