@@ -34,7 +34,7 @@ __all__ = [
 
 MODEL_FILE = "model.toml"  # describes the weights of the folder it lies in
 LISTING = "run `sepcli info` for the known models"
-DEFAULT_MODEL = "stftformer-16k"  # what `--model` means where it is not given
+DEFAULT_MODEL = "ensemble-16k"  # what `--model` means where it is not given
 HUB_PREFIX = "hf:"  # what a model name starts with that is a hub repository
 
 _PACKAGE = Path(__file__).parents[1]
