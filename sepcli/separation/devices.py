@@ -7,10 +7,11 @@ tells of it, so that lines stay whole and recordings are counted once.
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -157,12 +158,29 @@ def _start(
     threads = os.environ.get("OMP_NUM_THREADS")
     try:
         os.environ["OMP_NUM_THREADS"] = threads or str(max(torch.get_num_threads() // count, 1))
-        process.start()
+        with _interrupts_held():
+            process.start()
     finally:
         if threads is None:
             del os.environ["OMP_NUM_THREADS"]
     theirs.close()
     return _Worker(device, process, ours)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back, also in what is started: Python answers with a traceback until it is up."""
+    _hold_interrupts(held=True)
+    try:
+        yield
+    finally:
+        _hold_interrupts(held=False)
+
+
+def _hold_interrupts(*, held: bool) -> None:
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        how = signal.SIG_BLOCK if held else signal.SIG_UNBLOCK
+        signal.pthread_sigmask(how, {signal.SIGINT})
 
 
 def _hand_out(waiting: deque[Job], worker: _Worker) -> None:
@@ -202,6 +220,7 @@ def _work(
     """Do what the parent hands out; runs in a process of its own."""
     parent = _Parent(connection)
     with guard():
+        _hold_interrupts(held=False)
         keep_freed_memory()
         try:
             pipeline = make(device, lambda text: parent.tell("say", f"{device}: {text}"))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from sepcli.errors import DeviceError, UsageError
+from sepcli.separation import devices as module
 from sepcli.separation.batch import separate_jobs
 from sepcli.separation.devices import refuse_stdin, separate_on, split_devices
 from sepcli.separation.jobs import Job
@@ -216,3 +217,16 @@ def test_an_interrupted_command_leaves_finished_outputs_alone(
     left = sorted(path.name for path in (tmp_path / "tiny/out").iterdir())
     assert left[-2:] == ["short_spk1.wav", "short_spk2.wav"]
     assert not [name for name in left if name.startswith(".")]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="a system without masks")
+def test_a_process_that_is_still_starting_has_no_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    worker = module._start("cpu", 2, abs, OutputOptions(), nullcontext)  # type: ignore[arg-type]
+    assert worker.process.pid is not None
+    os.kill(worker.process.pid, signal.SIGINT)
+    time.sleep(0.2)
+    worker.end()
+    assert worker.process.exitcode == -signal.SIGTERM
+    assert capfd.readouterr().err == ""
