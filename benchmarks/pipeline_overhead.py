@@ -82,7 +82,7 @@ def watch(clock: Clock) -> None:
     Runner._forward = clock.timed(Runner._forward, "network")
     Recording.accept = clock.timed(Recording.accept, "evidence")
     Recording.solve = clock.timed(Recording.solve, "order", inside="write")
-    batch._prepare = clock.timed(batch._prepare, "read")
+    batch.prepare = clock.timed(batch.prepare, "read")
     batch.deliver = clock.timed(writing.deliver, "write")
 
 
