@@ -170,17 +170,20 @@ def _start(
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Hold Ctrl-C back, also in what is started: Python answers with a traceback until it is up."""
-    _hold_interrupts(held=True)
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        _hold_interrupts(held=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _hold_interrupts(*, held: bool) -> None:
-    if hasattr(signal, "pthread_sigmask"):  # not on Windows
-        how = signal.SIG_BLOCK if held else signal.SIG_UNBLOCK
-        signal.pthread_sigmask(how, {signal.SIGINT})
+def _let_interrupts_in() -> None:
+    """Undo in a process that was started what its parent held back; what came since comes now."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _hand_out(waiting: deque[Job], worker: _Worker) -> None:
@@ -220,7 +223,7 @@ def _work(
     """Do what the parent hands out; runs in a process of its own."""
     parent = _Parent(connection)
     with guard():
-        _hold_interrupts(held=False)
+        _let_interrupts_in()
         keep_freed_memory()
         try:
             pipeline = make(device, lambda text: parent.tell("say", f"{device}: {text}"))

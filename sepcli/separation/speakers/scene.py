@@ -95,9 +95,10 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
 
 
 def _two_at_once(timeline: Timeline, speaks: Mask) -> bool:
-    """Return whether the two strongest outputs are near each other for much of the speech."""
-    *_, second, first = np.sort(timeline.decibels()[1:, speaks], axis=0)
-    return bool(np.mean(second > first - NEAR_DB) > MIN_SHARE_NEAR)
+    """Return whether two outputs or more are near the strongest for much of the speech."""
+    decibels = timeline.decibels()[1:, speaks]
+    num_near = (decibels > decibels.max(axis=0) - NEAR_DB).sum(axis=0)
+    return bool(np.mean(num_near > 1) > MIN_SHARE_NEAR)
 
 
 def _one_voice_each(windows: Windows) -> tuple[Pieces, float, float]:

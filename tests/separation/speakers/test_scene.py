@@ -1,9 +1,13 @@
 """Scenes whose truth is made: voices at right angles, levels as a good separator gives them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from sepcli.evaluation.diarization import diarization_error
+from sepcli.separation.speakers import scene as module
+from sepcli.separation.speakers.people import find_people
 from sepcli.separation.speakers.scene import understand
 from sepcli.separation.speakers.timeline import (
     FLOOR_DB,
@@ -85,6 +89,27 @@ def test_one_person_is_not_split() -> None:
     scene = understand(heard(alone, 31.0), None, most=2)
     assert scene.num_people == 1
     assert {turn.speaker for turn in scene.turns} == {0}
+
+
+def test_one_output_is_one_person() -> None:
+    both = heard(((0, 0, 0.0, 30.0),), 30.0)
+    alone = Timeline(both.levels[:2], both.starts, both.voices[:, :2])
+    assert understand(alone, 1).num_people == 1
+
+
+@pytest.mark.parametrize(("seconds", "is_near"), [(0.0, False), (2.0, False), (6.0, True)])
+def test_two_who_are_loud_at_once_are_harder_to_take_for_one(
+    seconds: float, is_near: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def watched(*given: Any, two_at_once: bool) -> Any:
+        told.append(two_at_once)
+        return find_people(*given, two_at_once=two_at_once)
+
+    monkeypatch.setattr(module, "find_people", watched)
+    understand(heard(((0, 0, 0.0, 20.0), (1, 1, 20.0 - seconds, 30.0)), 30.0), None)
+    assert told == [is_near]
 
 
 def test_who_always_overlaps_is_left_to_the_separator() -> None:
