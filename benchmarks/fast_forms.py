@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from sepcli.memory import keep_freed_memory
+from sepcli.models.architectures import make_config
+from sepcli.models.registry import find_entry
 from sepcli.networks import fast
 
 SAMPLE_RATES = {
+    "ensemble": 16000,
     "gc3": 16000,
     "s4m": 16000,
     "tdanet": 16000,
@@ -28,6 +31,7 @@ SAMPLE_RATES = {
 CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "gc3": {"": {}, "-tcn": {"inner": "tcn"}, "-transformer": {"inner": "transformer"}}
 }
+BUILT_IN = {"ensemble": "ensemble-16k", "stftformer": "stftformer-8k"}  # their sizes are known
 
 
 def timed(network: nn.Module, mixture: Tensor) -> float:
@@ -42,7 +46,11 @@ def row(architecture: str, name: str, choice: dict[str, Any], seconds: float, ru
     """Return a row of the table."""
     module = importlib.import_module(f"sepcli.networks.{architecture}")
     torch.manual_seed(0)
-    plain = module.Network(module.Config(**choice)).eval()
+    if model := BUILT_IN.get(architecture):
+        config = make_config(architecture, dict(find_entry(model).config), where=model)
+    else:
+        config = module.Config(**choice)
+    plain = module.Network(config).eval()
     forms = (plain, fast.optimize(plain))
     mixture = 0.1 * torch.randn(1, round(seconds * SAMPLE_RATES.get(architecture, 8000)))
     expected, found = (form(mixture) for form in forms)

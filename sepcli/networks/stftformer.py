@@ -290,9 +290,8 @@ class BandFeedForward(nn.Module):
 
     def forward(self, bands: Tensor) -> Tensor:
         """Bands `[batch, frames, bands, channels]`, same shape."""
-        padded = F.pad(self.norm(bands), (0, 0, 0, 0, 1, 1))
-        around = torch.cat((padded[:, :-2], padded[:, 1:-1], padded[:, 2:]), -1)
-        fed: Tensor = self.down(F.gelu(self.up(around), approximate="tanh"))
+        widened = self.up(with_neighbours(self.norm(bands)))
+        fed: Tensor = self.down(F.gelu(widened, approximate="tanh"))
         return fed
 
 
@@ -310,8 +309,8 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         """Attended tokens `[batch, frames, dim]`."""
         qkv = self.qkv(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))  # [B, L, 3, H, D/H]
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, H, L, D/H]
-        query, key = rotate(query, rotation), rotate(key, rotation)
+        heads = qkv.permute(2, 0, 3, 1, 4)  # [3, B, H, L, D/H]
+        (query, key), value = rotate(heads[:2], rotation), heads[2]
         if self.training:
             # The fused kernel's backward pass takes three times as long on a processor in bfloat16.
             scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
@@ -334,12 +333,8 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens `[batch, frames, dim]`, same shape."""
-        quarter = tokens.shape[-1] // 4
-        before, after, own = self.norm(tokens).split((quarter, quarter, 2 * quarter), -1)
-        before = F.pad(before[:, :-1], (0, 0, 1, 0))
-        after = F.pad(after[:, 1:], (0, 0, 0, 1))
-        shifted = torch.cat((before, after, own), -1)
-        fed: Tensor = self.down(F.gelu(self.up(shifted), approximate="tanh"))
+        widened = self.up(half_shifted(self.norm(tokens)))
+        fed: Tensor = self.down(F.gelu(widened, approximate="tanh"))
         return fed
 
 
@@ -354,6 +349,21 @@ def neighbours(parts: Tensor) -> Tensor:
     """Each frame between its neighbours, `[batch, frames, 3, bins, 2]`; zeros beyond the ends."""
     padded = F.pad(parts, (0, 0, 0, 0, 1, 1))
     return torch.stack((padded[:, :-2], padded[:, 1:-1], padded[:, 2:]), 2)
+
+
+def with_neighbours(bands: Tensor) -> Tensor:
+    """Bands `[batch, frames, bands, 3 * channels]`, before, now and after; zeros at the ends."""
+    padded = F.pad(bands, (0, 0, 0, 0, 1, 1))
+    return torch.cat((padded[:, :-2], padded[:, 1:-1], padded[:, 2:]), -1)
+
+
+def half_shifted(tokens: Tensor) -> Tensor:
+    """Tokens, a quarter of the channels from the frame before, a quarter from the one after."""
+    quarter = tokens.shape[-1] // 4
+    before, after, own = torch.split(tokens, [quarter, quarter, 2 * quarter], -1)
+    before = F.pad(before[:, :-1], (0, 0, 1, 0))
+    after = F.pad(after[:, 1:], (0, 0, 0, 1))
+    return torch.cat((before, after, own), -1)
 
 
 def runs(widths: Sequence[int]) -> list[tuple[int, int]]:

@@ -32,16 +32,21 @@ def optimize(network: nn.Module) -> nn.Module:
     For inference in single precision on a processor. `network` is not changed. Parameters are
     shared with it where they are used as they are, and copied where they are laid out anew.
     """
-    name = type(network).__module__.rpartition(".")[2]
-    if name not in architectures():
-        return network
-    forms: Forms = importlib.import_module(f"{__name__}.{name}").FORMS
-    return _replaced(network, forms, {})
+    return _replaced(network, {}, {})
 
 
 def _replaced(module: nn.Module, forms: Forms, done: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Return the module with all that has a fast form replaced, the innermost first."""
+    """Return the module with all that has a fast form replaced, the innermost first.
+
+    Args:
+        module: A network, or part of one.
+        forms: Those of the network it is part of; a network among its parts has its own.
+        done: What has been replaced already.
+    """
     if module not in done:
+        name = type(module).__module__.rpartition(".")[2]
+        if type(module).__name__ == "Network" and name in architectures():
+            forms = importlib.import_module(f"{__name__}.{name}").FORMS
         children = {
             name: None if child is None else _replaced(child, forms, done)
             for name, child in module._modules.items()

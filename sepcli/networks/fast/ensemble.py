@@ -1,5 +1,5 @@
-"""Ensemble: GC3 as in its fast form; the transformer has none."""
+"""Ensemble: its networks have their own forms."""
 
-from sepcli.networks.fast import gc3
+from sepcli.networks.fast import Forms
 
-FORMS = gc3.FORMS
+FORMS: Forms = {}

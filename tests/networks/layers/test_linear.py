@@ -11,7 +11,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("activation", ["none", "relu", "silu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ["none", "relu", "silu", "gelu", "tanh", "sigmoid"])
 def test_fused_linear_is_linear(activation: str) -> None:
     weight, bias = randn(5, 7, seed=1), randn(5, seed=2)
     features = randn(2, 6, 9, seed=3)[..., 1:8]  # not contiguous
