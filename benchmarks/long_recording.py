@@ -1,8 +1,11 @@
 """Peak memory and time of `sepcli separate` against the length of the recording.
 
-Each recording is separated by a fresh process, so that its peak memory is its own. Without
-`--model` a very small network with random weights is used, which isolates what the tool itself
-costs. Example: python benchmarks/long_recording.py --minutes 2 10 60 480
+    python benchmarks/long_recording.py --minutes 2 10 60 480
+    python benchmarks/long_recording.py --minutes 2 600 --repeat talk.wav -- --speakers auto
+
+Each recording is separated by a fresh process, with the options after `--`, so that its peak memory
+is its own. Without `--model` a very small network with random weights is used, which isolates what
+the tool itself costs. Without `--repeat` recordings are noise; a conversation has people to find.
 """
 
 import argparse
@@ -23,21 +26,25 @@ import torch
 from sepcli.networks import spgm
 
 CHANNELS = 2
-NOISE_SECONDS = 20  # one piece, repeated with changing level: as loud as speech, cheap to make
+NOISE_SECONDS = 20  # as loud as speech, cheap to make
 
 
-def write_recording(path: Path, minutes: float, sample_rate: int) -> None:
-    """Write noise whose level rises and falls like speech, in stereo."""
+def make_noise(sample_rate: int) -> np.ndarray:
+    """Return noise whose level rises and falls like speech, `[samples, channels]`."""
     random = np.random.default_rng(0)
     noise = random.standard_normal((NOISE_SECONDS * sample_rate, CHANNELS)).astype(np.float32)
     time_axis = np.arange(len(noise)) / sample_rate
-    noise *= 0.05 * np.sin(np.pi * 1.3 * time_axis)[:, np.newaxis] ** 4
-    left = round(minutes * 60 * sample_rate)
-    container = "RF64" if left * CHANNELS * 2 > 2**32 - 2**16 else "WAV"
-    with soundfile.SoundFile(path, "w", sample_rate, CHANNELS, "PCM_16", format=container) as file:
+    return noise * 0.05 * np.sin(np.pi * 1.3 * time_axis)[:, np.newaxis] ** 4
+
+
+def write_recording(path: Path, minutes: float, piece: np.ndarray, sample_rate: int) -> None:
+    """Write a piece again and again, `[samples, channels]`."""
+    left, channels = round(minutes * 60 * sample_rate), piece.shape[1]
+    container = "RF64" if left * channels * 2 > 2**32 - 2**16 else "WAV"
+    with soundfile.SoundFile(path, "w", sample_rate, channels, "PCM_16", format=container) as file:
         while left > 0:
-            file.write(noise[:left])
-            left -= len(noise)
+            file.write(piece[:left])
+            left -= len(piece)
 
 
 def write_tiny_model(folder: Path) -> None:
@@ -58,12 +65,12 @@ def write_tiny_model(folder: Path) -> None:
     )
 
 
-def measure(recording: Path, model: str, out: Path) -> tuple[float, float]:
+def measure(recording: Path, model: str, out: Path, options: list[str]) -> tuple[float, float]:
     """Return the wall time [s] and the peak memory [MB] of one separation."""
     command = [sys.executable, "-m", "sepcli", "separate", str(recording), "--model", model]
     started = time.perf_counter()
     with subprocess.Popen(
-        [*command, "-o", str(out), "--overwrite", "--quiet"], stdout=subprocess.DEVNULL
+        [*command, "-o", str(out), "--overwrite", "--quiet", *options], stdout=subprocess.DEVNULL
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -74,12 +81,18 @@ def measure(recording: Path, model: str, out: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Measure each length and print a table."""
+    own = sys.argv[1:]
+    options = own[own.index("--") + 1 :] if "--" in own else []
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, nargs="+", default=[2, 10, 60])
-    parser.add_argument("--sample-rate", type=int, default=48000)
+    parser.add_argument("--sample-rate", type=int, default=48000, help="of the noise [Hz]")
+    parser.add_argument("--repeat", type=Path, help="a recording to take instead of noise")
     parser.add_argument("--model", default="")
     parser.add_argument("--folder", type=Path, help="where the large files go", default=None)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(own[: own.index("--")] if "--" in own else own)
+    piece, sample_rate = make_noise(arguments.sample_rate), arguments.sample_rate
+    if arguments.repeat:
+        piece, sample_rate = soundfile.read(arguments.repeat, dtype="float32", always_2d=True)
     print("| minutes | wall [s] | per minute [s] | peak memory [MB] | ratio |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
@@ -90,8 +103,8 @@ def main() -> None:
         first = 0.0
         for minutes in arguments.minutes:
             recording = folder / "recording.wav"
-            write_recording(recording, minutes, arguments.sample_rate)
-            seconds, peak = measure(recording, model, folder / "out")
+            write_recording(recording, minutes, piece, sample_rate)
+            seconds, peak = measure(recording, model, folder / "out", options)
             first = first or peak
             row = [f"{minutes:g}", f"{seconds:.1f}", f"{seconds / minutes:.2f}", f"{peak:.0f}"]
             print("| " + " | ".join([*row, f"{peak / first:.2f}"]) + " |", flush=True)
