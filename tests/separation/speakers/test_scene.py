@@ -22,8 +22,18 @@ DIMS = 16
 SILENT_DB, SPEECH_DB, LEAKED_DB = FLOOR_DB, -30.0, -60.0
 
 
-def heard(turns: tuple[tuple[int, int, float, float], ...], seconds: float) -> Timeline:
-    """Return what is heard of turns (person, output, start, stop); windows hear who fills them."""
+EACH_ALONE = np.eye(DIMS)  # voices at right angles
+
+
+def heard(
+    turns: tuple[tuple[int, int, float, float], ...],
+    seconds: float,
+    sounds: np.ndarray = EACH_ALONE,
+) -> Timeline:
+    """Return what is heard of turns (person, output, start, stop); windows hear who fills them.
+
+    `sounds` are what people sound like, `[people, dims]`.
+    """
     num_frames = round(100 * seconds)
     levels = np.full((3, num_frames), SILENT_DB)
     holds = np.full((3, num_frames), -1)  # whose voice is loudest in each signal
@@ -42,7 +52,7 @@ def heard(turns: tuple[tuple[int, int, float, float], ...], seconds: float) -> T
         inside = holds[:, start : start + round(100 * WINDOW_SECONDS)]
         for signal, row in enumerate(inside):
             for person in row[row >= 0]:
-                voices[number, signal, person] += 1.0
+                voices[number, signal] += sounds[person]
         both = (inside[1] >= 0) & (inside[2] >= 0)
         if not both.any():  # what leaks sounds like who speaks
             voices[number, 1:] = voices[number, 0]
@@ -110,6 +120,25 @@ def test_two_who_are_loud_at_once_are_harder_to_take_for_one(
     monkeypatch.setattr(module, "find_people", watched)
     understand(heard(((0, 0, 0.0, 20.0), (1, 1, 20.0 - seconds, 30.0)), 30.0), None)
     assert told == [is_near]
+
+
+def test_two_who_sound_alike_are_told_by_where_they_are() -> None:
+    # voices that change more with the mood than from person to person: clusters are moods
+    alike, calm, cross, one, other = np.eye(5, DIMS)
+    sounds = np.stack(
+        [alike + p + 1.3 * m for p in (0.8 * one, 0.8 * other) for m in (calm, cross)]
+    )
+    turns = tuple((2 * (n % 2) + (n // 2) % 2, n % 2, 5.0 * n, 5.0 * n + 4.5) for n in range(8))
+    scene = understand(heard(turns, 40.0, sounds), 2)
+    truth = [Turn(start, stop, sound // 2) for sound, _, start, stop in turns]
+    assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
+
+
+def test_two_who_sound_unlike_are_told_by_their_voices_wherever_they_are() -> None:
+    turns = tuple((n % 2, int(n in (1, 2, 5, 6)), 5.0 * n, 5.0 * n + 4.5) for n in range(8))
+    scene = understand(heard(turns, 40.0), 2)
+    truth = [Turn(start, stop, person) for person, _, start, stop in turns]
+    assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
 
 
 def test_who_always_overlaps_is_left_to_the_separator() -> None:
