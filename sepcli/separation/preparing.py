@@ -18,6 +18,7 @@ from sepcli.separation.output_checks import (
 )
 from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.recording import Recording
+from sepcli.separation.runner import choose_device
 from sepcli.separation.scratch import Spool, default_spool_folder, spool_key
 from sepcli.separation.writing import (
     OutputOptions,
@@ -106,8 +107,9 @@ def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: Outp
             "track": options.track,
             "model": repr(pipeline.entry),
             "weights": pipeline.weights_digest,
-            # who is known and wanted changes nothing about the estimates
-            "options": repr(replace(pipeline.options, known={}, only=None)),
+            # neither who is known and wanted changes the estimates, nor which of several GPUs it is
+            "options": repr(replace(pipeline.options, known={}, only=None, device="")),
+            "device": choose_device(pipeline.options.device).type,
         }
         key = spool_key(description)
         spool = Spool(num_speakers, default_spool_folder(), key, resume=options.resume)

@@ -165,15 +165,18 @@ def test_a_resumed_run_gives_the_same_bytes(
     assert names(spool_folder) == []
 
 
-def test_estimates_are_resumed_whoever_is_known(tmp_path: Path) -> None:
+def test_estimates_are_resumed_whoever_is_known_and_by_another_device_of_the_kind(
+    tmp_path: Path,
+) -> None:
     write_stopping(tmp_path / "in/a.wav")
     voice = write_once(tmp_path / "voices/alice.wav", conversation("0", 3.0))
     jobs = jobs_of(tmp_path / "in", tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        run(StoppingSeeded(), jobs, OutputOptions(resume=True))
+        run(StoppingSeeded(), jobs, OutputOptions(resume=True), device="cpu:0")
     again, plain = Seeded(), Seeded()
     jobs = [replace(jobs[0], named=(("alice", tmp_path / "out/a_alice.wav"),))]
-    (outcome,) = run(again, jobs, OutputOptions(resume=True), known={"alice": voice})
+    options = OutputOptions(resume=True)
+    (outcome,) = run(again, jobs, options, known={"alice": voice}, device="cpu:1")
     assert outcome.error is None
     run(plain, jobs_of(tmp_path / "in", tmp_path / "plain"))
     assert again.num_calls < plain.num_calls
