@@ -229,6 +229,8 @@ def _download(
 
 def _is_passing(failure: Exception) -> bool:
     """Return whether a transfer may succeed when it is tried again."""
+    if is_offline():
+        return False
     if status := status_of(failure):
         return status >= 500
     # The client's library is requests, httpx or httpx2, as its version has it.

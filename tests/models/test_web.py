@@ -152,9 +152,12 @@ def test_offline_it_says_what_to_run(
     hub: Hub, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_client(monkeypatch, HF_HUB_OFFLINE=True)
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
     with pytest.raises(WeightsError, match="not in the cache, and HF_HUB_OFFLINE is set") as caught:
         fetch_files(source)
     assert "`sepcli download x`" in caught.value.hint
+    assert waits == []  # nothing comes of waiting
 
 
 def test_threads_fetching_at_once_load_it_once(hub: Hub, source: Source) -> None:
