@@ -6,19 +6,18 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
-from rich.text import Text
-
 from sepcli.errors import OutputError, SepcliError
 from sepcli.files import printable
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it takes longer than all else that `sepcli info` does
+    from rich.console import Console, RenderableType
     from rich.progress import Progress
+    from rich.text import Text
 
 NO_WIDTH = 200  # of what is written where there is no width [columns]
 BAR_DELAY_SECONDS = 2.0  # what is over before this is not worth a bar
@@ -78,8 +77,22 @@ def result_json(*records: Mapping[str, Any]) -> None:
     result(*(json.dumps(record, ensure_ascii=True, default=str) for record in records))
 
 
+def show_lines(lines: Sequence[str], narrow: Sequence[str]) -> None:
+    """Write lines to stdout, the first in bold; on a terminal too narrow for them, `narrow`."""
+    forced = any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    if not (forced or (sys.stdout is not None and sys.stdout.isatty())):
+        result(*lines)
+        return
+    from rich.text import Text
+
+    def bold(header: str, *rest: str) -> Text:
+        return Text.assemble((header, "bold"), *(f"\n{line}" for line in rest))
+
+    show(bold(*lines), narrow=bold(*narrow))
+
+
 def show(
-    renderable: RenderableType, narrow: RenderableType | None = None, *, folds: bool = False
+    renderable: "RenderableType", narrow: "RenderableType | None" = None, *, folds: bool = False
 ) -> None:
     """Write a table or another rich object to stdout; nothing of it is cut short.
 
@@ -89,7 +102,7 @@ def show(
         folds: Whether it breaks its own lines; else a terminal does where they are too long.
     """
     with _results():
-        out = Console(file=sys.stdout, highlight=False)
+        out = _console(file=sys.stdout, highlight=False)
         if not out.is_terminal:
             out.width = NO_WIDTH
         elif narrow is not None and _width(out, renderable) > out.width:
@@ -99,7 +112,7 @@ def show(
         out.print(renderable)
 
 
-def _width(out: Console, renderable: RenderableType) -> int:
+def _width(out: "Console", renderable: "RenderableType") -> int:
     """Return the width at which no line is cut or broken."""
     return out.measure(renderable, options=out.options.update(max_width=NO_WIDTH)).maximum
 
@@ -134,14 +147,16 @@ def error(failure: SepcliError) -> None:
         _say(f"cause: {type(cause).__name__}: {cause}", "dim")
 
 
-def text(lines: str) -> Text:
+def text(lines: str) -> "Text":
     """Return text as it is shown in a table: nothing in it is markup or moves the cursor."""
+    from rich.text import Text
+
     return Text("\n".join(printable(line) for line in lines.split("\n")))
 
 
 def has_terminal() -> bool:
     """Return whether stderr is a terminal, which can show a bar."""
-    return Console(stderr=True).is_terminal
+    return _console(stderr=True).is_terminal
 
 
 class Bar:
@@ -181,7 +196,7 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
     from sepcli.cli.bars import bars_on  # few see one
 
     # told once: while an MP3 is decoded, stderr is no terminal for a moment
-    bars = bars_on(Console(stderr=True, force_terminal=True), unit)
+    bars = bars_on(_console(stderr=True, force_terminal=True), unit)
     timer = threading.Timer(BAR_DELAY_SECONDS, bars.start)
     timer.daemon = True
     timer.start()
@@ -221,6 +236,13 @@ def loading(name: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _say(message: str, style: str) -> None:
-    Console(stderr=True, highlight=False).print(
-        Text(printable(message), style=style), soft_wrap=True
-    )
+    from rich.text import Text
+
+    said = Text(printable(message), style=style)
+    _console(stderr=True, highlight=False).print(said, soft_wrap=True)
+
+
+def _console(**options: Any) -> "Console":
+    from rich.console import Console
+
+    return Console(**options)

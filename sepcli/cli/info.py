@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len
-from rich.text import Text
 
 from sepcli.cli import console
 from sepcli.errors import UsageError
@@ -121,11 +120,11 @@ def _tell_all() -> None:
         "SI-SDRi": [score.replace(" SI-SDRi", "") for score in wide["score"]],
         "cached": ["yes" if is_here(entry) else "no" for entry in entries],
     }
-    console.show(_table(wide), narrow=_table(narrow))
+    console.show_lines(_table(wide), narrow=_table(narrow))
 
 
-def _table(columns: dict[str, list[str]]) -> Text:
-    """Return columns side by side; rich's own table takes as long as all else that is done here."""
+def _table(columns: dict[str, list[str]]) -> list[str]:
+    """Return the lines of columns side by side, with their titles first."""
     laid_out = []
     for title, cells in columns.items():
         cells = [title, *map(printable, cells)]
@@ -133,8 +132,7 @@ def _table(columns: dict[str, list[str]]) -> Text:
         is_left = title in ("name", "licence", "score", "SI-SDRi", "cached")
         gaps = [" " * (width - cell_len(cell)) for cell in cells]
         laid_out.append([c + g if is_left else g + c for c, g in zip(cells, gaps, strict=True)])
-    header, *lines = ["  ".join(row).rstrip() for row in zip(*laid_out, strict=True)]
-    return Text.assemble((header, "bold"), *(f"\n{line}" for line in lines))
+    return ["  ".join(row).rstrip() for row in zip(*laid_out, strict=True)]
 
 
 def _tell_one(model: str, *, as_json: bool, count: bool) -> None:
