@@ -17,7 +17,7 @@ def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("arguments", [["--version"], ["separate", "missing.wav", "-m", "./none"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["separate", "a.wav", "--speakers", "few"]])
 def test_a_process_that_is_ending_ends_at_once(
     number: signal.Signals, arguments: list[str]
 ) -> None:

@@ -35,11 +35,19 @@ def built(request: pytest.FixtureRequest) -> nn.Module:
     return build(*request.param)
 
 
+@cache
+def answer(built: nn.Module) -> Tensor:
+    """Return what a network made of `noise(1, 900)` when it was first asked."""
+    with torch.inference_mode():
+        estimates: Tensor = built(noise(1, 900))
+    return estimates
+
+
 def lengths(config: Any) -> list[int]:
-    """Return one sample, lengths around a frame of the network and its half, and odd ones."""
+    """Return one sample, lengths around a frame of the network and its half, and a long one."""
     config = getattr(config, "gc3", config)  # one of an ensemble's networks
     frame = getattr(config, "window", None) or config.kernel_size
-    return sorted({1, max(1, frame // 2), max(1, frame - 1), frame, frame + 1, 321, 2411})
+    return sorted({1, max(1, frame // 2), max(1, frame - 1), frame, frame + 1, 2411})
 
 
 def noise(batch: int, time: int) -> Tensor:
@@ -61,7 +69,7 @@ def test_sizes_are_refused_or_run(network: str, name: str) -> None:
                     built = golden.build(network, dataclasses.replace(config, **{size: other}))
                 except ValueError:
                     continue
-                assert built(noise(1, 500)).shape[-1] == 500, (size, other)
+                assert built(noise(1, 200)).shape[-1] == 200, (size, other)
 
 
 @torch.inference_mode()
@@ -79,22 +87,22 @@ def test_takes_any_length(built: nn.Module) -> None:
 def test_rows_do_not_see_each_other(built: nn.Module) -> None:
     mixture = noise(3, 1777) * torch.tensor([[1.0], [0.0], [0.03]])  # the second row is silent
     together = built(mixture)
-    for row in range(3):
-        alone = built(mixture[row : row + 1])[0]
-        # float32 sums run in another order in another batch
-        assert (together[row] - alone).abs().max() < 2e-5 * largest(alone), row
+    for rows in (slice(2), slice(2, 3)):
+        alone = built(mixture[rows])
+        for row, own in zip(together[rows], alone, strict=True):
+            # float32 sums run in another order in another batch
+            assert (row - own).abs().max() < 2e-5 * largest(own), rows
 
 
 @torch.inference_mode()
 def test_silence_is_finite(built: nn.Module) -> None:
-    for time in (5, 1500):
-        assert built(torch.zeros(2, time)).isfinite().all()
+    assert built(torch.zeros(2, 5)).isfinite().all()  # more of it is a row of the test above
 
 
 @torch.inference_mode()
 def test_nothing_is_left_between_calls(built: nn.Module) -> None:
     state = copy.deepcopy(built.state_dict())
-    first = built(noise(1, 900))
+    first = answer(built)
     built(noise(2, 1800))
     built(noise(1, 40))
     assert torch.equal(built(noise(1, 900)), first)
@@ -104,9 +112,8 @@ def test_nothing_is_left_between_calls(built: nn.Module) -> None:
 
 @torch.inference_mode()
 def test_single_precision_is_enough(built: nn.Module) -> None:
-    mixture = noise(1, 1200)
-    single = built(mixture)
-    double = copy.deepcopy(built).double()(mixture.double())
+    single = answer(built)
+    double = copy.deepcopy(built).double()(noise(1, 900).double())
     assert double.dtype == torch.float64
     # rounding of float32 grows through the layers; a wrong constant shows at 1e-2
     assert (single - double).abs().max() < 2e-4 * largest(double)
@@ -114,7 +121,7 @@ def test_single_precision_is_enough(built: nn.Module) -> None:
 
 def test_can_be_trained(built: nn.Module) -> None:
     trained = copy.deepcopy(built).train()
-    trained(noise(2, 700)).square().mean().backward()
+    trained(noise(2, 300)).square().mean().backward()
     gradients = [p.grad for p in trained.parameters() if p.grad is not None]
     assert gradients
     assert all(g.isfinite().all() for g in gradients)
@@ -124,14 +131,12 @@ def test_can_be_trained(built: nn.Module) -> None:
 @pytest.mark.parametrize(("network", "name"), dict(reversed(CONFIGS)).items())  # one of each
 def test_products_in_bf16_change_little(network: str, name: str) -> None:
     built = build(network, name)
-    mixture = noise(1, 1200)
+    exact = answer(built)
     for path in (torch.inference_mode(), torch.enable_grad()):  # a GPU's is the second
-        with path:
-            exact = built(mixture)
-            with torch.autocast("cpu", torch.bfloat16):
-                coarse = built(mixture)
+        with path, torch.autocast("cpu", torch.bfloat16):
+            coarse = built(noise(1, 900))
         # 8 bits of mantissa in every product: a part in 100 after some layers, not a part in 3
-        assert (coarse.float() - exact).square().sum() < 0.1 * exact.square().sum()
+        assert (coarse.detach().float() - exact).square().sum() < 0.1 * exact.square().sum()
 
 
 @pytest.mark.parametrize(("network", "name"), CONFIGS)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -192,7 +193,7 @@ def test_an_interrupted_command_leaves_finished_outputs_alone(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     source = tmp_path / "long.wav"
-    soundfile.write(source, two_voices(300.0).sum(axis=0), RATE)
+    soundfile.write(source, np.tile(two_voices(10.0).sum(axis=0), 30), RATE)
     (tmp_path / "short.wav").write_bytes(source.read_bytes()[: 44 + RATE])
     names = [str(tmp_path / f"{number}.wav") for number in range(4)]
     for name in names:

@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from sepcli.errors import ModelError, WeightsError
 from sepcli.models.load import load_network
 from sepcli.models.registry import entry_from_folder
+from sepcli.training import loop
 from sepcli.training.export import read_log
 from sepcli.training.launch import launch
 from sepcli.training.loop import CHECKPOINT_FILE, Outcome
@@ -65,19 +68,19 @@ def test_a_killed_run_ends_like_one_never_killed(
     assert_same_end(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_slices_end_like_one_run(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
-    recipe = write_recipe(steps="40")
-    outcome = None
-    for _ in range(40):
-        outcome = run(
-            recipe,
-            tmp_path / "slices",
-            time_limit_seconds=0.0 if outcome is None else 0.3,
-        )
-        if outcome.finished:
-            break
-    assert outcome is not None and outcome.finished
+def test_slices_end_like_one_run(
+    tmp_path: Path, write_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, looks = write_recipe(), count()
     run(recipe, tmp_path / "whole")
+    # a clock that is a second later whenever somebody looks, three times a step
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
+    slices: list[list[int]] = []
+    for finished in (False, False, True):
+        slices.append([])
+        options = {"time_limit_seconds": 8.0, "on_step": slices[-1].append}
+        assert run(recipe, tmp_path / "slices", **options).finished == finished
+    assert slices == [[1, 2, 3], [4, 5, 6], [7, 8]]
     assert_same_end(tmp_path / "slices", tmp_path / "whole")
 
 
