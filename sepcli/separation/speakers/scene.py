@@ -112,11 +112,13 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
         if num_people or len(people) == 1 or cast.seconds.min() >= MIN_SECONDS_OF_A_PERSON:
             break
         people = np.delete(cast.people, cast.seconds.argmin(), axis=0)
-    if len(people) == 1 and num_people != 1 and seconds_together > MIN_SECONDS_TOGETHER:
+    is_one = len(people) == 1 and num_people != 1 and seconds_together > MIN_SECONDS_TOGETHER
+    is_alike = len(people) == timeline.num_outputs and _most_alike(cast.people) > ALIKE
+    held = _voices_by_output(windows, timeline.num_outputs) if is_one or is_alike else None
+    if held is not None:
+        cast = _settled(timeline, speaks, windows, held)
+    elif is_one:
         return _outputs_as_people(timeline, speaks, windows)  # one of them never speaks alone
-    if len(cast.people) == timeline.num_outputs and _most_alike(cast.people) > ALIKE:
-        held = _voices_by_output(windows, timeline.num_outputs)
-        cast = cast if held is None else _settled(timeline, speaks, windows, held)
     return _in_order(cast.people, cast.stretches)
 
 

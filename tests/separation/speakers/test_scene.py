@@ -134,6 +134,16 @@ def test_two_who_sound_alike_are_told_by_where_they_are() -> None:
     assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
 
 
+def test_two_who_are_taken_for_one_voice_but_overlap_are_told_by_where_they_are() -> None:
+    alike, one, other = np.eye(3, DIMS)
+    sounds = np.stack([1.3 * alike + one, 1.3 * alike + other])
+    turns = tuple((n % 2, n % 2, 5.0 * n, 5.0 * n + 6.5) for n in range(8))
+    scene = understand(heard(turns, 42.0, sounds), None, most=2)
+    assert scene.stretches is not None
+    truth = [Turn(start, stop, person) for person, _, start, stop in turns]
+    assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
+
+
 def test_two_who_sound_unlike_are_told_by_their_voices_wherever_they_are() -> None:
     turns = tuple((n % 2, int(n in (1, 2, 5, 6)), 5.0 * n, 5.0 * n + 4.5) for n in range(8))
     scene = understand(heard(turns, 40.0), 2)
