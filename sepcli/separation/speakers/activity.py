@@ -64,7 +64,7 @@ class Stretch:
 
 def speech_frames(timeline: Timeline) -> Mask:
     """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`."""
-    power = 10.0 ** (timeline.decibels()[0] / 10.0)
+    power = timeline.mixture_power()
     window = np.ones(SMOOTHING_FRAMES, np.float32) / SMOOTHING_FRAMES
     smooth = np.convolve(power, window, "same")[: len(power)]
     sounding = smooth[timeline.levels[0] > 0]
@@ -143,7 +143,7 @@ def _prices(states: tuple[State, ...]) -> FloatArray:
 def _window_scores(windows: Windows, people: FloatArray, states: Sequence[State]) -> FloatArray:
     """Return the log odds of each state in each window, `[windows, states]`."""
     odds = overlap_evidence(windows, people) @ np.array(OVERLAP_WEIGHTS) + OVERLAP_BIAS
-    likeness = windows.voices @ people.T
+    likeness = windows.likeness_to(people)
     scores = np.empty((len(odds), len(states)))
     sizes = np.array([len(state) for state in states])
     for number, state in enumerate(states):
@@ -251,11 +251,12 @@ def voices_heard(
     outputs = list(places)
     half = round(WINDOW_SECONDS / FRAME_SECONDS / 2)
     alone, beside = np.zeros((2, num_people, windows.voices.shape[2]), np.float32)
-    for middle, voices in zip(windows.middles.astype(int), windows.voices, strict=True):
+    for number, middle in enumerate(windows.middles.astype(int)):
         inside = states[max(0, middle - half) : middle + half]
         state = int(inside[len(inside) // 2]) if len(inside) else -1
         if state < 0 or np.mean(inside == state) <= MIN_SHARE_OF_A_WINDOW:
             continue
+        voices = unit(windows.voices[number].astype(np.float32))
         for person, output in outputs[state]:
             if len(outputs[state]) == 1:
                 alone[person] += voices[0]

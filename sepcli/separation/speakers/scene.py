@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sepcli.separation.chunking import STEP_DB
 from sepcli.separation.speakers.activity import (
     Stretch,
     decide_activity,
@@ -124,8 +125,8 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
 
 def _two_at_once(timeline: Timeline, speaks: Mask) -> bool:
     """Return whether two outputs or more are near the strongest for much of the speech."""
-    decibels = timeline.decibels()[1:, speaks]
-    num_near = (decibels > decibels.max(axis=0) - NEAR_DB).sum(axis=0)
+    levels = timeline.levels[1:, speaks].astype(np.int16)
+    num_near = (levels > levels.max(axis=0) - NEAR_DB / STEP_DB).sum(axis=0)
     return bool(np.mean(num_near > 1) > MIN_SHARE_NEAR)
 
 
@@ -142,10 +143,10 @@ def _one_voice_each(windows: Windows) -> tuple[Pieces, float, float]:
     is_full = windows.speech > MIN_SHARE_SPEECH
     together = np.flatnonzero(is_full & (windows.alone() < MAX_ODDS_TOGETHER))
     outputs = 1 + windows.strongest[together]
-    beside = windows.voices[together[:, np.newaxis], outputs]
+    beside = windows.embeddings(together[:, np.newaxis], outputs)
     is_heard = np.all(np.any(beside, axis=2), axis=1)
     pieces = Pieces(
-        voices=np.concatenate([windows.voices[alone, 0], *beside[is_heard].swapaxes(0, 1)]),
+        voices=np.concatenate([windows.embeddings(alone, 0), *beside[is_heard].swapaxes(0, 1)]),
         windows=np.concatenate([alone, *[together[is_heard]] * outputs.shape[1]]),
     )
     return pieces, len(alone) * HOP_SECONDS, len(together) * HOP_SECONDS
@@ -173,7 +174,7 @@ def _voices_by_output(windows: Windows, num_outputs: int) -> Array | None:
     members = windows.strongest[alone, 0] == np.arange(num_outputs)[:, np.newaxis]
     if members.sum(axis=1).min() < MIN_PIECES:
         return None
-    return unit(members.astype(np.float32) @ windows.voices[alone, 0])
+    return unit(members.astype(np.float32) @ windows.embeddings(alone, 0))
 
 
 def _settled(timeline: Timeline, speaks: Mask, windows: Windows, people: Array) -> _Cast:
@@ -228,5 +229,7 @@ def _voices_of_outputs(windows: Windows, active: Mask) -> Array:
     share = np.zeros((len(windows.middles), len(active)), np.float32)
     for number, middle in enumerate(windows.middles.astype(int)):
         share[number] = active[:, max(0, middle - half) : middle + half].mean(axis=1)
-    heard = np.where(share > MIN_SHARE_SPEECH, 1.0, 0.0)
-    return unit(np.einsum("wk,wkd->kd", heard, windows.voices[:, 1:]))
+    heard = [np.flatnonzero(row > MIN_SHARE_SPEECH) for row in share.T]
+    return unit(
+        np.stack([windows.embeddings(each, 1 + k).sum(axis=0) for k, each in enumerate(heard)])
+    )

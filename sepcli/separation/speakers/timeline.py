@@ -56,11 +56,10 @@ class Timeline:
         """Return levels of frames [dB], `[1 + outputs, frames]`."""
         return self.levels[:, start:stop].astype(np.float32) * STEP_DB + FLOOR_DB
 
-    def embeddings(self) -> Array:
-        """Return the voices of all windows, of length one or zero."""
-        voices = self.voices.astype(np.float32)
-        lengths = np.linalg.norm(voices, axis=-1, keepdims=True)
-        return np.asarray(voices / np.maximum(lengths, 1.0), np.float32)
+    def mixture_power(self) -> Array:
+        """Return the power of the mixture in all frames, `[frames]`."""
+        of_level = 10.0 ** ((np.arange(256, dtype=np.float32) * STEP_DB + FLOOR_DB) / 10.0)
+        return np.asarray(of_level[self.levels[0]], np.float32)
 
 
 class TimelineBuilder:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sepcli.separation.speakers.people import unit
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask
 
@@ -17,6 +18,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 # those of training speakers, separated by stftformer-16k, tell no better
 OVERLAP_WEIGHTS = (-0.554, 10.408, -6.489, -6.489)
 OVERLAP_BIAS = 10.227
+BLOCK = 1024  # windows whose voices are compared at once: as numbers of 32 bits, hours are much
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Windows:
         strongest: The two strongest outputs, `[windows, 2]`.
         difference_db: By how much the first is stronger.
         likeness: Of the voices in these two outputs.
-        voices: `[windows, 1 + outputs, dims]`.
+        voices: As the timeline keeps them, `[windows, 1 + outputs, dims]`.
     """
 
     middles: FloatArray
@@ -37,7 +39,22 @@ class Windows:
     strongest: IntArray
     difference_db: FloatArray
     likeness: FloatArray
-    voices: FloatArray
+    voices: np.ndarray[Any, np.dtype[np.int8]]
+
+    def embeddings(self, windows: IntArray, signals: IntArray | int) -> FloatArray:
+        """Return voices of length one, `[..., dims]`.
+
+        Args:
+            windows: In which, `[...]`.
+            signals: Of the mixture (0) or an output (1 and on), alike.
+        """
+        return unit(self.voices[windows, signals].astype(np.float32))
+
+    def likeness_to(self, people: FloatArray) -> FloatArray:
+        """Return how alike all voices are to people, `[windows, 1 + outputs, people]`."""
+        blocks = range(0, max(len(self.voices), 1), BLOCK)
+        each = [unit(self.voices[k : k + BLOCK].astype(np.float32)) @ people.T for k in blocks]
+        return np.concatenate(each)
 
     def alone(self) -> FloatArray:
         """Return log odds that one speaks, by what does not depend on who people are."""
@@ -56,16 +73,24 @@ def look_at_windows(timeline: Timeline, speaks: Mask) -> Windows:
         speech[number] = speaks[start : start + length].mean()
     strongest = np.argsort(-levels, axis=1, kind="stable")[:, :2]
     top = np.take_along_axis(levels, strongest, axis=1)
-    voices = timeline.embeddings()
-    pair = np.take_along_axis(voices[:, 1:], strongest[:, :, np.newaxis], axis=1)
     return Windows(
         middles=timeline.starts + length / 2.0,
         speech=speech,
         strongest=strongest,
         difference_db=top[:, 0] - top[:, -1],
-        likeness=np.einsum("wd,wd->w", pair[:, 0], pair[:, -1]),
-        voices=voices,
+        likeness=_likeness_of_pairs(timeline.voices, strongest),
+        voices=timeline.voices,
     )
+
+
+def _likeness_of_pairs(voices: np.ndarray[Any, np.dtype[np.int8]], pairs: IntArray) -> FloatArray:
+    """Return how alike the voices of two outputs are, `[windows]`; see `Windows`."""
+    likeness = np.zeros(len(voices), np.float32)
+    for start in range(0, len(voices), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(voices)))
+        first, second = (unit(voices[rows, 1 + pairs[rows, k]].astype(np.float32)) for k in (0, -1))
+        likeness[rows] = np.einsum("wd,wd->w", first, second)
+    return likeness
 
 
 def overlap_evidence(windows: Windows, people: FloatArray) -> FloatArray:
@@ -75,7 +100,7 @@ def overlap_evidence(windows: Windows, people: FloatArray) -> FloatArray:
         windows: As heard.
         people: What each sounds like, `[people, dims]`.
     """
-    likeness = windows.voices @ people.T  # [windows, 1 + outputs, people]
+    likeness = windows.likeness_to(people)  # [windows, 1 + outputs, people]
     outputs = windows.strongest[:, :, np.newaxis]
     first, second = np.take_along_axis(likeness[:, 1:], outputs, axis=1).swapaxes(0, 1)[[0, -1]]
     both = first[:, :, np.newaxis] + second[:, np.newaxis]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepcli.separation.speakers.timeline import TimelineBuilder
+from sepcli.separation.speakers.timeline import VOICE_STEPS, TimelineBuilder
 
 RATE = 8000
 
@@ -34,4 +34,5 @@ def test_levels_and_voices_are_those_of_the_signals() -> None:
     builder.add(0.1 * ones, np.stack([-0.1 * ones, 1e-4 * ones]))
     timeline = builder.finish()
     assert timeline.decibels()[:, 7] == pytest.approx([-20.0, -20.0, -80.0], abs=0.25)
-    np.testing.assert_allclose(timeline.embeddings()[0], [[1, 0], [0, 1], [0, 0]], atol=0.01)
+    voices = timeline.voices[0] / VOICE_STEPS
+    np.testing.assert_allclose(voices, [[127 / 256, 0], [0, 127 / 256], [0, 0]], atol=0.01)
