@@ -17,7 +17,9 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 FRAME_SECONDS = 0.01
 WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
 MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
-SAME_SOUND_DB = 30.0  # outputs this much weaker than another hold nothing to listen to
+# Outputs this much weaker than another hold nothing to listen to: leakage, or what a mask leaves.
+# At 10 dB decisions begin to change; at 15 dB half of a conversation's embeddings are spared.
+WEAK_DB = 15.0
 VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
 
 
@@ -126,9 +128,12 @@ class TimelineBuilder:
         if self._embed is None or power[0] <= 10.0 ** (FLOOR_DB / 10.0):
             self._voices.append(None)
             return
-        audible = power >= float(power[1:].max()) * 10.0 ** (-SAME_SOUND_DB / 10.0)
-        audible[0] = True
-        found = {k: self._embed(signals[k], self._rate) for k in np.flatnonzero(audible).tolist()}
+        loud = np.flatnonzero(power[1:] >= float(power[1:].max()) * 10.0 ** (-WEAK_DB / 10.0)) + 1
+        is_alone = len(loud) == 1  # then it sounds like the mixture
+        heard = [0] if is_alone else [0, *loud.tolist()]
+        found = {k: self._embed(signals[k], self._rate) for k in heard}
+        if is_alone:
+            found[int(loud[0])] = found[0]
         self._dims = len(found[0])
         voices = np.zeros((len(signals), self._dims), np.float32)
         for signal, voice in found.items():

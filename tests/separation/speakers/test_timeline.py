@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepcli.separation.speakers.timeline import VOICE_STEPS, TimelineBuilder
+from sepcli.separation.speakers.timeline import VOICE_STEPS, Timeline, TimelineBuilder
 
 RATE = 8000
 
@@ -28,11 +28,22 @@ def test_blocks_of_any_length_are_heard_alike() -> None:
     assert found[0].starts.tolist() == [0, 50, 100, 150, 200, 250, 300, 350, 400]
 
 
-def test_levels_and_voices_are_those_of_the_signals() -> None:
-    builder = TimelineBuilder(2, RATE, embed)
+def heard(mixture: float, *outputs: float) -> Timeline:
+    """Return what is heard of signals that stand still."""
+    builder = TimelineBuilder(len(outputs), RATE, embed)
     ones = np.ones(2 * RATE, np.float32)
-    builder.add(0.1 * ones, np.stack([-0.1 * ones, 1e-4 * ones]))
-    timeline = builder.finish()
-    assert timeline.decibels()[:, 7] == pytest.approx([-20.0, -20.0, -80.0], abs=0.25)
+    builder.add(mixture * ones, np.stack([each * ones for each in outputs]))
+    return builder.finish()
+
+
+def test_levels_and_voices_are_those_of_the_signals() -> None:
+    timeline = heard(0.1, -0.1, 0.05)
+    assert timeline.decibels()[:, 7] == pytest.approx([-20.0, -20.0, -26.0], abs=0.25)
     voices = timeline.voices[0] / VOICE_STEPS
-    np.testing.assert_allclose(voices, [[127 / 256, 0], [0, 127 / 256], [0, 0]], atol=0.01)
+    full = 127 / 256
+    np.testing.assert_allclose(voices, [[full, 0], [0, full], [full, 0]], atol=0.01)
+
+
+def test_who_is_alone_sounds_like_the_mixture_and_leakage_like_nobody() -> None:
+    voices = heard(0.1, 1e-3, -0.1).voices[0] / VOICE_STEPS
+    np.testing.assert_allclose(voices, [[127 / 256, 0], [0, 0], [127 / 256, 0]], atol=0.01)
