@@ -15,6 +15,7 @@ from torch import Tensor
 from sepcli.evaluation.complexity import count_parameters, macs_per_second
 from sepcli.files import write_whole
 from sepcli.models.build import build_network
+from sepcli.models.quantise import quantised
 from sepcli.models.registry import MODEL_FILE
 from sepcli.training.recipe import Recipe
 
@@ -58,11 +59,7 @@ def write_model_folder(
         weights: The network's state dict.
         best: The measurement these weights were chosen by, where there was one.
     """
-    kind = torch.float16 if recipe.run.weights == "float16" else torch.float32
-    held = {
-        key: value.detach().cpu().to(kind if value.is_floating_point() else value.dtype)
-        for key, value in weights.items()
-    }
+    held = _stored(weights, recipe.run.weights)
     # Copies, because modules may share a tensor, and the format stores none twice.
     alone = {k: v.clone(memory_format=torch.contiguous_format) for k, v in held.items()}
     content = save(alone)
@@ -91,6 +88,15 @@ def write_model_folder(
         entry["scores"] = {"dev SI-SDRi": round(best.dev_si_sdri_db, 2)}
     entry = {key: value for key, value in entry.items() if value not in ("", {})}
     write_whole(folder / MODEL_FILE, to_toml(entry).encode())
+
+
+def _stored(weights: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """Return weights in the numbers that a recipe asks for."""
+    held = {key: value.detach().cpu() for key, value in weights.items()}
+    if kind == "int8":
+        return quantised(held)
+    number = torch.float16 if kind == "float16" else torch.float32
+    return {k: v.to(number if v.is_floating_point() else v.dtype) for k, v in held.items()}
 
 
 def to_toml(values: Mapping[str, Any], within: tuple[str, ...] = ()) -> str:

@@ -138,7 +138,8 @@ class RunRecipe:
         dev_every: Steps between two measurements on the development mixtures.
         save_every: Steps between two checkpoints.
         patience: Measurements without a gain after which training stops; 0 for never.
-        weights: Number format of the weights that are written.
+        weights: Number format of the weights that are written; with `"int8"` matrices take 8 bits
+            a number, as those inside the package do.
     """
 
     steps: int = 100_000
@@ -148,7 +149,7 @@ class RunRecipe:
     dev_every: int = 1000
     save_every: int = 250
     patience: int = 0
-    weights: Literal["float32", "float16"] = "float32"
+    weights: Literal["float32", "float16", "int8"] = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)

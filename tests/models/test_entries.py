@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 
+import sepcli.models
 from sepcli.evaluation.complexity import count_parameters, macs_per_second
 from sepcli.models.build import build_network
 from sepcli.models.entry import ModelEntry
@@ -32,6 +34,12 @@ def test_an_entry_states_the_operations_of_its_network(name: str) -> None:
     entry = load_entries()[name]
     network, _ = build_network(entry.architecture, entry.config, where=name)
     assert macs_per_second(network, entry.sample_rate) == entry.macs_per_second
+
+
+def test_what_is_inside_the_package_leaves_it_below_10_mb() -> None:
+    data = Path(sepcli.models.__file__).parent / "data"
+    inside = sum(path.stat().st_size for path in data.rglob("*.safetensors"))
+    assert inside < 11.1e6  # an archive of the package makes 0.9 of it, and the code takes 0.5 MB
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

@@ -24,7 +24,9 @@ from sepcli.training.setup import make_network
 ROWS = [Measurement(10 * k, 0.1 * k, k - 3.0, k - 2.5, 1e-3 / k) for k in (1, 2, 3)]
 
 
-@pytest.mark.parametrize(("kind", "tolerance"), [("float32", 0.0), ("float16", 1e-3)])
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("float32", 0.0), ("float16", 1e-3), ("int8", 2e-2)]
+)
 def test_a_model_folder_loads_as_a_model(
     tmp_path: Path, write_recipe: Callable[..., Recipe], kind: str, tolerance: float
 ) -> None:
