@@ -95,15 +95,23 @@ class Masker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Masks for features; see the class."""
+        return self.masks(self.hidden(features))
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Return what masks are made of, each frame's of its own, `[batch, frames, channels]`."""
         norm, to_bottleneck = self.bottleneck
         stream = pointwise(norm(features), to_bottleneck)  # [B, L, M]
         total = torch.zeros(())  # of the skip connections
         for block in self.TCN:
             stream, skip = block(stream)  # [B, L, M], [B, L, Sc]
             total = skip + total
+        return total if self.config.skip else stream
+
+    def masks(self, hidden: Tensor) -> Tensor:
+        """Return masks `[batch, frames, speakers, filters]` for what `hidden` returns."""
         rectify, to_masks = self.mask_net
-        masks = pointwise(rectify(total if self.config.skip else stream), to_masks)  # [B, L, C * N]
-        masks = masks.view(*features.shape[:2], self.config.num_speakers, -1)  # [B, L, C, N]
+        masks = pointwise(rectify(hidden), to_masks)  # [B, L, C * N]
+        masks = masks.view(*hidden.shape[:2], self.config.num_speakers, -1)  # [B, L, C, N]
         return self.config.bound(masks)
 
 

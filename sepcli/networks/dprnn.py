@@ -8,8 +8,9 @@ Layout: `[segments, batch, frames, features]` throughout. One frame of all segme
 stretch of sequences that the recurrence across segments takes as it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -97,15 +98,26 @@ class Masker(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Masks for features; see the class."""
+        return self.masks(self.hidden(features))
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Return what masks are made of, `[batch, frames, speakers, features]`."""
         # B: batch, L: frames, N: filters, D: features, S: segments, K: frames in one, C: speakers
         length, hop = self.config.segment, self.config.hop
-        narrow = pointwise(self.bottleneck[0](features.unsqueeze(0))[0], self.bottleneck[1])
-        segments = segment(narrow, length, hop, length, length)  # [B, S, K, D]
-        segments = self.net(segments.transpose(0, 1).contiguous())  # [S, B, K, D]
+        segments = self.net(self.segments(features))  # [S, B, K, D]
         activated = self.first_out[0](segments.transpose(0, 1))  # [B, S, K, D]
         merged = merge_split(activated, self.first_out[1], hop, length, features.shape[1])
-        merged = merged.view(*merged.shape[:2], self.config.num_speakers, -1)  # [B, L, C, D]
-        gated = gate_features(merged, self.net_out[0], self.net_gate[0])
+        return merged.view(*merged.shape[:2], self.config.num_speakers, -1)  # [B, L, C, D]
+
+    def segments(self, features: Tensor) -> Tensor:
+        """Return narrow segments of features, `[segments, batch, frames, features]`."""
+        length, hop = self.config.segment, self.config.hop
+        narrow = pointwise(self.bottleneck[0](features.unsqueeze(0))[0], self.bottleneck[1])
+        return segment(narrow, length, hop, length, length).transpose(0, 1).contiguous()
+
+    def masks(self, hidden: Tensor) -> Tensor:
+        """Return masks `[batch, frames, speakers, filters]` for what `hidden` returns."""
+        gated = gate_features(hidden, self.net_out[0], self.net_gate[0])
         masks = linear(gated, self.mask_net.weight.squeeze(-1))  # [B, L, C, N]
         return self.config.bound(masks)
 
@@ -158,16 +170,16 @@ class Recurrence(nn.Module):
             self.width += config.bottleneck
 
     def forward(
-        self, sequences: Tensor, project: Callable[[list[Tensor]], Tensor], time_first: bool
+        self, sequences: Tensor, project: Callable[[Iterable[Tensor]], Tensor], time_first: bool
     ) -> Tensor:
         """Return `project(hidden)` for all sequences; for the layout see `recur`."""
         rnns = [rnn for rnn in self.children() if isinstance(rnn, nn.LSTM | nn.GRU)]
 
-        def finish(hidden: list[Tensor], part: Tensor) -> Tensor:
-            for second in rnns[1:]:
-                others = run(second, part)
-                hidden = [*(a * b for a, b in zip(hidden, others, strict=True)), part]
-            return project(hidden)
+        def finish(hidden: Iterator[Tensor], part: Tensor) -> Tensor:
+            if len(rnns) == 1:
+                return project(hidden)
+            products = (a * b for a, b in zip(hidden, run(rnns[1], part), strict=True))
+            return project(chain(products, [part]))
 
         return recur(rnns[0], sequences, finish, time_first=time_first)
 

@@ -133,7 +133,7 @@ class Layer(nn.Module):
         features = self.norm_mha(self.mha(sequences, residual=sequences))
         steps = features.transpose(0, 1).contiguous()
         own = not torch.is_grad_enabled()  # autograd needs what the recurrence put out
-        hidden = [F.relu(part, inplace=own) for part in run(self.recurrent, steps)]
+        hidden = (F.relu(part, inplace=own) for part in run(self.recurrent, steps))
         output = linear_of_parts(hidden, self.linear.weight, self.linear.bias, residual=steps)
         normed: Tensor = self.norm_ff(output.transpose(0, 1).contiguous())
         return normed

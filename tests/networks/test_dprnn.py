@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,8 +9,8 @@ from sepcli.networks.dprnn import Block, Config
 NARROW = Config(bottleneck=6, hidden=5, segment=8, hop=4)
 
 
-def joined(hidden: list[Tensor]) -> Tensor:
-    return torch.cat(hidden, dim=-1)
+def joined(hidden: Iterator[Tensor]) -> Tensor:
+    return torch.cat(list(hidden), dim=-1)
 
 
 def test_block_reaches_everything_in_two_steps() -> None:

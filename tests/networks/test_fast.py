@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sepcli.networks import fast
-from sepcli.networks.fast import gc3, groupcomm, norms, tiger, ublock
+from sepcli.networks.fast import filterbank, gc3, groupcomm, norms, tiger, ublock
 
 from . import golden
 
@@ -71,11 +71,14 @@ def test_trains_the_plain_form_and_separates_with_the_fast_one(network: str, nam
         assert golden.relative_error(quick(mixture), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize("network", ["gc3", "groupcomm_sudormrf", "tdanet", "tiger"])
+@pytest.mark.parametrize(
+    "network", ["convtasnet", "dprnn", "gc3", "groupcomm_sudormrf", "tdanet", "tiger"]
+)
 @torch.inference_mode()
 def test_tiles_and_sums_in_place_change_nothing(
     network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(filterbank, "TILE_BYTES", 3000)
     monkeypatch.setattr(groupcomm, "TILE", 200)
     monkeypatch.setattr(norms, "SHORT", 0)
     monkeypatch.setattr(ublock, "TILE", 300)

@@ -2,8 +2,8 @@
 
 `networks/NAME.py` says what a network computes. A file here has classes that compute the same of
 parts of it in another order: several passes over memory as one, a few rows at a time so that they
-stay in the cache, weights laid out once. What is here gains a tenth or more, or is the part of a
-network that others gain by; docs/speed.md has the figures.
+stay in the cache, weights laid out once. What is here gains a tenth or more, in time or in memory,
+or is the part of a network that others gain by; docs/speed.md has the figures.
 """
 
 import copy

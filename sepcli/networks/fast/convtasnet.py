@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.networks import convtasnet
+from sepcli.networks.fast import filterbank
 from sepcli.networks.layers import GlobalNorm, global_gain, linear, pointwise
 
 Normed = tuple[Tensor, Tensor, Tensor]
@@ -23,23 +24,23 @@ class Masker(nn.Module):
 
     def __init__(self, masker: convtasnet.Masker) -> None:
         super().__init__()
-        self.config = masker.config
-        self.bottleneck, self.mask_net = masker.bottleneck, masker.mask_net
+        self.masker = masker
         self.blocks = nn.ModuleList(Block(block) for block in masker.TCN)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return masks `[batch, frames, speakers, filters]`."""
-        batch, frames, filters = features.shape
-        norm, conv = self.bottleneck
+    def hidden(self, features: Tensor) -> Tensor:
+        """Return what masks are made of, `[batch, frames, channels]`."""
+        norm, conv = self.masker.bottleneck
         weight, bias = conv.parameters()
-        narrow = affine(normalised(norm, features), weight.squeeze(2), bias)  # [B, L, M]
-        streams = F.pad(narrow, (0, self.config.skip))
+        streams = affine(normalised(norm, features), weight.squeeze(2), bias)  # [B, L, M]
+        streams = F.pad(streams, (0, self.masker.config.skip))
         for block in self.blocks:
             streams = block(streams)  # [B, L, M + Sc]
-        last = streams[..., self.config.bottleneck :] if self.config.skip else streams
-        rectify, conv = self.mask_net
-        masks = pointwise(rectify(last), conv).view(batch, frames, -1, filters)
-        return self.config.bound(masks)
+        config = self.masker.config
+        return streams[..., config.bottleneck :] if config.skip else streams
+
+    def masks(self, hidden: Tensor) -> Tensor:
+        """Return masks `[batch, frames, speakers, filters]` for what `hidden` returns."""
+        return self.masker.masks(hidden)
 
 
 class Block(nn.Module):
@@ -60,7 +61,9 @@ class Block(nn.Module):
         """Return both streams, `[batch, frames, bottleneck + skip]`, with this block's added."""
         stream = streams[..., : self.widen.in_channels]
         wide = pointwise(stream, self.widen, prelu=self.first_rectify)  # [B, L, H]
-        mixed = self.rectify(self.convolve(normalised(self.first_norm, wide)))
+        mixed = self.convolve(normalised(self.first_norm, wide))
+        del wide  # a quarter of what a block holds
+        mixed = F.leaky_relu_(mixed, float(self.rectify.weight))
         return affine(normalised(self.norm, mixed), self.weight, self.bias, residual=streams)
 
     def convolve(self, normed: Normed) -> Tensor:
@@ -110,4 +113,4 @@ def affine(normed: Normed, weight: Tensor, bias: Tensor, residual: Tensor | None
     return torch.stack(rows)
 
 
-FORMS = {convtasnet.Masker: Masker}
+FORMS = {convtasnet.Network: filterbank.Network, convtasnet.Masker: Masker}

@@ -1,7 +1,7 @@
 """Recurrent layers over many sequences at once, at the speed of the processor's cache."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ _LSTM = 2  # the kernel's number for this kind of layer
 def recur(
     rnn: nn.LSTM | nn.GRU,
     sequences: Tensor,
-    finish: Callable[[list[Tensor], Tensor], Tensor],
+    finish: Callable[[Iterator[Tensor], Tensor], Tensor],
     *,
     time_first: bool = False,
     state: tuple[Tensor, Tensor] | None = None,
@@ -30,7 +30,7 @@ def recur(
     Args:
         rnn: Time first, that is without `batch_first`.
         sequences: `[sequences, time, features]`, or `[time, sequences, features]`; any strides.
-        finish: Given what `run` returns and `[time, sequences, features]`, returns
+        finish: Given what `run` yields and `[time, sequences, features]`, returns
             `[time, sequences, any]`; must not mix sequences.
         time_first: Which of the two layouts `sequences` has.
         state: See `run`.
@@ -46,11 +46,12 @@ def recur(
 
 def run(
     rnn: nn.LSTM | nn.GRU, steps: Tensor, state: tuple[Tensor, Tensor] | None = None
-) -> list[Tensor]:
-    """Return what a recurrent layer puts out, in parts for `linear_of_parts`.
+) -> Iterator[Tensor]:
+    """Yield what a recurrent layer puts out, in parts for `linear_of_parts`.
 
     Each is `[time, sequences, hidden]`. Without autograd, those of an LSTM's directions are not
     joined, as the layer itself would do: a copy that takes as long as half the linear layer.
+    The second is not computed before the first has been used, and need not be held beside it.
 
     Args:
         rnn: Time first, that is without `batch_first`.
@@ -62,22 +63,21 @@ def run(
     first = None if state is None else [part.expand(-1, count, -1).contiguous() for part in state]
     plain = isinstance(rnn, nn.LSTM) and rnn.num_layers == 1 and rnn.bias and not rnn.proj_size
     if not plain or not can_fuse(steps, rnn.get_parameter("weight_hh_l0")):
-        return [rnn(steps, first and tuple(first))[0]]
+        yield rnn(steps, first and tuple(first))[0]
+        return
     first = first or [steps.new_zeros(2, count, rnn.hidden_size)] * 2
     # Kind and sizes; biases; not bidirectional, batch first or training.
     options = (_LSTM, rnn.hidden_size, 1, True, False, False, False)
     kernel = torch.ops.aten.mkldnn_rnn_layer
-    parts = []
     for direction in range(1 + rnn.bidirectional):
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         given: list[Any] = [rnn.get_parameter(f"{n}_l0{'_reverse' * direction}") for n in names]
         given += [part[direction : direction + 1] for part in first]
-        parts.append(kernel(steps, *given, bool(direction), [], *options)[0])
-    return parts
+        yield kernel(steps, *given, bool(direction), [], *options)[0]
 
 
 def linear_of_parts(
-    parts: Sequence[Tensor], weight: Tensor, bias: Tensor, residual: Tensor | None = None
+    parts: Iterable[Tensor], weight: Tensor, bias: Tensor, residual: Tensor | None = None
 ) -> Tensor:
     """Return `linear` of features that lie in parts, plus `residual` if given.
 
@@ -87,10 +87,13 @@ def linear_of_parts(
         bias: `[outputs]`.
         residual: `[..., outputs]`.
     """
-    columns = torch.split(weight, [part.shape[-1] for part in parts], dim=1)
-    total = linear(parts[0], columns[0].contiguous(), bias, residual=residual)
-    for part, those in zip(parts[1:], columns[1:], strict=True):
-        total = linear(part, those.contiguous(), residual=total)
+    total, seen = residual, 0
+    for part in parts:
+        columns = weight[:, seen : seen + part.shape[-1]].contiguous()
+        total = linear(part, columns, None if seen else bias, residual=total)
+        seen += part.shape[-1]
+        del part  # before the next one is made
+    assert total is not None
     return total
 
 

@@ -38,11 +38,21 @@ def decode(features: Tensor, weight: Tensor, stride: int, num_samples: int) -> T
         stride: Distance of frames [samples].
         num_samples: Length to trim or fill to.
     """
-    batch, frames, speakers, _ = features.shape
     to_samples = weight.flatten(1).t().contiguous()  # [kernel, features]
-    pieces = linear(features, to_samples)  # [batch, frames, speakers, kernel]
-    pieces = pieces.transpose(1, 2).reshape(batch * speakers, frames, -1, 1)
-    length = (frames - 1) * stride + weight.shape[-1]
+    return overlap_add(linear(features, to_samples), stride, num_samples)
+
+
+def overlap_add(pieces: Tensor, stride: int, num_samples: int) -> Tensor:
+    """Return the waveforms of frames of samples, `[batch, speakers, num_samples]`; see `decode`.
+
+    Args:
+        pieces: `[batch, frames, speakers, kernel]`.
+        stride: Distance of frames [samples].
+        num_samples: Length to trim or fill to.
+    """
+    batch, frames, speakers, kernel = pieces.shape
+    pieces = pieces.transpose(1, 2).reshape(batch * speakers, frames, kernel, 1)
+    length = (frames - 1) * stride + kernel
     waveforms = merge(pieces, stride, 0, min(length, num_samples)).view(batch, speakers, -1)
     return F.pad(waveforms, (0, num_samples - waveforms.shape[-1]))
 

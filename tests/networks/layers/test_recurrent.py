@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from sepcli.networks.layers import recurrent
 from sepcli.networks.layers.recurrent import linear_of_parts, recur, run
 
 
-def joined(hidden: list[Tensor], part: Tensor) -> Tensor:
-    return torch.cat(hidden, dim=-1)
+def joined(hidden: Iterator[Tensor], part: Tensor) -> Tensor:
+    return torch.cat(list(hidden), dim=-1)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_groups_are_all_at_once(kind: type[nn.LSTM | nn.GRU], small_groups: None
 def test_sequences_beyond_the_limits_make_several_groups(small_groups: None) -> None:
     sizes = []
 
-    def count(hidden: list[Tensor], part: Tensor) -> Tensor:
+    def count(hidden: Iterator[Tensor], part: Tensor) -> Tensor:
         sizes.append(part.shape[1])
         return part
 
@@ -59,7 +59,7 @@ def test_parts_are_what_the_layer_puts_out(rnn: nn.LSTM | nn.GRU) -> None:
     steps = torch.randn(6, 9, 5, generator=torch.Generator().manual_seed(0))
     expected = rnn(steps)[0]
     with torch.no_grad():
-        assert torch.allclose(torch.cat(run(rnn, steps), dim=-1), expected, atol=1e-6)
+        assert torch.allclose(torch.cat(list(run(rnn, steps)), dim=-1), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("grad", [False, True])
