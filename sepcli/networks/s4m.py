@@ -54,6 +54,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_sizes(self, window=4, hidden=2, depth=2)
+        if self.window % 4:  # frames are a quarter of it apart
+            raise ValueError(f"window must be a multiple of 4: {self.window}")
         if self.state % 2 or not 2 <= self.state <= MOST_STATES:
             raise ValueError(f"state must be even and at most {MOST_STATES}: {self.state}")
 

@@ -58,6 +58,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_sizes(self, window=4, hidden=2, depth=2)
+        if self.window % 4:  # frames are a quarter of it apart
+            raise ValueError(f"window must be a multiple of 4: {self.window}")
         if self.hidden % self.heads:
             raise ValueError(f"heads must divide hidden: {self.heads}")
 
