@@ -141,13 +141,9 @@ def resepformer(config: Mapping[str, Any]) -> nn.Module:
     return SpeechBrain(config, config["channels"], masknet)
 
 
-def asteroid(name: str, names: Mapping[str, str]) -> Callable[[Mapping[str, Any]], nn.Module]:
-    """Return what makes a network of asteroid from our configuration.
-
-    Args:
-        name: Of its class.
-        names: Argument → field of our configuration.
-    """
+def asteroid(name: str) -> Callable[[Mapping[str, Any]], nn.Module]:
+    """Return what makes a network of asteroid, by the name of its class, from our configuration."""
+    names = asteroid_format.NETWORKS[name][1]
 
     def make(config: Mapping[str, Any]) -> nn.Module:
         import asteroid.models
@@ -164,8 +160,8 @@ def asteroid(name: str, names: Mapping[str, str]) -> Callable[[Mapping[str, Any]
 THEIRS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "sepformer": sepformer,
     "resepformer": resepformer,
-    "convtasnet": asteroid("ConvTasNet", asteroid_format._CONV_TASNET),
-    "dprnn": asteroid("DPRNNTasNet", asteroid_format._DPRNN),
+    "convtasnet": asteroid("ConvTasNet"),
+    "dprnn": asteroid("DPRNNTasNet"),
 }
 
 

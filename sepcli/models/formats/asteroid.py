@@ -18,7 +18,7 @@ FILES = ("pytorch_model.bin",)
 _SAMPLE_RATE = 8_000  # of files that do not say [Hz]
 
 
-# Class name → architecture and its arguments → our names.
+# Arguments of its classes → our names.
 _CONV_TASNET = {
     "n_src": "num_speakers",
     "n_filters": "num_filters",
@@ -67,11 +67,13 @@ _DPTNET = {
     "mask_act": "mask_activation",
     "encoder_activation": "encoder_activation",
 }
-_NETWORKS = {
+NETWORKS = {
     "ConvTasNet": ("convtasnet", _CONV_TASNET),
     "DPRNNTasNet": ("dprnn", _DPRNN),
     "DPTNet": ("dptnet", _DPTNET),
 }
+"""Class name → our architecture, and its arguments → our names."""
+
 # What it meant that a file of an older version leaves an argument out.
 _ABSENT: dict[str, dict[str, Any]] = {
     "ConvTasNet": {"encoder_activation": None, "causal": False},
@@ -87,14 +89,14 @@ def describe(files: Mapping[str, Path]) -> Description | None:
         WeightsError: The file is damaged or unsafe, or its filterbank is not a learned one.
     """
     content = read_torch(first_file(files))
-    if not isinstance(content, Mapping) or content.get("model_name") not in _NETWORKS:
+    if not isinstance(content, Mapping) or content.get("model_name") not in NETWORKS:
         return None
     arguments = content.get("model_args")
     if not isinstance(arguments, Mapping):
         raise WeightsError(f"no model_args in {first_file(files).name}")
     if arguments.get("fb_name", "FreeFB") not in ("FreeFB", "free"):
         raise WeightsError(f"filterbank is not built here: {shown(arguments['fb_name'])}")
-    architecture, names = _NETWORKS[content["model_name"]]
+    architecture, names = NETWORKS[content["model_name"]]
     given = {**_ABSENT[content["model_name"]], **arguments}
     given["encoder_activation"] = given["encoder_activation"] or "none"
     # Other arguments set to none were derived by the constructor, as the entry's config says.
