@@ -190,7 +190,7 @@ def _below_strongest(timeline: Timeline, start: int, num_steps: int) -> FloatArr
     first = max(0, start - STEP_FRAMES)
     decibels = timeline.decibels(first, start + (num_steps + 1) * STEP_FRAMES)[1:]
     power = 10.0 ** (decibels / 10.0)
-    total = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1)
+    total = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
     edges = start - first + np.arange(num_steps) * STEP_FRAMES
     last = power.shape[1]
     around = total[:, np.minimum(edges + 2 * STEP_FRAMES, last)]
