@@ -161,7 +161,8 @@ class Recording:
         # voices change nothing in a shorter recording
         least = seconds_to_tell_people(known, most, num_outputs)
         embed = None if plan.known is None and self.seconds < least else plan.embed
-        heard = TimelineBuilder(num_outputs, plan.sample_rate, embed)
+        self.spool.voices.truncate(0)
+        heard = TimelineBuilder(num_outputs, plan.sample_rate, embed, self.spool.voices)
         position = 0
         for block in self.joined(order):
             mixture = self.without_rumble(position, block.shape[1])

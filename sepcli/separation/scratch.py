@@ -52,13 +52,16 @@ def spool_key(description: Mapping[str, Any]) -> str:
 
 
 class Spool:
-    """The mixture and the chunk estimates of one recording.
+    """The mixture and the chunk estimates of one recording, and what its voices sound like.
 
     Args:
         num_speakers: Estimates per chunk.
         parent: Where the folder of kept estimates lies; None to keep nothing.
         key: Name of these estimates, see `spool_key`.
         resume: Go on from the estimates that an interrupted run left under this key.
+
+    Attributes:
+        voices: Values of 8 bits, for evidence that grows with the recording.
 
     Raises:
         OutputError: The folder cannot be written, is not this user's alone, or, for `resume`,
@@ -87,9 +90,10 @@ class Spool:
                     f"spool is in use, or its disk has no locks: {path}",
                     "wait for the other run to end, or leave out --resume",
                 )
-        self._mixture = _Values(_scratch_file(self._folder), self._folder)
-        self._original = _Values(_scratch_file(self._folder), self._folder)
-        self._estimates = _Values(file or _scratch_file(self._folder), self._folder)
+        self._mixture = Values(_scratch_file(self._folder), self._folder)
+        self._original = Values(_scratch_file(self._folder), self._folder)
+        self._estimates = Values(file or _scratch_file(self._folder), self._folder)
+        self.voices = Values(_scratch_file(self._folder), self._folder, np.int8)
         if not resume:
             self.keep_chunks(0, 1)
 
@@ -173,44 +177,51 @@ class Spool:
         self._mixture.close()
         self._original.close()
         self._estimates.close()
+        self.voices.close()
 
 
-class _Values:
-    """Float32 values in a file, added at its end and read from anywhere, by several threads.
+class Values:
+    """Numbers in a file, added at its end and read from anywhere, by several threads.
+
+    Args:
+        file: Where they are.
+        folder: Where that lies.
+        kind: What they are, float32 if not told.
 
     Attributes:
         count: How many there are.
     """
 
-    def __init__(self, file: IO[bytes], folder: Path | None) -> None:
+    def __init__(self, file: IO[bytes], folder: Path | None, kind: type = np.float32) -> None:
         self._file = file
         self._folder = folder
+        self._kind = np.dtype(kind)
         self._offset = file.tell()  # behind the marker of a kept file
         self._lock = threading.Lock()
-        self.count = (file.seek(0, os.SEEK_END) - self._offset) // FLOAT_BYTES
+        self.count = (file.seek(0, os.SEEK_END) - self._offset) // self._kind.itemsize
 
-    def append(self, values: Array) -> None:
+    def append(self, values: np.ndarray[Any, Any]) -> None:
         """Add values, in the order of their memory."""
         with self._lock:
             try:
                 self._seek(self.count)
-                self._file.write(np.ascontiguousarray(values, dtype=np.float32).data)
+                self._file.write(np.ascontiguousarray(values, dtype=self._kind).data)
                 self._file.flush()
             except OSError as cause:
                 raise _spool_failure(self._folder, cause) from cause
             self.count += values.size
 
-    def read(self, start: int, length: int) -> Array:
+    def read(self, start: int, length: int) -> np.ndarray[Any, Any]:
         """Return `length` values from value `start`, fewer at the end."""
         with self._lock:
             self._seek(start)
-            data = self._file.read(length * FLOAT_BYTES)
-        return np.frombuffer(data, np.float32)
+            data = self._file.read(length * self._kind.itemsize)
+        return np.frombuffer(data, self._kind)
 
     def truncate(self, count: int) -> None:
         """Forget all values from number `count` on."""
         with self._lock:
-            self._file.truncate(self._offset + count * FLOAT_BYTES)
+            self._file.truncate(self._offset + count * self._kind.itemsize)
             self.count = min(self.count, count)
 
     def close(self) -> None:
@@ -219,7 +230,7 @@ class _Values:
             self._file.close()
 
     def _seek(self, index: int) -> None:
-        self._file.seek(self._offset + index * FLOAT_BYTES)
+        self._file.seek(self._offset + index * self._kind.itemsize)
 
 
 def _scratch_file(folder: Path | None) -> IO[bytes]:

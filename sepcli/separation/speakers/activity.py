@@ -8,7 +8,7 @@ over two outputs, levels say little, and voices carry the decision. Changing sta
 Whether anybody speaks at all is told beforehand, from the level of the mixture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, pairwise, permutations
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from sepcli.separation.chunking import percentile
+from sepcli.separation.speakers.path import States, best_path
 from sepcli.separation.speakers.people import MOST_PEOPLE, unit
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, runs
 from sepcli.separation.speakers.windows import (
+    BLOCK,
     OVERLAP_BIAS,
     OVERLAP_WEIGHTS,
     Windows,
@@ -34,8 +36,10 @@ State = tuple[tuple[int, int], ...]  # people, and the output of each
 SPEECH_BELOW_PEAK_DB = 35.0
 PEAK_PERCENTILE = 95.0
 SMOOTHING_FRAMES = 10
+MOST_FRAMES = 1 << 18  # three quarters of an hour: of longer recordings every so many are enough
 SHORTEST_PAUSE_SECONDS, SHORTEST_SPEECH_SECONDS = 0.5, 0.2
 STEP_FRAMES = 10
+MOST_STEPS = 600  # that are looked at together: weights of windows in them grow with the square
 VOICE_WEIGHT = 12.0  # of a cosine, in log odds
 # chosen, with the costs, on conversations of training speakers whose voices were known
 WINDOW_SHARE = 0.25  # of the evidence of a window that a step gets: windows overlap
@@ -47,7 +51,7 @@ MOST_STATES = 120
 MIN_SHARE_OF_A_WINDOW = 0.7  # in which the same people speak: it says what they sound like
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """A part of a recording in which the same people speak.
 
@@ -64,14 +68,25 @@ class Stretch:
 
 def speech_frames(timeline: Timeline) -> Mask:
     """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`."""
-    power = timeline.mixture_power()
+    every = max(1, -(-timeline.num_frames // MOST_FRAMES))
+    parts = timeline.parts()
+    sounding = np.concatenate(
+        [_smooth_power(timeline, part)[timeline.levels[0, part] > 0][::every] for part in parts]
+    )
+    if not sounding.size:
+        return np.zeros(timeline.num_frames, np.bool_)
+    least = percentile(sounding, PEAK_PERCENTILE) * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0)
+    speaks = [_smooth_power(timeline, part) > least for part in parts]
+    return without_short_runs(np.concatenate(speaks))
+
+
+def _smooth_power(timeline: Timeline, part: slice) -> FloatArray:
+    """Return the power of the mixture in some frames, smoothed, `[frames]`."""
+    first = max(0, part.start - SMOOTHING_FRAMES)
+    power = timeline.mixture_power(first, part.stop + SMOOTHING_FRAMES)
     window = np.ones(SMOOTHING_FRAMES, np.float32) / SMOOTHING_FRAMES
     smooth = np.convolve(power, window, "same")[: len(power)]
-    sounding = smooth[timeline.levels[0] > 0]
-    if not sounding.size:
-        return np.zeros(len(power), np.bool_)
-    peak = percentile(sounding, PEAK_PERCENTILE)
-    return without_short_runs(smooth > peak * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0))
+    return smooth[part.start - first : part.stop - first]
 
 
 def without_short_runs(speaks: Mask) -> Mask:
@@ -99,11 +114,11 @@ def decide_activity(
     """
     states = _states(len(people), timeline.num_outputs)
     prices = _prices(states)
-    scores = _window_scores(windows, people, states)
+    scores_of = _score_by_block(windows, people, states)
     found: list[Stretch] = []
     for start, stop in runs(speaks):
-        evidence = _steps(timeline, windows, scores, states, start, stop)
-        for first, last, state in _constant(_viterbi(evidence, prices)):
+        evidence = _steps(timeline, windows, scores_of, states, start, stop)
+        for first, last, state in _constant(best_path(evidence, prices)):
             begin, end = start + first * STEP_FRAMES, min(start + last * STEP_FRAMES, stop)
             found.append(Stretch(begin, end, states[state]))
     return tuple(found)
@@ -140,6 +155,19 @@ def _prices(states: tuple[State, ...]) -> FloatArray:
     return prices
 
 
+def _score_by_block(
+    windows: Windows, people: FloatArray, states: Sequence[State]
+) -> Callable[[int], FloatArray]:
+    """Return a function that gives the scores of a block of windows, and holds the last two."""
+
+    @lru_cache(maxsize=2)
+    def scores_of(number: int) -> FloatArray:
+        part = windows.part(number * BLOCK, (number + 1) * BLOCK)
+        return _window_scores(part, people, states)
+
+    return scores_of
+
+
 def _window_scores(windows: Windows, people: FloatArray, states: Sequence[State]) -> FloatArray:
     """Return the log odds of each state in each window, `[windows, states]`."""
     odds = overlap_evidence(windows, people) @ np.array(OVERLAP_WEIGHTS) + OVERLAP_BIAS
@@ -162,27 +190,32 @@ def _window_scores(windows: Windows, people: FloatArray, states: Sequence[State]
 def _steps(
     timeline: Timeline,
     windows: Windows,
-    scores: FloatArray,
+    scores_of: Callable[[int], FloatArray],
     states: Sequence[State],
     start: int,
     stop: int,
-) -> FloatArray:
-    """Return the evidence of each step of some frames, `[steps, states]`."""
-    num_steps = -(-(stop - start) // STEP_FRAMES)
-    times = start + (np.arange(num_steps) + 0.5) * STEP_FRAMES
+) -> Iterator[FloatArray]:
+    """Yield the evidence of each step of some frames, some at a time, `[steps, states]`."""
     half = WINDOW_SECONDS / FRAME_SECONDS / 2.0
-    near = np.flatnonzero(
-        (windows.middles > times[0] - 2 * half) & (windows.middles < times[-1] + 2 * half)
-    )
-    weights = np.maximum(0.0, 1.0 - np.abs(times[:, np.newaxis] - windows.middles[near]) / half)
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    evidence = WINDOW_SHARE * weights @ scores[near]
-    below = _below_strongest(timeline, start, num_steps)
-    for number, state in enumerate(states):
-        held = [output for _, output in state]
-        signs = np.where(np.isin(np.arange(timeline.num_outputs), held), 1.0, -1.0)
-        evidence[:, number] += LEVEL_WEIGHT * ((PRESENT_DB - below) @ signs)
-    return evidence
+    length = MOST_STEPS * STEP_FRAMES
+    for begin in range(start, stop, length):
+        num_steps = -(-min(length, stop - begin) // STEP_FRAMES)
+        times = begin + (np.arange(num_steps) + 0.5) * STEP_FRAMES
+        first = int(np.searchsorted(windows.middles, times[0] - 2 * half, "right"))
+        last = int(np.searchsorted(windows.middles, times[-1] + 2 * half))
+        near = windows.middles[first:last]
+        weights = np.maximum(0.0, 1.0 - np.abs(times[:, np.newaxis] - near) / half)
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+        blocks = range(first // BLOCK, -(-last // BLOCK))
+        offset = blocks.start * BLOCK
+        scores = np.concatenate([scores_of(number) for number in blocks])
+        evidence = WINDOW_SHARE * weights @ scores[first - offset : last - offset]
+        below = _below_strongest(timeline, begin, num_steps)
+        for number, state in enumerate(states):
+            held = [output for _, output in state]
+            signs = np.where(np.isin(np.arange(timeline.num_outputs), held), 1.0, -1.0)
+            evidence[:, number] += LEVEL_WEIGHT * ((PRESENT_DB - below) @ signs)
+        yield evidence
 
 
 def _below_strongest(timeline: Timeline, start: int, num_steps: int) -> FloatArray:
@@ -200,22 +233,7 @@ def _below_strongest(timeline: Timeline, start: int, num_steps: int) -> FloatArr
     return below.T
 
 
-def _viterbi(evidence: FloatArray, prices: FloatArray) -> IntArray:
-    """Return the best state at each step."""
-    came_from = np.zeros(evidence.shape, np.uint16)  # 8 people in 5 outputs: 600 states
-    score = evidence[0]
-    for step in range(1, len(evidence)):
-        through = score[:, np.newaxis] - prices
-        came_from[step] = through.argmax(axis=0)
-        score = through.max(axis=0) + evidence[step]
-    path = np.zeros(len(evidence), np.int64)
-    path[-1] = score.argmax()
-    for step in range(len(evidence) - 1, 0, -1):
-        path[step - 1] = came_from[step, path[step]]
-    return path
-
-
-def _constant(path: IntArray) -> list[tuple[int, int, int]]:
+def _constant(path: States) -> list[tuple[int, int, int]]:
     """Return the runs of equal values: first step, step after the last, value."""
     edges = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
     return [(a, b, int(path[a])) for a, b in pairwise(edges)]
@@ -252,11 +270,13 @@ def voices_heard(
     half = round(WINDOW_SECONDS / FRAME_SECONDS / 2)
     alone, beside = np.zeros((2, num_people, windows.voices.shape[2]), np.float32)
     for number, middle in enumerate(windows.middles.astype(int)):
+        if number % BLOCK == 0:
+            block = windows.voices[number : number + BLOCK]
         inside = states[max(0, middle - half) : middle + half]
         state = int(inside[len(inside) // 2]) if len(inside) else -1
         if state < 0 or np.mean(inside == state) <= MIN_SHARE_OF_A_WINDOW:
             continue
-        voices = unit(windows.voices[number].astype(np.float32))
+        voices = unit(block[number % BLOCK].astype(np.float32))
         for person, output in outputs[state]:
             if len(outputs[state]) == 1:
                 alone[person] += voices[0]

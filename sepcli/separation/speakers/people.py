@@ -13,9 +13,10 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 MOST_PEOPLE = 8
-MOST_PIECES = 1500  # that are clustered: memory and time grow with the square
+MOST_PIECES = 1500  # that are to be clustered: memory and time grow with the square
 # chosen on conversations of training speakers, where all of them matter little
 GROUP_LIKENESS = 0.25  # mean likeness of the pieces of a group
 SAME_PERSON = 0.45  # likeness of two groups, relative to what one person's have; 0.55 was best on
@@ -46,13 +47,12 @@ def find_people(
     """Return what each person sounds like, `[people, dims]`, of length one.
 
     Args:
-        pieces: What is heard.
+        pieces: What is heard, some `MOST_PIECES` at most; see `thinned`.
         num_people: How many there are; fewer are found where there are too few pieces. None counts
             them.
         most: How many there are at most, where they are counted.
         two_at_once: Whether two outputs are often loud at once, so that one person is unlikely.
     """
-    pieces = _thinned(pieces)
     if len(pieces.voices) < 2:
         return pieces.voices
     together = pieces.windows[:, np.newaxis] == pieces.windows
@@ -88,14 +88,16 @@ def unit(voices: Array) -> Array:
     return np.asarray(voices / np.maximum(length, 1e-9), np.float32)
 
 
-def _thinned(pieces: Pieces) -> Pieces:
-    """Return the pieces of every so many windows, so that they can be clustered."""
-    every = -(-len(pieces.windows) // MOST_PIECES)
-    kept = pieces.windows % every == 0 if every > 1 else slice(None)
-    return Pieces(pieces.voices[kept], pieces.windows[kept])
+def thinned(windows: IntArray) -> Mask:
+    """Return which pieces to cluster, by the window each is from: those of every so many windows.
+
+    Two from one window stay together, so there may be a few more than `MOST_PIECES`.
+    """
+    every = max(1, -(-len(windows) // MOST_PIECES))
+    return np.asarray(windows % every == 0)
 
 
-def _linked(voices: Array, together: np.ndarray[Any, Any], least: int) -> Array:
+def _linked(voices: Array, together: Mask, least: int) -> Array:
     """Return whose group each piece is in by average linkage, `[groups, pieces]`, 0 or 1.
 
     Args:
@@ -107,10 +109,13 @@ def _linked(voices: Array, together: np.ndarray[Any, Any], least: int) -> Array:
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
-    distance = np.maximum(1.0 - voices @ voices.T, 0.0)
+    distance = voices @ voices.T
+    np.subtract(1.0, distance, out=distance)
+    np.maximum(distance, 0.0, out=distance)
     distance[together] = 3.0  # more than any two voices have
     np.fill_diagonal(distance, 0.0)
-    tree = linkage(squareform(distance, checks=False), "average")
+    distance = squareform(distance, checks=False).astype(np.float64)  # which linkage copies once
+    tree = linkage(distance, "average")
     labels = fcluster(tree, 1.0 - GROUP_LIKENESS, "distance")
     if labels.max() < least:
         labels = fcluster(tree, least, "maxclust")

@@ -19,7 +19,7 @@ from sepcli.separation.speakers.people import (
     MOST_PEOPLE,
     Pieces,
     find_people,
-    unit,
+    thinned,
 )
 from sepcli.separation.speakers.timeline import (
     FRAME_SECONDS,
@@ -125,9 +125,12 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
 
 def _two_at_once(timeline: Timeline, speaks: Mask) -> bool:
     """Return whether two outputs or more are near the strongest for much of the speech."""
-    levels = timeline.levels[1:, speaks].astype(np.int16)
-    num_near = (levels > levels.max(axis=0) - NEAR_DB / STEP_DB).sum(axis=0)
-    return bool(np.mean(num_near > 1) > MIN_SHARE_NEAR)
+    num_frames = num_near = 0
+    for part in timeline.parts():
+        levels = timeline.levels[1:, part][:, speaks[part]].astype(np.int16)
+        near = (levels > levels.max(axis=0) - NEAR_DB / STEP_DB).sum(axis=0)
+        num_frames, num_near = num_frames + len(near), num_near + int(np.sum(near > 1))
+    return num_near > MIN_SHARE_NEAR * num_frames
 
 
 def _one_voice_each(windows: Windows) -> tuple[Pieces, float, float]:
@@ -137,17 +140,21 @@ def _one_voice_each(windows: Windows) -> tuple[Pieces, float, float]:
     speak, each of the two strongest outputs.
 
     Returns:
-        The pieces, seconds of which one speaks, and seconds of which two do.
+        The pieces that are to be clustered, seconds of which one speaks, and of which two do.
     """
     alone = _windows_alone(windows)
     is_full = windows.speech > MIN_SHARE_SPEECH
     together = np.flatnonzero(is_full & (windows.alone() < MAX_ODDS_TOGETHER))
-    outputs = 1 + windows.strongest[together]
-    beside = windows.embeddings(together[:, np.newaxis], outputs)
-    is_heard = np.all(np.any(beside, axis=2), axis=1)
+    beside = together[windows.is_heard[together]]
+    outputs = 1 + windows.strongest[beside].T
+    places = np.concatenate([alone, *[beside] * len(outputs)])
+    signals = np.concatenate([np.zeros_like(alone), *outputs])
+    kept = thinned(places)
+    ends = np.cumsum([len(alone), *[len(beside)] * len(outputs)])[:-1]
+    parts = zip(*(np.split(each, ends) for each in (places, signals, kept)), strict=True)
     pieces = Pieces(
-        voices=np.concatenate([windows.embeddings(alone, 0), *beside[is_heard].swapaxes(0, 1)]),
-        windows=np.concatenate([alone, *[together[is_heard]] * outputs.shape[1]]),
+        voices=np.concatenate([windows.embeddings(at[k], signal[k]) for at, signal, k in parts]),
+        windows=places[kept],
     )
     return pieces, len(alone) * HOP_SECONDS, len(together) * HOP_SECONDS
 
@@ -174,7 +181,7 @@ def _voices_by_output(windows: Windows, num_outputs: int) -> Array | None:
     members = windows.strongest[alone, 0] == np.arange(num_outputs)[:, np.newaxis]
     if members.sum(axis=1).min() < MIN_PIECES:
         return None
-    return unit(members.astype(np.float32) @ windows.embeddings(alone, 0))
+    return np.stack([windows.voice(alone[each], 0) for each in members])
 
 
 def _settled(timeline: Timeline, speaks: Mask, windows: Windows, people: Array) -> _Cast:
@@ -213,8 +220,10 @@ def _turns(stretches: Sequence[Stretch], person: int) -> list[Turn]:
 
 def _outputs_as_people(timeline: Timeline, speaks: Mask, windows: Windows | None = None) -> Scene:
     """Return the scene in which each output of the separator is a person."""
-    decibels = timeline.decibels()[1:]
-    active = speaks & (decibels > decibels.max(axis=0) - WEAKEST_DB)
+    active = np.zeros((timeline.num_outputs, timeline.num_frames), np.bool_)
+    for part in timeline.parts():
+        decibels = timeline.decibels(part.start, part.stop)[1:]
+        active[:, part] = speaks[part] & (decibels > decibels.max(axis=0) - WEAKEST_DB)
     active = np.stack([without_short_runs(row) for row in active])
     turns = turns_of(active, 1.0 / FRAME_SECONDS)
     voices = np.zeros((timeline.num_outputs, 0), np.float32)
@@ -230,6 +239,4 @@ def _voices_of_outputs(windows: Windows, active: Mask) -> Array:
     for number, middle in enumerate(windows.middles.astype(int)):
         share[number] = active[:, max(0, middle - half) : middle + half].mean(axis=1)
     heard = [np.flatnonzero(row > MIN_SHARE_SPEECH) for row in share.T]
-    return unit(
-        np.stack([windows.embeddings(each, 1 + k).sum(axis=0) for k, each in enumerate(heard)])
-    )
+    return np.stack([windows.voice(each, 1 + k) for k, each in enumerate(heard)])

@@ -1,10 +1,11 @@
 """What is heard along a whole recording: levels every 10 ms, and voices in windows that slide.
 
-A few bytes a frame: ten hours of two outputs are 11 MB of levels and 28 MB of voices.
+Ten hours of two outputs: levels are 11 MB, which stay in memory; voices are 41 MB, which do not.
 """
 
+from array import array
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +21,48 @@ MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 # Outputs this much weaker than another hold nothing to listen to: leakage, or what a mask leaves.
 # At 10 dB decisions begin to change; at 15 dB half of a conversation's embeddings are spared.
 WEAK_DB = 15.0
+FRAMES_AT_ONCE = 1 << 16  # eleven minutes
 VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
+
+
+class Store(Protocol):
+    """Where voices are kept: numbers of 8 bits, added at the end and read from anywhere."""
+
+    def append(self, values: np.ndarray[Any, Any]) -> None:
+        """Add numbers."""
+
+    def read(self, start: int, length: int) -> np.ndarray[Any, Any]:
+        """Return `length` numbers from number `start`."""
+
+
+class Voices(Protocol):
+    """Voices of windows, read part by part: an array would do, but hours of them are large."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Windows, signals, dims."""
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+
+    def __getitem__(self, part: slice) -> np.ndarray[Any, np.dtype[np.int8]]:
+        """Return the voices of some windows, `[windows, signals, dims]`."""
+
+
+@dataclass(frozen=True)
+class StoredVoices:
+    """Voices that lie in a store, one window after the other; see `Voices`."""
+
+    store: Store
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray[Any, np.dtype[np.int8]]:
+        start, stop, _ = part.indices(len(self))
+        count, size = max(0, stop - start), self.shape[1] * self.shape[2]
+        return self.store.read(start * size, count * size).reshape(count, *self.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -37,7 +79,7 @@ class Timeline:
 
     levels: Bytes
     starts: np.ndarray[Any, np.dtype[np.int64]]
-    voices: np.ndarray[Any, np.dtype[np.int8]]
+    voices: Voices
 
     @property
     def num_outputs(self) -> int:
@@ -58,10 +100,15 @@ class Timeline:
         """Return levels of frames [dB], `[1 + outputs, frames]`."""
         return self.levels[:, start:stop].astype(np.float32) * STEP_DB + FLOOR_DB
 
-    def mixture_power(self) -> Array:
-        """Return the power of the mixture in all frames, `[frames]`."""
+    def mixture_power(self, start: int, stop: int) -> Array:
+        """Return the power of the mixture in frames, `[frames]`."""
         of_level = 10.0 ** ((np.arange(256, dtype=np.float32) * STEP_DB + FLOOR_DB) / 10.0)
-        return np.asarray(of_level[self.levels[0]], np.float32)
+        return np.asarray(of_level[self.levels[0, start:stop]], np.float32)
+
+    def parts(self) -> list[slice]:
+        """Return the frames part by part: as numbers of 32 bits, those of hours are large."""
+        starts = range(0, max(self.num_frames, 1), FRAMES_AT_ONCE)
+        return [slice(start, start + FRAMES_AT_ONCE) for start in starts]
 
 
 class TimelineBuilder:
@@ -71,19 +118,22 @@ class TimelineBuilder:
         num_outputs: Of the separator.
         sample_rate: Of the blocks [Hz].
         embed: Embeds a waveform at a rate; None: nobody asks for voices.
+        store: Where voices are kept, empty.
     """
 
-    def __init__(self, num_outputs: int, sample_rate: int, embed: Embed | None) -> None:
-        self._rate, self._embed = sample_rate, embed
+    def __init__(
+        self, num_outputs: int, sample_rate: int, embed: Embed | None, store: Store
+    ) -> None:
+        self._rate, self._embed, self._store = sample_rate, embed, store
         self._frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
         self._window = round(WINDOW_SECONDS / FRAME_SECONDS) * self._frame
         self._hop = round(HOP_SECONDS / FRAME_SECONDS) * self._frame
         self._held = np.zeros((1 + num_outputs, 0), np.float32)
         self._position = 0  # of the first sample held
-        self._levels = [bytearray() for _ in range(1 + num_outputs)]
+        self._levels = bytearray()  # frame by frame
         self._rest = self._held
-        self._starts: list[int] = []
-        self._voices: list[bytes | None] = []  # None: not heard
+        self._starts = array("q")
+        self._num_stored = 0  # windows; until something is heard nobody knows how many dims
         self._dims = 0
 
     def add(self, mixture: Array, estimates: Array) -> None:
@@ -105,28 +155,28 @@ class TimelineBuilder:
             self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
         if self._held.shape[1] >= MIN_WINDOW_SECONDS * self._rate:
             self._listen(self._position, self._held)
-        shape = (len(self._levels), self._dims)
-        silent = np.zeros(shape, np.int8)
-        voices = [
-            silent if each is None else np.frombuffer(each, np.int8).reshape(shape)
-            for each in self._voices
-        ]
+        num_signals, num_windows = len(self._held), len(self._starts)
+        self._store_silence(num_windows)
         return Timeline(
-            levels=np.stack([np.frombuffer(bytes(row), np.uint8) for row in self._levels]),
+            levels=np.frombuffer(self._levels, np.uint8).reshape(-1, num_signals).T,
             starts=np.array(self._starts, np.int64),
-            voices=np.stack(voices) if voices else np.zeros((0, *shape), np.int8),
+            voices=StoredVoices(self._store, (num_windows, num_signals, self._dims)),
         )
 
     def _add_levels(self, samples: Array) -> None:
         levels = frame_levels(samples.reshape(len(samples), -1, self._frame))
-        for row, values in zip(self._levels, levels, strict=True):
-            row += values.tobytes()
+        self._levels += levels.T.tobytes()
+
+    def _store_silence(self, num_windows: int) -> None:
+        """Store silence for windows before number `num_windows` that nothing is stored of."""
+        size = (num_windows - self._num_stored) * len(self._held) * self._dims
+        self._store.append(np.zeros(size, np.int8))
+        self._num_stored = num_windows
 
     def _listen(self, start: int, signals: Array) -> None:
         power = np.square(signals).mean(axis=1)
         self._starts.append(start // self._frame)
         if self._embed is None or power[0] <= 10.0 ** (FLOOR_DB / 10.0):
-            self._voices.append(None)
             return
         loud = np.flatnonzero(power[1:] >= float(power[1:].max()) * 10.0 ** (-WEAK_DB / 10.0)) + 1
         is_alone = len(loud) == 1  # then it sounds like the mixture
@@ -138,5 +188,6 @@ class TimelineBuilder:
         voices = np.zeros((len(signals), self._dims), np.float32)
         for signal, voice in found.items():
             voices[signal] = voice
-        steps = np.clip(np.round(voices * VOICE_STEPS), -127, 127)
-        self._voices.append(steps.astype(np.int8).tobytes())
+        self._store_silence(len(self._starts) - 1)
+        self._store.append(np.clip(np.round(voices * VOICE_STEPS), -127, 127).astype(np.int8))
+        self._num_stored += 1

@@ -1,7 +1,7 @@
 """SpeakerTracker: hears the chunks of a recording one by one and then tells who is who."""
 
-from dataclasses import fields
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 
@@ -23,7 +23,14 @@ from sepcli.separation.speakers.levels import fit_levels
 from sepcli.separation.speakers.order import SpeakerOrder
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-_Kept = tuple[Any, ...]  # fields of ChunkEvidence; arrays as type, shape and bytes of each row
+
+_ARRAYS = {  # of `ChunkEvidence`, beside voices: what they hold, and axes of `speakers`
+    "trust": (np.float32, 1),
+    "seconds": (np.float32, 1),
+    "onsets": (np.int64, 1),
+    "power": (np.float32, 1),
+    "agreement": (np.float32, 2),
+}
 
 
 class SpeakerTracker:
@@ -41,7 +48,7 @@ class SpeakerTracker:
         self._sample_rate = sample_rate
         self._embed = embed
         self._frame = max(1, seconds_to_samples(FRAME_SECONDS, sample_rate))
-        self._kept: list[_Kept] = []
+        self._kept = _Kept(num_speakers)
         self._before: tuple[Chunk, Array] | None = None
 
     def add(
@@ -83,7 +90,7 @@ class SpeakerTracker:
             power=((power * speaking).sum(axis=1) / np.maximum(count, 1)).astype(np.float32),
             agreement=self._agreement(chunk, levelled, power),
         )
-        self._kept.append(_put_away(evidence))
+        self._kept.add(evidence)
         self._before = (chunk, levelled)
 
     def _agreement(self, chunk: Chunk, levelled: Array, power: Array) -> Array:
@@ -100,30 +107,46 @@ class SpeakerTracker:
 
     def solve(self) -> SpeakerOrder:
         """Return the order of speakers in every chunk heard so far."""
-        return solve_order([_take_out(each) for each in self._kept], self._num_speakers)
+        return solve_order(self._kept, self._num_speakers)
 
 
-def _put_away(evidence: ChunkEvidence) -> _Kept:
-    """Return the evidence without arrays, which would lie among the blocks of the network.
+class _Kept(Sequence[ChunkEvidence]):
+    """The evidence of all chunks, without arrays, which would lie among the network's blocks.
 
     For hours: the gaps between them never fit the network's next block. Python has a place of its
-    own for objects of up to 512 bytes.
+    own for objects of up to 512 bytes, as what is kept of a voice is.
     """
-    values = (getattr(evidence, each.name) for each in fields(evidence))
-    return tuple(
-        (value.dtype.str, value.shape, [row.tobytes() for row in value])
-        if isinstance(value, np.ndarray)
-        else value
-        for value in values
-    )
 
+    def __init__(self, num_speakers: int) -> None:
+        self._numbers = np.dtype(
+            [(name, np.int64) for name in ("start", "stop")]
+            + [(name, kind, (num_speakers,) * axes) for name, (kind, axes) in _ARRAYS.items()]
+        )
+        self._chunks: list[tuple[bytes, ...]] = []  # numbers, then each voice
 
-def _take_out(kept: _Kept) -> ChunkEvidence:
-    """Return what was put away."""
-    values: list[Any] = [
-        np.frombuffer(b"".join(each[2]), each[0]).reshape(each[1])
-        if isinstance(each, tuple)
-        else each
-        for each in kept
-    ]
-    return ChunkEvidence(*values)
+    def add(self, evidence: ChunkEvidence) -> None:
+        """Keep what is told of the next chunk."""
+        names = self._numbers.names or ()
+        numbers = np.array(tuple(getattr(evidence, each) for each in names), self._numbers)
+        self._chunks.append((numbers.tobytes(), *(each.tobytes() for each in evidence.voices)))
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    @overload
+    def __getitem__(self, index: int) -> ChunkEvidence: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ChunkEvidence]: ...
+
+    def __getitem__(self, index: int | slice) -> ChunkEvidence | Sequence[ChunkEvidence]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        held, *voices = self._chunks[index]
+        numbers = np.frombuffer(held, self._numbers)[0]
+        return ChunkEvidence(
+            start=int(numbers["start"]),
+            stop=int(numbers["stop"]),
+            voices=np.stack([np.frombuffer(each, np.float16) for each in voices]),
+            **{name: numbers[name] for name in _ARRAYS},
+        )

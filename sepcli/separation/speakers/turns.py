@@ -8,7 +8,7 @@ import numpy as np
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Turn:
     """A stretch in which one person speaks.
 
@@ -30,9 +30,11 @@ class Turn:
 
 def runs(mask: Mask) -> list[tuple[int, int]]:
     """Return first index and index after the last of each run of true values, in order."""
-    padded = np.zeros(len(mask) + 2, np.bool_)
-    padded[1:-1] = mask
-    edges = (padded[1:] != padded[:-1]).nonzero()[0].tolist()
+    edges = (np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist()
+    if len(mask) and mask[0]:
+        edges.insert(0, 0)
+    if len(mask) and mask[-1]:
+        edges.append(len(mask))
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 

@@ -1,12 +1,17 @@
 """What the windows of a recording tell: how loud and how alike outputs are, whose voices; pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from sepcli.separation.speakers.people import unit
-from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
+from sepcli.separation.speakers.timeline import (
+    FRAME_SECONDS,
+    WINDOW_SECONDS,
+    Timeline,
+    Voices,
+)
 from sepcli.separation.speakers.turns import Mask
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -18,7 +23,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 # those of training speakers, separated by stftformer-16k, tell no better
 OVERLAP_WEIGHTS = (-0.554, 10.408, -6.489, -6.489)
 OVERLAP_BIAS = 10.227
-BLOCK = 1024  # windows whose voices are compared at once: as numbers of 32 bits, hours are much
+BLOCK = 1024  # windows whose voices are held at once
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Windows:
         strongest: The two strongest outputs, `[windows, 2]`.
         difference_db: By how much the first is stronger.
         likeness: Of the voices in these two outputs.
+        is_heard: Whether both have a voice.
         voices: As the timeline keeps them, `[windows, 1 + outputs, dims]`.
     """
 
@@ -39,22 +45,38 @@ class Windows:
     strongest: IntArray
     difference_db: FloatArray
     likeness: FloatArray
-    voices: np.ndarray[Any, np.dtype[np.int8]]
+    is_heard: Mask
+    voices: Voices
+
+    def part(self, start: int, stop: int) -> "Windows":
+        """Return some windows, with their voices in memory."""
+        part = slice(start, stop)
+        return Windows(**{each.name: getattr(self, each.name)[part] for each in fields(self)})
 
     def embeddings(self, windows: IntArray, signals: IntArray | int) -> FloatArray:
-        """Return voices of length one, `[..., dims]`.
+        """Return voices of length one, `[windows, dims]`.
 
         Args:
-            windows: In which, `[...]`.
-            signals: Of the mixture (0) or an output (1 and on), alike.
+            windows: In which, in order, `[windows]`.
+            signals: Of the mixture (0) or an output (1 and on), alike or one for all.
         """
-        return unit(self.voices[windows, signals].astype(np.float32))
+        signals = np.broadcast_to(signals, windows.shape)
+        found = np.zeros((len(windows), self.voices.shape[2]), np.float32)
+        for start in np.unique(windows // BLOCK) * BLOCK:
+            inside = slice(*np.searchsorted(windows, (start, start + BLOCK)))
+            part = self.voices[start : start + BLOCK]
+            found[inside] = part[windows[inside] - start, signals[inside]]
+        return unit(found)
+
+    def voice(self, windows: IntArray, signal: int) -> FloatArray:
+        """Return the sum of voices of a signal in windows, of length one or zero, `[dims]`."""
+        starts = range(0, len(windows), BLOCK)
+        parts = [self.embeddings(windows[k : k + BLOCK], signal).sum(axis=0) for k in starts]
+        return unit(np.sum(parts, axis=0) if parts else np.zeros(self.voices.shape[2], np.float32))
 
     def likeness_to(self, people: FloatArray) -> FloatArray:
         """Return how alike all voices are to people, `[windows, 1 + outputs, people]`."""
-        blocks = range(0, max(len(self.voices), 1), BLOCK)
-        each = [unit(self.voices[k : k + BLOCK].astype(np.float32)) @ people.T for k in blocks]
-        return np.concatenate(each)
+        return np.asarray(unit(self.voices[:].astype(np.float32)) @ people.T)
 
     def alone(self) -> FloatArray:
         """Return log odds that one speaks, by what does not depend on who people are."""
@@ -73,24 +95,29 @@ def look_at_windows(timeline: Timeline, speaks: Mask) -> Windows:
         speech[number] = speaks[start : start + length].mean()
     strongest = np.argsort(-levels, axis=1, kind="stable")[:, :2]
     top = np.take_along_axis(levels, strongest, axis=1)
+    likeness, is_heard = _likeness_of_pairs(timeline.voices, strongest)
     return Windows(
         middles=timeline.starts + length / 2.0,
         speech=speech,
         strongest=strongest,
         difference_db=top[:, 0] - top[:, -1],
-        likeness=_likeness_of_pairs(timeline.voices, strongest),
+        likeness=likeness,
+        is_heard=is_heard,
         voices=timeline.voices,
     )
 
 
-def _likeness_of_pairs(voices: np.ndarray[Any, np.dtype[np.int8]], pairs: IntArray) -> FloatArray:
-    """Return how alike the voices of two outputs are, `[windows]`; see `Windows`."""
-    likeness = np.zeros(len(voices), np.float32)
+def _likeness_of_pairs(voices: Voices, pairs: IntArray) -> tuple[FloatArray, Mask]:
+    """Return how alike the voices of two outputs are, and whether both have one, `[windows]`."""
+    likeness, is_heard = np.zeros(len(voices), np.float32), np.zeros(len(voices), np.bool_)
     for start in range(0, len(voices), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(voices)))
-        first, second = (unit(voices[rows, 1 + pairs[rows, k]].astype(np.float32)) for k in (0, -1))
-        likeness[rows] = np.einsum("wd,wd->w", first, second)
-    return likeness
+        part = voices[start : start + BLOCK]
+        rows, inside = np.arange(len(part)), slice(start, start + len(part))
+        one, other = (part[rows, 1 + pairs[inside, k]] for k in (0, -1))
+        is_heard[inside] = one.any(axis=1) & other.any(axis=1)
+        first, second = unit(one.astype(np.float32)), unit(other.astype(np.float32))
+        likeness[inside] = np.einsum("wd,wd->w", first, second)
+    return likeness, is_heard
 
 
 def overlap_evidence(windows: Windows, people: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sepcli.separation.speakers import people
-from sepcli.separation.speakers.people import Pieces, find_people, unit
+from sepcli.separation.speakers.people import Pieces, find_people, thinned, unit
 
 DIMS = 64
 
@@ -77,9 +77,12 @@ def test_too_little_is_nobody_to_be_told_apart(num_pieces: int) -> None:
 
 def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people, "MOST_PIECES", 50)
-    heard = pieces_of([(k % 2, 40) for k in range(8)], np.eye(2, DIMS))
-    assert len(people._thinned(heard).voices) <= 50
-    assert len(find_people(heard, None)) == 2
+    windows = np.concatenate([np.arange(320), [7, 14, 35]])  # of three, two pieces
+    kept = thinned(windows)
+    assert np.count_nonzero(kept) <= 50
+    np.testing.assert_array_equal(windows[kept][-3:], [7, 14, 35])
+    assert {7, 14, 35} <= set(windows[:320][kept[:320]])
+    assert thinned(windows[:50]).all()
 
 
 def test_two_heard_at_once_are_one_person_only_if_much_alike() -> None:

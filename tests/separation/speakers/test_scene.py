@@ -1,11 +1,14 @@
 """Scenes whose truth is made: voices at right angles, levels as a good separator gives them."""
 
+import tracemalloc
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sepcli.evaluation.diarization import diarization_error
+from sepcli.separation.speakers import activity, people, timeline, windows
 from sepcli.separation.speakers import scene as module
 from sepcli.separation.speakers.people import find_people
 from sepcli.separation.speakers.scene import understand
@@ -176,3 +179,47 @@ def test_short_recordings_stay_as_they_are_unless_people_are_asked_for(
     half = seconds / 2
     timeline = heard(((0, 0, 0.0, half), (1, 1, half, seconds)), seconds)
     assert (understand(timeline, None, most).stretches is not None) == is_told
+
+
+@dataclass(frozen=True)
+class Again:
+    """Voices that are heard again and again, so that hours of them take no memory."""
+
+    once: np.ndarray
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.once[np.arange(*part.indices(len(self))) % len(self.once)]
+
+
+@pytest.mark.parametrize("pause", [0.0, 2.0])
+def test_memory_hardly_grows_with_hours(pause: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "MOST_PIECES", 50)  # what is clustered does not grow
+    monkeypatch.setattr(timeline, "FRAMES_AT_ONCE", 2000)
+    monkeypatch.setattr(activity, "MOST_FRAMES", 2000)
+    monkeypatch.setattr(activity, "MOST_STEPS", 100)
+    for each in (activity, windows):
+        monkeypatch.setattr(each, "BLOCK", 50)
+    length = 6.0 + pause
+    turns = tuple((k % 2, k % 2, length * k, length * k + 6.0) for k in range(6))
+    once = heard(turns, 6 * length)
+    num_windows = len(once.starts) // 2 * 2
+
+    def peak_of(seconds: float) -> int:
+        """Return what the decision takes at its highest, beside what was heard [bytes]."""
+        levels = np.tile(once.levels, round(seconds / (6 * length)))
+        starts = np.arange(0, levels.shape[1] - 150, 50)
+        voices = Again(once.voices[:num_windows], (len(starts), *once.voices.shape[1:]))
+        tracemalloc.start()
+        assert understand(Timeline(levels, starts, voices), 2).num_people == 2
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak_of(72)  # what is loaded first is not of the recording
+    grown = peak_of(360) - peak_of(120)
+    # 100 frames a second in a few masks, and two windows of 40 bytes; turns are objects
+    assert grown < 240 * 700

@@ -1,6 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers.timeline import VOICE_STEPS, Timeline, TimelineBuilder
 
 RATE = 8000
@@ -16,21 +19,21 @@ def test_blocks_of_any_length_are_heard_alike() -> None:
     signals = (0.1 * random.standard_normal((3, 5 * RATE + 123)) + 0.05).astype(np.float32)
     found = []
     for size in (len(signals[0]), 1000, 77):
-        builder = TimelineBuilder(2, RATE, embed)
+        builder = TimelineBuilder(2, RATE, embed, Spool(2).voices)
         for start in range(0, signals.shape[1], size):
             block = signals[:, start : start + size]
             builder.add(block[0], block[1:])
         found.append(builder.finish())
     for other in found[1:]:
         np.testing.assert_array_equal(found[0].levels, other.levels)
-        np.testing.assert_array_equal(found[0].voices, other.voices)
+        np.testing.assert_array_equal(found[0].voices[:], other.voices[:])
     assert found[0].num_frames == 502
     assert found[0].starts.tolist() == [0, 50, 100, 150, 200, 250, 300, 350, 400]
 
 
 def heard(mixture: float, *outputs: float) -> Timeline:
     """Return what is heard of signals that stand still."""
-    builder = TimelineBuilder(len(outputs), RATE, embed)
+    builder = TimelineBuilder(len(outputs), RATE, embed, Spool(2).voices)
     ones = np.ones(2 * RATE, np.float32)
     builder.add(mixture * ones, np.stack([each * ones for each in outputs]))
     return builder.finish()
@@ -39,11 +42,45 @@ def heard(mixture: float, *outputs: float) -> Timeline:
 def test_levels_and_voices_are_those_of_the_signals() -> None:
     timeline = heard(0.1, -0.1, 0.05)
     assert timeline.decibels()[:, 7] == pytest.approx([-20.0, -20.0, -26.0], abs=0.25)
-    voices = timeline.voices[0] / VOICE_STEPS
+    voices = timeline.voices[:][0] / VOICE_STEPS
     full = 127 / 256
     np.testing.assert_allclose(voices, [[full, 0], [0, full], [full, 0]], atol=0.01)
 
 
 def test_who_is_alone_sounds_like_the_mixture_and_leakage_like_nobody() -> None:
-    voices = heard(0.1, 1e-3, -0.1).voices[0] / VOICE_STEPS
+    voices = heard(0.1, 1e-3, -0.1).voices[:][0] / VOICE_STEPS
     np.testing.assert_allclose(voices, [[127 / 256, 0], [0, 0], [127 / 256, 0]], atol=0.01)
+
+
+def test_windows_of_silence_have_a_place_wherever_they_are() -> None:
+    builder = TimelineBuilder(1, RATE, embed, Spool(1).voices)
+    for level in (0.0, 0.1, 0.0, -0.1, 0.0):
+        samples = np.full(4 * RATE, level, np.float32)
+        builder.add(samples, samples[np.newaxis])
+    voices = builder.finish().voices
+    assert voices.shape == (39, 2, 2)
+    heard = voices[:].any(axis=2)
+    np.testing.assert_array_equal(heard[:, 0], heard[:, 1])
+    # from the window that ends in the first sound, at 4 s, to that which begins in it, before 8 s
+    sounds = [*range(6, 16), *range(22, 32)]
+    assert np.flatnonzero(heard[:, 0]).tolist() == sounds
+    np.testing.assert_array_equal(voices[5:9], voices[:][5:9])
+    assert [voices[:][k, 0].argmax() for k in (6, 31)] == [0, 1]
+
+
+def test_of_a_window_only_its_levels_stay_in_memory() -> None:
+    voice, store = np.full(192, 0.07, np.float32), Spool(2).voices
+    store.append(np.zeros(1 << 22, np.int8))  # so that it is on the disk
+    store.truncate(0)
+    builder = TimelineBuilder(2, 1000, lambda samples, rate: voice, store)
+    block = np.full(10_000, 0.1, np.float32)
+    held = []
+    tracemalloc.start()
+    for _ in range(2):
+        for _ in range(60):
+            builder.add(block, np.stack([block, block]))
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    levels_and_starts = 600 * (3 * 100 + 2 * 8)
+    assert held[1] - held[0] < 1.3 * levels_and_starts  # what grows keeps an eighth in hand
+    assert builder.finish().voices[2000:2001].any()

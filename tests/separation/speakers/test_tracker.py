@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -157,3 +159,18 @@ def test_too_many_speakers_are_refused_at_the_second_chunk():
     assert tracker.solve().orders.tolist() == [[0, 1, 2, 3, 4, 5]]
     with pytest.raises(ModelError):
         tracker.add(Chunk(30, 40), np.zeros(40, np.float32), np.zeros((6, 40), np.float32))
+
+
+def test_little_is_kept_of_a_chunk():
+    voice = np.full(192, 0.07, np.float32)
+    tracker = SpeakerTracker(2, RATE, lambda samples, rate: voice)
+    estimates = np.stack([hum(0, 800), np.zeros(800, np.float32)])
+    held = []
+    tracemalloc.start()
+    for number in range(201):
+        tracker.add(Chunk(700 * number, 800), estimates[0], estimates)
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    two_voices, numbers = 2 * 192 * 2, 72
+    assert held[-1] - held[100] < 100 * (two_voices + numbers + 400)  # and what objects cost
+    assert len(tracker.solve().orders) == 201
