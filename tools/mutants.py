@@ -25,6 +25,7 @@ COPIED = ("sepcli", "tests", "benchmarks", "tools", "docs", "examples")
 FILES = ("pyproject.toml", "models.toml", "README.md", "SECURITY.md", "Makefile")
 
 # module below sepcli/ -> its tests below tests/; the smallest and purest first
+SCENE = ("separation/speakers/test_scene.py", "separation/speakers/test_timeline.py")
 WEIGHTS = ("models/test_load.py", "models/test_build.py")
 MODULES = {
     "separation/chunking": ("separation/test_chunking.py",),
@@ -39,6 +40,15 @@ MODULES = {
         "separation/speakers/test_assignment.py",
         "separation/speakers/test_tracker.py",
     ),
+    "separation/speakers/turns": ("separation/speakers/test_turns.py",),
+    "separation/speakers/people": ("separation/speakers/test_people.py",),
+    "separation/speakers/timeline": ("separation/speakers/test_timeline.py",),
+    "separation/speakers/windows": SCENE,
+    "separation/speakers/activity": SCENE,
+    "separation/speakers/scene": SCENE,
+    "separation/speakers/recognition": ("separation/speakers/test_recognition.py",),
+    "separation/casting": ("separation/test_casting.py",),
+    "separation/composing": ("separation/test_composing.py",),
     "audio/resample": ("audio/test_resample.py",),
     "audio/formats": ("audio/test_formats.py",),
     "files/temporary": ("files/test_temporary.py",),
@@ -51,6 +61,7 @@ MODULES = {
     "audio/sndfile": ("audio/test_sndfile.py", "audio/test_reader.py"),
     "audio/reader": ("audio/test_reader.py", "audio/test_ffmpeg.py"),
     "audio/ffmpeg": ("audio/test_ffmpeg.py",),
+    "models/quantise": ("models/test_quantise.py",),
     "models/checkpoints": ("models/test_checkpoints.py",),
     "models/build": WEIGHTS,
     "models/cache": ("models/test_cache.py", "models/test_hub.py"),
