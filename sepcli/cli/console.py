@@ -77,10 +77,15 @@ def result_json(*records: Mapping[str, Any]) -> None:
     result(*(json.dumps(record, ensure_ascii=True, default=str) for record in records))
 
 
+def shows_style() -> bool:
+    """Return whether stdout takes bold and colours; where it takes none, rich is not needed."""
+    forced = any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    return forced or (sys.stdout is not None and sys.stdout.isatty())
+
+
 def show_lines(lines: Sequence[str], narrow: Sequence[str]) -> None:
     """Write lines to stdout, the first in bold; on a terminal too narrow for them, `narrow`."""
-    forced = any(name in os.environ for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
-    if not (forced or (sys.stdout is not None and sys.stdout.isatty())):
+    if not shows_style():
         result(*lines)
         return
     from rich.text import Text

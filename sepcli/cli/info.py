@@ -1,6 +1,6 @@
 """`sepcli info`: the models there are, or everything about one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -197,8 +197,16 @@ def _tell_voices(voices: "VoiceModel", *, as_json: bool) -> None:
     _show_lines(lines)
 
 
-def _show_lines(lines: Iterable[tuple[str, str]]) -> None:
+def _show_lines(lines: Sequence[tuple[str, str]]) -> None:
     """Show labels and texts as a table of two columns."""
+    if not console.shows_style():
+        width = max(len(label) for label, _ in lines) + 2
+        below = "\n" + " " * width
+        shown = [below.join(map(printable, text.split("\n"))) for _, text in lines]
+        console.result(
+            *(label.ljust(width) + text for (label, _), text in zip(lines, shown, strict=True))
+        )
+        return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
