@@ -44,7 +44,7 @@ MODULES = {
     "separation/speakers/people": ("separation/speakers/test_people.py",),
     "separation/speakers/timeline": ("separation/speakers/test_timeline.py",),
     "separation/speakers/windows": SCENE,
-    "separation/speakers/activity": SCENE,
+    "separation/speakers/activity": (*SCENE, "separation/speakers/test_activity.py"),
     "separation/speakers/scene": SCENE,
     "separation/speakers/recognition": ("separation/speakers/test_recognition.py",),
     "separation/casting": ("separation/test_casting.py",),

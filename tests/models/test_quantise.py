@@ -44,7 +44,9 @@ def test_weights_of_other_kinds_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "scale", [torch.ones(3), torch.ones(2, 1), torch.ones(2, dtype=torch.int64)], ids=str
+    "scale",
+    [torch.ones(3), torch.ones(2, 1), torch.ones(2, dtype=torch.int64)],
+    ids=["three", "with columns", "whole"],
 )
 def test_a_scale_that_is_not_one_a_row_is_refused(scale: torch.Tensor) -> None:
     state = {"weight": torch.ones(2, 20, dtype=torch.int8), "weight.scale": scale}

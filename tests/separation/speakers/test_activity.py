@@ -1,18 +1,46 @@
+"""What people sound like where they speak, on windows whose voices are at right angles."""
+
 import numpy as np
 import pytest
 
-from sepcli.separation.speakers.activity import STEP_FRAMES, _below_strongest
-from sepcli.separation.speakers.timeline import FLOOR_DB, STEP_DB, Timeline
+from sepcli.separation.speakers.activity import Stretch, voices_heard
+from sepcli.separation.speakers.people import unit
+from sepcli.separation.speakers.windows import Windows
+
+MIXTURE, FIRST, SECOND = np.eye(3, dtype=np.int8) * 100  # what each signal sounds like, [dims]
+FRAMES = 600
 
 
-def test_who_is_quiet_after_a_loud_minute_is_told_as_well() -> None:
-    minute = 6000
-    levels = np.full((3, 2 * minute), -60.0)
-    levels[:2, :minute] = -10.0
-    levels[2, minute:] = -72.0
-    steps = np.round((levels - FLOOR_DB) / STEP_DB).astype(np.uint8)
-    timeline = Timeline(steps, np.zeros(0, np.int64), np.zeros((0, 3, 0), np.int8))
-    below = _below_strongest(timeline, 0, 2 * minute // STEP_FRAMES)
-    quiet = below[2 + minute // STEP_FRAMES :]
-    np.testing.assert_allclose(quiet[:, 0], 0.0)
-    assert quiet[:, 1] == pytest.approx(12.0, abs=0.01)
+def windows_at(*middles: int) -> Windows:
+    """Return windows in which the mixture and both outputs have a voice of their own."""
+    count = len(middles)
+    return Windows(
+        middles=np.array(middles, float),
+        speech=np.ones(count, np.float32),
+        strongest=np.tile([0, 1], (count, 1)),
+        difference_db=np.zeros(count, np.float32),
+        likeness=np.zeros(count, np.float32),
+        is_heard=np.ones(count, np.bool_),
+        voices=np.tile(np.stack([MIXTURE, FIRST, SECOND]), (count, 1, 1)),
+    )
+
+
+def test_who_speaks_alone_is_the_recording_and_who_never_does_their_output() -> None:
+    stretches = (Stretch(0, 300, ((0, 0),)), Stretch(300, 600, ((0, 0), (1, 1))))
+    heard, seconds = voices_heard(windows_at(150, 450), stretches, 3, FRAMES)
+    assert heard == pytest.approx(np.stack([unit(MIXTURE), unit(SECOND), 0 * unit(SECOND)]))
+    assert seconds == pytest.approx([6.0, 3.0, 0.0])
+
+
+@pytest.mark.parametrize(("middle", "is_told"), [(240, True), (269, True), (270, False)])
+def test_a_window_tells_who_fills_more_than_seven_tenths_of_it(middle: int, is_told: bool) -> None:
+    stretches = (Stretch(0, 300, ((0, 0),)), Stretch(300, 600, ((1, 1),)))
+    heard, _ = voices_heard(windows_at(middle), stretches, 2, FRAMES)
+    assert heard[0].any() == is_told
+    assert not heard[1].any()
+
+
+def test_a_window_whose_middle_is_a_pause_tells_nothing() -> None:
+    stretches = (Stretch(0, 145, ((0, 0),)), Stretch(155, 300, ((0, 0),)))
+    heard, _ = voices_heard(windows_at(150), stretches, 1, FRAMES)
+    assert not heard.any()
