@@ -165,9 +165,12 @@ class Recording:
         heard = TimelineBuilder(num_outputs, plan.sample_rate, embed, self.spool.voices)
         position = 0
         for block in self.joined(order):
-            mixture = self.without_rumble(position, block.shape[1])
-            heard.add(mixture, block[:num_outputs])
+            mixture, estimates = self.without_rumble(position, block.shape[1]), block[:num_outputs]
             position += block.shape[1]
+            if self.input_gain != 1.0:  # far too quiet or loud for levels in 8 bits as well
+                gain = np.float32(self.input_gain)
+                mixture, estimates = mixture * gain, estimates * gain
+            heard.add(mixture, estimates)
         return understand(heard.finish(), known, most)
 
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:

@@ -273,3 +273,15 @@ def test_a_network_that_counts_is_told_how_many() -> None:
         options = SeparationOptions(people=people)
         made = Separator(CountingBands(), counting, options, embed=hear_bands).separate(talk, RATE)
         assert len(made.names) == num_files
+
+
+@pytest.mark.parametrize("level", [1e-5, 2.0**15])
+def test_who_speaks_when_does_not_depend_on_how_loud_it_is(level: float) -> None:
+    room = 1e-3 * np.random.default_rng(0).standard_normal(8 * RATE).astype(np.float32)
+    talk, pause = conversation("02", 2.0), np.zeros(RATE, np.float32)
+    talk = room[: 7 * RATE] + np.concatenate([talk, pause, talk[: 2 * RATE]])
+    options = SeparationOptions(people=2)
+    hearing = Separator(Identity((0.5, 0.5)), entry(level="as-is"), options, embed=hear_bands)
+    turns = hearing.separate(talk, RATE).turns
+    assert [turn.speaker for turn in turns] == [0, 1, 0]
+    assert hearing.separate(np.float32(level) * talk, RATE).turns == turns
