@@ -27,6 +27,7 @@ Samples = npt.NDArray[np.float32]
 BLOCK_SAMPLES = 65_536
 MAX_BLOCK_VALUES = 1 << 22  # samples x channels of a block: 16 MiB
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1, 768_000  # Hz
+MIN_SHORT_SECONDS = 0.1  # manifests round; less is not missed
 MAX_EMPTY_BYTES = 4096  # a recording without a sample, and with notes
 MAX_MAGNITUDE = float(1 << 31)
 # decoders of damaged lossy files make values of any size, and real ones hardly ever reach 2
@@ -198,6 +199,10 @@ class AudioReader:
         if self._stop is None:
             self.num_missing += decoder.num_absent
         self._problem, self._remarks = decoder.problem, tuple(decoder.remarks)
+        wanted = self.num_read if self._stop is None else self._stop - self._start
+        short = (wanted - self.num_read) / self.info.sample_rate
+        if short >= MIN_SHORT_SECONDS and not self.num_missing:
+            self._remarks += (f"recording ends {short:.1f} s before the end that was asked for",)
         is_whole = self._start == 0 and self._stop is None
         has_bytes = is_whole and self._file.seek(0, os.SEEK_END) > MAX_EMPTY_BYTES
         has_trouble = self.num_missing or self._problem or has_bytes

@@ -141,6 +141,18 @@ def test_wrong_use_is_refused(tmp_path):
         next(reader.blocks())
 
 
+@pytest.mark.parametrize(("stop", "short"), [(2.0, None), (2.05, None), (3.5, "1.5"), (None, None)])
+def test_what_ends_before_the_part_that_is_wanted_is_told(
+    tmp_path: Path, stop: float | None, short: str | None
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(16000, 0.1), 8000)
+    with AudioReader(tmp_path / "a.wav") as reader:
+        reader.select(0.5, stop)
+        assert sum(len(block) for block in reader.blocks()) == 12000
+        message = f"recording ends {short} s before the end that was asked for: "
+        assert [each.startswith(message) for each in reader.warnings] == [True] * bool(short)
+
+
 def test_selecting_seconds(tmp_path):
     path = write(tmp_path / "x.wav", tone(RATE))
     for start, stop, expected in [
