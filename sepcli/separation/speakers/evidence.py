@@ -8,7 +8,7 @@ otherwise leakage has a vote, and in pauses of its speaker the only one.
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -54,6 +54,31 @@ class ChunkEvidence:
     onsets: np.ndarray[Any, np.dtype[np.int64]]
     power: Array
     agreement: Array
+
+
+@runtime_checkable
+class Sliding(Protocol):
+    """An `Embed` that takes less time for windows that overlap than for each on its own."""
+
+    def sliding(self, samples: Array, sample_rate: int, window: int, hop: int) -> Array:
+        """Return the embedding of each window, `[windows, dims]`.
+
+        Args:
+            samples: A waveform `[samples]` of at least one window.
+            sample_rate: Its rate [Hz].
+            window: Length of a window [samples].
+            hop: Distance of their starts [samples].
+        """
+
+
+def embed_windows(
+    embed: Embed | Sliding, samples: Array, sample_rate: int, window: int, hop: int
+) -> Array:
+    """Return what `embed` makes of each window, `[windows, dims]`; arguments as of `Sliding`."""
+    if isinstance(embed, Sliding):
+        return embed.sliding(samples, sample_rate, window, hop)
+    starts = range(0, len(samples) - window + 1, hop)
+    return np.stack([embed(samples[k : k + window], sample_rate) for k in starts])
 
 
 def frame_power(estimates: Array, frame: int) -> Array:

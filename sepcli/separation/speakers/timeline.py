@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sepcli.separation.chunking import FLOOR_DB, STEP_DB, frame_levels, seconds_to_samples
-from sepcli.separation.speakers.evidence import Embed
+from sepcli.separation.speakers.evidence import Embed, embed_windows
+from sepcli.separation.speakers.turns import Mask, runs
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -22,6 +23,7 @@ MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 # At 10 dB decisions begin to change; at 15 dB half of a conversation's embeddings are spared.
 WEAK_DB = 15.0
 FRAMES_AT_ONCE = 1 << 16  # eleven minutes
+TOGETHER = 16  # windows that are listened to at once
 VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
 
 
@@ -144,17 +146,18 @@ class TimelineBuilder:
         self._add_levels(samples[:, :whole])
         self._rest = samples[:, whole:]
         self._held = np.concatenate([self._held, block], axis=1)
-        while self._held.shape[1] >= self._window:
-            self._listen(self._position, self._held[:, : self._window])
-            self._position += self._hop
-            self._held = self._held[:, self._hop :]
+        while (length := self._held.shape[1]) >= self._window:
+            count = min((length - self._window) // self._hop + 1, TOGETHER)
+            self._listen(self._held[:, : self._window + (count - 1) * self._hop], self._window)
+            self._position += count * self._hop
+            self._held = self._held[:, count * self._hop :]
 
     def finish(self) -> Timeline:
         """Return what was heard; the end is listened to in a window of its own."""
         if self._rest.shape[1]:
             self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
         if self._held.shape[1] >= MIN_WINDOW_SECONDS * self._rate:
-            self._listen(self._position, self._held)
+            self._listen(self._held, self._held.shape[1])
         num_signals, num_windows = len(self._held), len(self._starts)
         self._store_silence(num_windows)
         return Timeline(
@@ -173,21 +176,43 @@ class TimelineBuilder:
         self._store.append(np.zeros(size, np.int8))
         self._num_stored = num_windows
 
-    def _listen(self, start: int, signals: Array) -> None:
-        power = np.square(signals).mean(axis=1)
-        self._starts.append(start // self._frame)
-        if self._embed is None or power[0] <= 10.0 ** (FLOOR_DB / 10.0):
+    def _listen(self, signals: Array, window: int) -> None:
+        """Take the voices of the windows of a stretch, `[1 + outputs, samples]`."""
+        starts = range(0, signals.shape[1] - window + 1, self._hop)
+        self._starts.extend((self._position + start) // self._frame for start in starts)
+        each = [np.square(signals[:, start : start + window]).mean(axis=1) for start in starts]
+        heard, alone = worth_hearing(np.stack(each, axis=1))
+        if self._embed is None or not heard.any():
             return
-        loud = np.flatnonzero(power[1:] >= float(power[1:].max()) * 10.0 ** (-WEAK_DB / 10.0)) + 1
-        is_alone = len(loud) == 1  # then it sounds like the mixture
-        heard = [0] if is_alone else [0, *loud.tolist()]
-        found = {k: self._embed(signals[k], self._rate) for k in heard}
-        if is_alone:
-            found[int(loud[0])] = found[0]
-        self._dims = len(found[0])
-        voices = np.zeros((len(signals), self._dims), np.float32)
-        for signal, voice in found.items():
-            voices[signal] = voice
-        self._store_silence(len(self._starts) - 1)
+        found = {}
+        for signal, own in enumerate(heard):
+            for first, last in runs(own):
+                stretch = signals[signal, starts[first] : starts[last - 1] + window]
+                found[signal, first, last] = embed_windows(
+                    self._embed, stretch, self._rate, window, self._hop
+                )
+        self._dims = next(iter(found.values())).shape[1]
+        voices = np.zeros((len(starts), len(signals), self._dims), np.float32)
+        for (signal, first, last), own in found.items():
+            voices[first:last, signal] = own
+        np.copyto(voices, voices[:, :1], where=alone.T[:, :, np.newaxis])
+        self._store_silence(len(self._starts) - len(starts))
         self._store.append(np.clip(np.round(voices * VOICE_STEPS), -127, 127).astype(np.int8))
-        self._num_stored += 1
+        self._num_stored += len(starts)
+
+
+def worth_hearing(power: Array) -> tuple[Mask, Mask]:
+    """Return where to listen, and where an output is alone, which sounds like the mixture.
+
+    Args:
+        power: Of the mixture and each output in each window, `[1 + outputs, windows]`.
+
+    Returns:
+        Both `[1 + outputs, windows]`; who is alone is not listened to.
+    """
+    loud = power >= power[1:].max(axis=0) * np.float32(10.0 ** (-WEAK_DB / 10.0))
+    loud[0] = True
+    loud &= power[0] > 10.0 ** (FLOOR_DB / 10.0)
+    alone = loud & (loud[1:].sum(axis=0) == 1)
+    alone[0] = False
+    return loud & ~alone, alone

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from sepcli.separation.scratch import Spool
+from sepcli.separation.speakers import timeline
+from sepcli.separation.speakers.embedding import builtin
 from sepcli.separation.speakers.timeline import VOICE_STEPS, Timeline, TimelineBuilder
 
 RATE = 8000
@@ -29,6 +31,26 @@ def test_blocks_of_any_length_are_heard_alike() -> None:
         np.testing.assert_array_equal(found[0].voices[:], other.voices[:])
     assert found[0].num_frames == 502
     assert found[0].starts.tolist() == [0, 50, 100, 150, 200, 250, 300, 350, 400]
+
+
+def test_windows_together_are_heard_as_each_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    gains = random.choice([0.0, 0.001, 0.1, 0.2], (2, 24)).repeat(RATE, axis=1)
+    gains[:, 8 * RATE : 12 * RATE] = 0.0  # nobody speaks
+    outputs = (gains * random.standard_normal(gains.shape)).astype(np.float32)
+    found = []
+    for together in (16, 1):
+        monkeypatch.setattr(timeline, "TOGETHER", together)
+        builder = TimelineBuilder(2, RATE, builtin.load_embed(), Spool(2).voices)
+        builder.add(outputs.sum(axis=0), outputs)
+        found.append(builder.finish())
+    assert found[0].starts.tolist() == found[1].starts.tolist() == list(range(0, 2350, 50))
+    voices = [each.voices[:].astype(int) for each in found]  # [windows, mixture and outputs, dims]
+    silent = ~voices[0].any(axis=2)
+    assert silent[16:22].all()
+    assert 0 < silent[:16, 1:].sum() < silent[:16, 1:].size
+    # one step of 8 bits: products of another size are rounded otherwise
+    assert np.abs(voices[0] - voices[1]).max() <= 1
 
 
 def heard(mixture: float, *outputs: float) -> Timeline:

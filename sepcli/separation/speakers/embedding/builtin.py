@@ -28,7 +28,7 @@ FLOOR = 1e-4  # of the mean power: what is 40 dB below it is room, leakage or ro
 SMALLEST_POWER = 1e-20
 STRIDE = 4  # frames in a step of the network; the first layer sees two steps
 DILATIONS = (1, 1, 2)  # of the layers that see three steps each
-BLOCK_FRAMES = 1024  # transformed at once: about 0.5 MB of spectrum
+BLOCK_FRAMES = 128  # transformed at once: they stay in the cache
 
 
 @cache
@@ -79,54 +79,83 @@ def log_mel(power: Array) -> Array:
     return np.asarray(logs - logs.mean(axis=-2, keepdims=True), dtype=np.float32)
 
 
-def _layer(weights: Mapping[str, Array], number: int, pieces: Sequence[tuple[int, Array]]) -> Array:
-    """Return the rectified output of a layer that sees neighbouring steps, `[steps, width]`.
+def _layer(weights: Mapping[str, Array], number: int, steps: Array, seen: Sequence[int]) -> Array:
+    """Return the rectified output of a layer that sees neighbouring steps, shaped like them.
 
     Args:
         weights: Of the network.
         number: Of the layer.
-        pieces: What it sees, in the order of its weights: by how many steps earlier (later, if
-            negative), and the steps, `[steps, width]`. What lies outside counts as zero.
+        steps: `[windows, steps, width]`; what lies outside counts as zero.
+        seen: What it sees, in the order of its weights: by how many steps earlier (later, if
+            negative).
     """
-    weight, row = weights[f"layers.{number}.weight"], 0
-    total = np.zeros((len(pieces[0][1]), weight.shape[1]), np.float32)
-    for earlier, steps in pieces:
-        part = steps @ weight[row : row + steps.shape[1]]
-        row += steps.shape[1]
+    weight = weights[f"layers.{number}.weight"]
+    total = np.zeros((*steps.shape[:2], weight.shape[1]), np.float32)
+    for earlier, columns in zip(seen, np.split(weight, len(seen)), strict=True):
+        part = _product(steps, columns)
         if earlier > 0:
-            total[earlier:] += part[:-earlier]
+            total[:, earlier:] += part[:, :-earlier]
         else:
-            total[: len(part) + earlier] += part[-earlier:]
+            total[:, : part.shape[1] + earlier] += part[:, -earlier:]
     total += weights[f"layers.{number}.bias"]
     return np.maximum(total, np.float32(0.0), out=total)
 
 
+def _product(steps: Array, weight: Array) -> Array:
+    """Return `steps @ weight` as one product, where numpy would take one a window."""
+    return np.asarray(steps.reshape(-1, steps.shape[-1]) @ weight).reshape(*steps.shape[:-1], -1)
+
+
 def embed_features(weights: Mapping[str, Array], features: Array) -> Array:
-    """Return the embedding of a voice, `[dims]`, of length one.
+    """Return the embeddings of voices, `[windows, dims]`, each of length one.
 
     Args:
         weights: Of the network, by name; normalisation is folded into the linear layers.
-        features: As `log_mel` gives them, `[frames, mels]`.
+        features: As `log_mel` gives them, `[windows, frames, mels]`.
     """
-    num_steps = -(-len(features) // STRIDE)
-    steps = np.zeros((num_steps, STRIDE * features.shape[1]), np.float32)
-    steps.reshape(-1, features.shape[1])[: len(features)] = features
-    hidden = _layer(weights, 0, [(1, steps), (0, steps)])
+    windows, frames, mels = features.shape
+    steps = np.zeros((windows, -(-frames // STRIDE), STRIDE * mels), np.float32)
+    steps.reshape(windows, -1, mels)[:, :frames] = features
+    hidden = _layer(weights, 0, steps, (1, 0))
     for number, dilation in enumerate(DILATIONS, start=1):
-        around = [(dilation, hidden), (0, hidden), (-dilation, hidden)]
-        hidden = hidden + _layer(weights, number, around)
+        hidden += _layer(weights, number, hidden, (dilation, 0, -dilation))
     scores = _linear(weights, "score", np.tanh(_linear(weights, "attend", hidden)))
-    scores = np.exp(scores - scores.max(axis=0))
-    share = scores / scores.sum(axis=0)
-    mean = (share * hidden).sum(axis=0)
-    variance = (share * hidden**2).sum(axis=0) - mean**2
-    pooled = np.concatenate([mean, np.sqrt(np.maximum(variance, 1e-6))])
-    embedding = _linear(weights, "embed", pooled)
-    return np.asarray(embedding / np.linalg.norm(embedding), dtype=np.float32)
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    share = scores / scores.sum(axis=1, keepdims=True)
+    mean = (share * hidden).sum(axis=1)
+    variance = (share * hidden**2).sum(axis=1) - mean**2
+    pooled = np.concatenate([mean, np.sqrt(np.maximum(variance, 1e-6))], axis=1)
+    embeddings = _linear(weights, "embed", pooled)
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.asarray(embeddings / lengths, dtype=np.float32)
 
 
 def _linear(weights: Mapping[str, Array], name: str, inputs: Array) -> Array:
-    return np.asarray(inputs @ weights[f"{name}.weight"] + weights[f"{name}.bias"])
+    return np.asarray(_product(inputs, weights[f"{name}.weight"]) + weights[f"{name}.bias"])
+
+
+class Embedding:
+    """The embedding with its weights; windows that overlap share what they have in common."""
+
+    def __init__(self, weights: Mapping[str, Array]) -> None:
+        self._weights = weights
+
+    def __call__(self, samples: Array, sample_rate: int) -> Array:
+        """Return the embedding `[dims]` of a waveform `[samples]` at a rate [Hz]."""
+        features = log_mel(mel_power(samples, sample_rate))
+        embedding: Array = embed_features(self._weights, features[np.newaxis])[0]
+        return embedding
+
+    def sliding(self, samples: Array, sample_rate: int, window: int, hop: int) -> Array:
+        """Return the embedding of each window; see `evidence.Sliding`."""
+        taken, step = round(WINDOW_SECONDS * sample_rate), round(HOP_SECONDS * sample_rate)
+        if hop % step or window < taken:
+            starts = range(0, len(samples) - window + 1, hop)
+            return np.stack([self(samples[k : k + window], sample_rate) for k in starts])
+        power = mel_power(samples, sample_rate)
+        frames = (window - taken) // step + 1
+        each = np.lib.stride_tricks.sliding_window_view(power, frames, axis=0)[:: hop // step]
+        return embed_features(self._weights, log_mel(each.swapaxes(1, 2)))
 
 
 @cache
@@ -135,8 +164,4 @@ def load_embed() -> Embed:
     from safetensors.numpy import load_file
 
     weights = {name: value.astype(np.float32) for name, value in load_file(WEIGHTS_FILE).items()}
-
-    def embed(samples: Array, sample_rate: int) -> Array:
-        return embed_features(weights, log_mel(mel_power(samples, sample_rate)))
-
-    return embed
+    return Embedding(weights)

@@ -60,6 +60,17 @@ def test_unlike_voices_are_further_apart_than_pieces_of_one(embed):
     assert same > different + 0.3
 
 
+@pytest.mark.parametrize(
+    ("window", "hop"), [(12_000, 4_000), (4_000, 4_000), (3_001, 801), (200, 80)]
+)
+def test_windows_that_slide_are_embedded_as_each_on_its_own(embed, window, hop):
+    voice = vowels(120, (500, 1500))
+    found = embed.sliding(voice, 8_000, window, hop)
+    starts = range(0, len(voice) - window + 1, hop)
+    expected = np.stack([embed(voice[start : start + window], 8_000) for start in starts])
+    np.testing.assert_allclose(found, expected, atol=1e-5)  # float32 sums in another order
+
+
 def test_mel_power_of_a_tone_is_its_power_in_its_band():
     tone = np.sin(2 * np.pi * 1000 * np.arange(8_000) / 8_000).astype(np.float32)
     power = builtin.mel_power(tone, 8_000)
