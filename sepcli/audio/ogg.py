@@ -8,7 +8,7 @@ libsndfile reads the first of them only.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Protocol
 
 from sepcli.audio.view import Piece
 
@@ -17,6 +17,16 @@ FIRST_PAGE = 2  # flag
 SEARCH_BYTES = 1 << 16
 UNKNOWN_GRANULE = -1  # no sound is completed by this page
 POLYNOMIAL = 0x04C11DB7
+
+
+class Readable(Protocol):
+    """What can be read anywhere."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to a byte."""
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """Return the next bytes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ def find_links(file: IO[bytes], size: int) -> tuple[list[Link], int]:
     links: list[Link] = []
     was_first = False
     num_lost = size
-    for page in _pages(file, size):
+    for page in find_pages(file, size):
         num_lost -= page.stop - page.start
         is_first = bool(page.flags & FIRST_PAGE)
         if not links or (is_first and not was_first):
@@ -83,7 +93,7 @@ def find_links(file: IO[bytes], size: int) -> tuple[list[Link], int]:
     return links, num_lost
 
 
-def _pages(file: IO[bytes], size: int) -> Iterator[Page]:
+def find_pages(file: Readable, size: int) -> Iterator[Page]:
     """Yield every whole page; damage in between is passed over."""
     position = 0
     while position + PAGE.size <= size:
@@ -102,7 +112,7 @@ def _pages(file: IO[bytes], size: int) -> Iterator[Page]:
         position = stop
 
 
-def _next_page(file: IO[bytes], position: int, size: int) -> int:
+def _next_page(file: Readable, position: int, size: int) -> int:
     """Return where the next page begins; `size` where there is none."""
     while position < size:
         file.seek(position)

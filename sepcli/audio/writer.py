@@ -16,6 +16,7 @@ import numpy.typing as npt
 import soundfile
 
 from sepcli.audio.formats import OutputFormat, check_output_format
+from sepcli.audio.ogg_serial import settle_serial
 from sepcli.audio.sndfile import SndfileEncoder
 from sepcli.audio.wav import WavEncoder
 from sepcli.errors import OutputError
@@ -160,6 +161,8 @@ class AudioWriter:
         encoder, self._encoder = self._encoder, None
         try:
             encoder.close()
+            if self.output_format.format == "ogg":
+                settle_serial(self.file)
         except soundfile.LibsndfileError as error:
             raise self._failure(error) from error
         finally:

@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from sepcli.audio import AudioReader, Downmixer, resample_blocks
+from sepcli.audio.ogg_serial import settle_serial
 from sepcli.page.spectrogram import Spectrogram
 from sepcli.page.talk import Track
 
@@ -56,6 +57,7 @@ def preview_of(track: Track, seconds: float, most_bytes: int) -> Preview:
                 part = block[start : start + STEP]
                 encoder.write(np.clip(part, -1.0, 1.0))
                 num_heard += len(part)
+    settle_serial(sound)
     content = sound.getvalue() if num_heard else b""
     return Preview(content, num_heard / RATE, picture.power())
 
