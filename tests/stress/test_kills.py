@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.doubles import RATE, two_voices, write_model_folder
+from tests.doubles import RATE, conversation, two_voices, write_model_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -55,8 +55,14 @@ def command(*arguments: str, out: str = "out") -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return name → bytes of all files in a folder."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else {}
+    """Return name → bytes of all files in a folder, and in those in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file of `contents` is a temporary one."""
+    return Path(name).name.startswith(".")
 
 
 @pytest.fixture(scope="module")
@@ -182,32 +188,44 @@ def fake_ffmpeg(place: Place, kind: str) -> Path:
     return folder
 
 
-def test_a_recording_that_is_resumed(place: Place) -> None:
-    """However often it is ended, the last run writes what an undisturbed one does."""
+CONVERSATION = (
+    *("--speakers", "auto", "--labels", "rttm", "--segments", "out/segments"),
+    *("--report", "out/report.html", "--outside-overlap", "original"),
+)
+
+
+@pytest.mark.parametrize("options", [(), CONVERSATION], ids=["usual", "conversation"])
+def test_a_recording_that_is_resumed(place: Place, options: tuple[str, ...]) -> None:
+    """However often it is ended, what is there is what an undisturbed run writes."""
     environment = os.environ | {"SEPCLI_SPOOL": str(place.folder / "spool")}
-    out, whole = place.folder / "out", place.folder / "whole"
+    out = place.folder / "out"
     shutil.rmtree(out, ignore_errors=True)
-    mixture = two_voices(240.0).sum(axis=0)
-    soundfile.write(place.folder / "long.wav", mixture, RATE)
+    talk = conversation("0102" * 4, 4.0) if options else two_voices(240.0).sum(axis=0)
+    soundfile.write(place.folder / "long.wav", talk, RATE)
     started = time.monotonic()
     subprocess.run(
-        command("long.wav", out="whole"), cwd=place.folder, check=True, stdout=subprocess.DEVNULL
+        command("long.wav", *options), cwd=place.folder, check=True, stdout=subprocess.DEVNULL
     )
     usual = time.monotonic() - started
+    whole = contents(out)
+    shutil.rmtree(out)
+    again = ("long.wav", "--resume", "--overwrite", *options)
     chance = random.Random(3)
     num_ended = 0
     for turn in range(ROUNDS):
-        process = place.start("long.wav", "--resume", env=environment)
+        process = place.start(*again, env=environment)
         time.sleep(chance.uniform(0.3, 1.0) * usual)
         if process.poll() is None:
             end(process, SIGNALS[turn % len(SIGNALS)])
             num_ended += 1
-        if any(not name.startswith(".") for name in contents(out)):
-            assert {n: d for n, d in contents(out).items() if n[0] != "."} == contents(whole)
-            shutil.rmtree(out)
+        left = {name: data for name, data in contents(out).items() if not is_hidden(name)}
+        # lines on segments are there before these are: who is killed in between does them again
+        assert {name for name, data in left.items() if data != whole[name]} == set()
+        if turn % 2:
+            shutil.rmtree(out, ignore_errors=True)
     assert num_ended > ROUNDS / 4
-    process = place.start("long.wav", "--resume", env=environment)
+    process = place.start(*again, env=environment)
     process.communicate()
     assert process.returncode == 0
-    assert contents(out) == contents(whole)
+    assert contents(out) == whole
     assert [path for path in (place.folder / "spool").rglob("*") if path.is_file()] == []
