@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -67,10 +68,11 @@ def write_tiny_model(folder: Path) -> None:
 
 def measure(recording: Path, model: str, out: Path, options: list[str]) -> tuple[float, float]:
     """Return the wall time [s] and the peak memory [MB] of one separation."""
+    shutil.rmtree(out, ignore_errors=True)  # of a shorter one, in which others may be heard
     command = [sys.executable, "-m", "sepcli", "separate", str(recording), "--model", model]
     started = time.perf_counter()
     with subprocess.Popen(
-        [*command, "-o", str(out), "--overwrite", "--quiet", *options], stdout=subprocess.DEVNULL
+        [*command, "-o", str(out), "--quiet", *options], stdout=subprocess.DEVNULL
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
