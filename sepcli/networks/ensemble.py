@@ -4,6 +4,9 @@ What they get wrong differs, so their mean is nearer to the truth than either: H
 "Neural network ensembles", IEEE Transactions on Pattern Analysis and Machine Intelligence 12, 1990.
 The masking transformer sees 32 ms at once and the whole chunk through attention; GC3 sees 8 ms at
 once and the chunk through recurrent layers.
+
+Their mean is then averaged with what a Wiener filter makes of the mixture, the mean telling it the
+powers. Frames of the filter may be longer than those of the networks, and so resolve more.
 """
 
 import itertools
@@ -13,6 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from sepcli.networks import gc3, stftformer
+from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
+
+LONGEST_WINDOW = 65536
+SILENCE = 1e-30  # added to powers, so that no filter divides by zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +29,19 @@ class Config:
     Attributes:
         stftformer: Of the masking transformer.
         gc3: Of GC3, for as many speakers.
+        wiener_window: Length of the Wiener filter's frames [samples], of which each begins in the
+            middle of the last; 0 for no filter.
     """
 
     stftformer: stftformer.Config
     gc3: gc3.Config
+    wiener_window: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.wiener_window <= LONGEST_WINDOW or self.wiener_window % 2:
+            raise ValueError(
+                f"wiener_window must be even, {LONGEST_WINDOW} at most: {self.wiener_window}"
+            )
         if self.stftformer.num_speakers != self.gc3.num_speakers:
             raise ValueError(f"both networks must have {self.num_speakers} speakers")
 
@@ -38,20 +52,53 @@ class Config:
 
 
 class Network(nn.Module):
-    """Mean of two networks: `[batch, time]` → `[batch, speakers, time]`."""
+    """Mean of two networks, filtered: `[batch, time]` → `[batch, speakers, time]`."""
+
+    window: Tensor | None
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.stftformer = stftformer.Network(config.stftformer)
         self.gc3 = gc3.Network(config.gc3)
+        length = config.wiener_window
+        window = sine_window(length, length // 2) if length else None
+        self.register_buffer("window", window, persistent=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1."""
         first = self.stftformer(mixture)
         second = reordered(self.gc3(mixture), first)
         mean: Tensor = (first + second) / 2
-        return mean
+        if self.window is None:
+            return mean
+        return (mean + wiener(mean, mixture, self.window)) / 2
+
+
+def wiener(estimates: Tensor, mixture: Tensor, window: Tensor) -> Tensor:
+    """Return the share of the mixture that is each speaker's, `[batch, speakers, time]`.
+
+    In each frame and bin that is their power over the power of all; what the estimates leave of the
+    mixture is noise. Liutkus and Badeau, "Generalized Wiener filtering with fractional power
+    spectrograms", ICASSP 2015, equation 2 with exponent 2.
+
+    Args:
+        estimates: `[batch, speakers, time]`.
+        mixture: `[batch, time]`.
+        window: Of a frame, `[samples]`; each begins in the middle of the last.
+    """
+    stride = len(window) // 2
+    speakers = analyse(estimates, window, stride)  # [B, S, L, F]
+    whole = analyse(mixture, window, stride).unsqueeze(1)  # [B, 1, L, F]
+    powers = power(speakers)
+    left = power(whole - speakers.sum(1, keepdim=True))  # [B, 1, L, F]
+    shares = powers / (powers.sum(1, keepdim=True) + left + SILENCE)
+    return synthesise(shares * whole, window, stride, mixture.shape[-1])
+
+
+def power(spectra: Tensor) -> Tensor:
+    """Return the squared magnitudes of spectra, of the same shape."""
+    return torch.view_as_real(spectra).square().sum(-1)
 
 
 def reordered(estimates: Tensor, like: Tensor) -> Tensor:

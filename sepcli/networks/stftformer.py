@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sepcli.networks.layers import check_sizes
+from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
 
 # Keeps level and magnitude of silence from zero, far below the rounding of 16-bit recordings.
 SILENCE = 1e-12
@@ -87,11 +88,7 @@ class Network(nn.Module):
         if config.bands:
             self.band_encoder = BandEncoder(config)
             self.band_masker = BandMasker(config)
-        # The squared windows of the frames that cover a sample add up to 1.
-        scale = math.sqrt(2 * config.stride / config.window)
-        # The root of a Hann window is a half-period of a sine.
-        angles = math.pi * torch.arange(config.window, dtype=torch.float64) / config.window
-        self.register_buffer("window", (angles.sin() * scale).float(), persistent=False)
+        self.register_buffer("window", sine_window(config.window, config.stride), persistent=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1.
@@ -100,7 +97,7 @@ class Network(nn.Module):
         """
         # B: batch, S: speakers, L: frames, F: bins, D: dim, K: bands, C: channels of a band
         level = (mixture.square().mean(-1, keepdim=True) + SILENCE).sqrt()
-        spectrum = self._analyse(mixture / level)  # [B, L, F]
+        spectrum = analyse(mixture / level, self.window, self.config.stride)  # [B, L, F]
         frames = neighbours(compressed(spectrum, self.config.compression))  # [B, L, F, 6]
         tokens = self.encoder(frames)  # [B, L, D]
         rotation = rotary_table(tokens, self.config.dim // self.config.heads)
@@ -113,31 +110,10 @@ class Network(nn.Module):
             for block in self.blocks:
                 tokens = block(tokens, rotation)
             masks = self.masker(tokens)  # [B, S, L, F]
-        estimates = self._synthesise(masks * spectrum.unsqueeze(1), mixture.shape[-1])
+        masked = masks * spectrum.unsqueeze(1)  # [B, S, L, F]
+        estimates = synthesise(masked, self.window, self.config.stride, mixture.shape[-1])
         scaled: Tensor = estimates * level.unsqueeze(1)
         return scaled
-
-    def _analyse(self, mixture: Tensor) -> Tensor:
-        """Spectrum `[batch, frames, bins]`; window / stride frames cover each sample."""
-        window, stride = self.config.window, self.config.stride
-        steps = math.ceil(mixture.shape[-1] / stride)
-        padded = F.pad(
-            mixture, (window - stride, window + (steps - 1) * stride - mixture.shape[-1])
-        )
-        frames = padded.unfold(-1, window, stride)
-        spectrum: Tensor = torch.fft.rfft(frames * self.window)
-        return spectrum
-
-    def _synthesise(self, spectrum: Tensor, num_samples: int) -> Tensor:
-        """Waveforms `[batch, speakers, time]` by windowed overlap-add, the inverse of analysis."""
-        window, stride = self.config.window, self.config.stride
-        frames = torch.fft.irfft(spectrum, n=window) * self.window  # [B, S, L, window]
-        count = frames.shape[2]
-        pieces = frames.unflatten(-1, (-1, stride)).unbind(-2)  # each [B, S, L, stride]
-        last = len(pieces) - 1
-        # Piece k of frame i lies at step i + k; steps before the recording are left out.
-        steps = [piece[:, :, last - k : count - k] for k, piece in enumerate(pieces)]
-        return torch.stack(steps).sum(0).flatten(2)[..., :num_samples]
 
 
 class Encoder(nn.Module):

@@ -1,10 +1,13 @@
-"""The mean of two networks, in one order of speakers."""
+"""The mean of two networks, in one order of speakers, and what a Wiener filter makes of it."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
 from sepcli.networks import gc3, stftformer
-from sepcli.networks.ensemble import Config, reordered
+from sepcli.networks.ensemble import LONGEST_WINDOW, Config, reordered, wiener
+from sepcli.networks.layers.fourier import sine_window
 
 from . import golden
 
@@ -17,7 +20,8 @@ def test_estimates_take_the_order_of_the_other_network() -> None:
 
 @torch.inference_mode()
 def test_is_the_mean_whatever_the_order() -> None:
-    built = golden.build("ensemble", golden.narrow_config("ensemble", "two"))
+    narrow = golden.narrow_config("ensemble", "two")
+    built = golden.build("ensemble", replace(narrow, wiener_window=0))
     mixture = torch.randn(1, 500, generator=torch.Generator().manual_seed(0))
     mean = built(mixture)
     first, second = built.stftformer(mixture), built.gc3(mixture)
@@ -31,3 +35,47 @@ def test_is_the_mean_whatever_the_order() -> None:
 def test_both_have_as_many_speakers() -> None:
     with pytest.raises(ValueError, match="both networks must have 2 speakers"):
         Config(stftformer=stftformer.Config(), gc3=gc3.Config(num_speakers=3))
+
+
+@torch.inference_mode()
+def test_half_of_the_answer_is_filtered_where_a_filter_is_asked_for() -> None:
+    narrow = golden.narrow_config("ensemble", "two")
+    built = golden.build("ensemble", narrow)
+    plain = golden.build("ensemble", replace(narrow, wiener_window=0))
+    mixture = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+    mean = plain(mixture)
+    window = sine_window(narrow.wiener_window, narrow.wiener_window // 2)
+    assert torch.allclose(built(mixture), (mean + wiener(mean, mixture, window)) / 2, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.5, 0.5], [0.5, 0.5]),
+        ([0.9, 0.1], [0.81 / 0.82, 0.01 / 0.82]),
+        ([1 / 3, 0.0], [1 / 5, 0.0]),  # two thirds are left: four times the power
+        ([0.0, 0.0], [0.0, 0.0]),
+    ],
+)
+def test_a_filter_gives_each_their_share_of_all_power(
+    shares: list[float], expected: list[float]
+) -> None:
+    mixture = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0))
+    estimates = torch.tensor(shares)[None, :, None] * mixture
+    found = wiener(estimates, mixture, sine_window(64, 32))
+    assert torch.allclose(found, torch.tensor(expected)[None, :, None] * mixture, atol=1e-5)
+
+
+def test_a_filter_leaves_silence_silent_and_follows_the_level() -> None:
+    random = torch.Generator().manual_seed(0)
+    estimates, window = torch.randn(1, 2, 300, generator=random), sine_window(64, 32)
+    mixture = estimates.sum(1)
+    assert not wiener(0 * estimates, 0 * mixture, window).any()
+    quiet = wiener(1e-6 * estimates, 1e-6 * mixture, window)
+    assert torch.allclose(1e6 * quiet, wiener(estimates, mixture, window), atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [-2, 3, LONGEST_WINDOW + 2])
+def test_a_window_that_no_filter_has_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="wiener_window must be even, 65536 at most"):
+        Config(stftformer=stftformer.Config(), gc3=gc3.Config(), wiener_window=length)

@@ -20,6 +20,7 @@ CASE = Case(
                 context=4,
                 segment=6,
             ),
+            wiener_window=64,
         ),
     },
 )
