@@ -167,7 +167,7 @@ def _finish(work: Work, options: OutputOptions, under_way: dict[int, Work]) -> O
         delivery=delivery,
         seconds=recording.seconds,
         elapsed=elapsed,
-        warnings=warnings_on(recording, delivery),
+        warnings=warnings_on(work.job, recording, delivery),
         notes=notes_on(recording, delivery),
     )
 

@@ -31,6 +31,7 @@ class Job:
         segments: Folder of utterances; None where none are cut out.
         named: Paths of people who may be recognised, each with the name it is of. Who is, has that
             one instead of one of the others; where only one person is wanted, there are no others.
+        following: What one more speaker's output would be called; a file there is of another run.
     """
 
     source: Path | None
@@ -41,6 +42,7 @@ class Job:
     labels: tuple[Path, ...] = ()
     segments: Path | None = None
     named: tuple[tuple[str, Path], ...] = ()
+    following: Path | None = field(default=None, compare=False)
 
     @property
     def folder(self) -> Path:
@@ -124,7 +126,8 @@ def job_of(
     labels = naming.label_paths(source, inside)
     segments = naming.segment_folder(source, inside, part)
     named = naming.named_paths(source, inside, part)
-    return Job(source, certain, span, row, optional, labels, segments, named)
+    following = naming.following_path(source, inside, part)
+    return Job(source, certain, span, row, optional, labels, segments, named, following)
 
 
 def refuse_conflicts(

@@ -3,7 +3,7 @@
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -68,6 +68,13 @@ class Naming:
         paths = self.paths(source, inside, part)
         num_certain = len(paths) if self.num_certain is None else self.num_certain
         return paths[:num_certain], paths[num_certain:]
+
+    def following_path(self, source: Path | None, inside: Path, part: str = "") -> Path | None:
+        """Return what one more speaker's output would be called; None where more may be found."""
+        is_told = self.num_certain is None and self.only is None
+        if not is_told or "speaker" not in _fields(self.template):
+            return None
+        return replace(self, num_speakers=self.num_speakers + 1).paths(source, inside, part)[-1]
 
     def named_paths(
         self, source: Path | None, inside: Path, part: str = ""

@@ -1,5 +1,6 @@
 """What became of a job, and what the user should know about its recording."""
 
+import os
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -64,9 +65,12 @@ def skipped(job: Job) -> Outcome:
     return Outcome(job, skipped=True, outputs=(*job.outputs, *more))
 
 
-def warnings_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+def warnings_on(job: Job, recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     """Return what is wrong with a recording that went through, a line each."""
     plan = recording.plan
+    if job.following is not None and os.path.lexists(job.following):
+        beside = f"another speaker's file lies there, not of this run: {job.following}"
+        return (*recording.seen.warnings, beside)
     if plan.only is None or plan.known is None or delivery.outputs:
         return recording.seen.warnings
     likeness = likeness_to(plan.only, delivery.scene.voices, plan.known)

@@ -6,7 +6,14 @@ import soundfile
 
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, Identity, conversation
-from tests.separation.runs import both_modes, jobs_of, names, run, run_counting, run_knowing
+from tests.separation.runs import (
+    both_modes,
+    jobs_of,
+    names,
+    run,
+    run_counting,
+    run_knowing,
+)
 
 
 @pytest.mark.parametrize("people", [2, 3])
@@ -80,3 +87,12 @@ def test_files_of_an_earlier_run_that_are_none_now_are_told(tmp_path: Path) -> N
     assert refused.error is not None
     assert refused.error.message.endswith(f"a file of theirs is there: {tmp_path}/out/a_spk1.wav")
     assert names(tmp_path / "out") == ["a_spk1.wav", "a_spk2.wav"]
+
+
+def test_a_file_of_more_speakers_than_were_asked_for_is_told(tmp_path: Path) -> None:
+    for people, overwrite, told in ((3, False, 0), (2, True, 1), (3, True, 0)):
+        options = OutputOptions(overwrite=overwrite)
+        outcome = run_counting(tmp_path, conversation("01", 1.0), options, people)
+        beside = f"another speaker's file lies there, not of this run: {tmp_path}/out/a_spk3.wav"
+        assert outcome.warnings == (beside,) * told
+        assert (tmp_path / "out/a_spk3.wav").exists()
