@@ -1,8 +1,9 @@
 """The built-in voice embedding: a small network of ours that tells whether two are one person.
 
-It listens below 4 kHz only, so that recordings at 8 kHz and at 16 kHz give the same embedding. Its
-weights are in the package; `benchmarks/train_voices.py` made them and measures how well it tells
-voices apart. Inference is a handful of matrix products, so it needs numpy only.
+It was trained with and without what lies above 4 kHz, since recordings at 8 kHz hold nothing
+there. Its weights are in the package; `benchmarks/train_voices.py` made them, and
+`benchmarks/measure_voices.py` measures how well they tell voices apart. Inference is a handful of
+matrix products, so it needs numpy only.
 
 Time-delay layers as in https://doi.org/10.1109/ICASSP.2018.8461375 and attentive statistics pooling
 as in https://arxiv.org/abs/1803.10963 (equations 3 to 6), much narrower than either.
@@ -21,8 +22,8 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 WEIGHTS_FILE = Path(__file__).parents[3] / "models" / "data" / "voices" / "voices.safetensors"
 
-NUM_MELS = 40
-LOWEST_HZ, HIGHEST_HZ = 80.0, 3800.0  # 8 kHz recordings end at 4 kHz, resampled ones a bit below
+NUM_MELS = 56
+LOWEST_HZ, HIGHEST_HZ = 80.0, 7600.0
 WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.01
 FLOOR = 1e-4  # of the mean power: what is 40 dB below it is room, leakage or rounding, not voice
 SMALLEST_POWER = 1e-20
@@ -31,11 +32,21 @@ DILATIONS = (1, 1, 2)  # of the layers that see three steps each
 BLOCK_FRAMES = 128  # transformed at once: they stay in the cache
 
 
+def _edges() -> Array:
+    """Return where bands begin, peak and end [Hz], `[mels + 2]`: each peaks where the last ends."""
+    mels = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), NUM_MELS + 2)
+    return np.asarray(700.0 * (10.0 ** (mels / 2595.0) - 1.0))
+
+
+def centres() -> Array:
+    """Return the frequencies at which bands peak [Hz], `[mels]`."""
+    return _edges()[1:-1]
+
+
 @cache
 def _mel_filters(sample_rate: int, num_bins: int) -> Array:
     """Return triangular filters that are equally wide on the mel scale, `[bins, mels]`."""
-    edges_mel = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), NUM_MELS + 2)
-    edges = 700.0 * (10.0 ** (edges_mel / 2595.0) - 1.0)
+    edges = _edges()
     hertz = np.linspace(0.0, sample_rate / 2.0, num_bins)[:, np.newaxis]
     rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
@@ -47,7 +58,7 @@ def _mel(hertz: float) -> float:
 
 
 def mel_power(samples: Array, sample_rate: int) -> Array:
-    """Return the power in each mel band, `[frames, mels]`; the same for any rate above 8 kHz.
+    """Return the power in each mel band, `[frames, mels]`; none in bands above half the rate.
 
     Args:
         samples: Waveform `[samples]`; shorter ones than a window are filled up with zeros.
