@@ -20,7 +20,7 @@ FRAME_SECONDS = 0.01
 WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
 MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 # Outputs this much weaker than another hold nothing to listen to: leakage, or what a mask leaves.
-# At 10 dB decisions begin to change; at 15 dB half of a conversation's embeddings are spared.
+# Nearer ones may be somebody: without them decisions change.
 WEAK_DB = 15.0
 FRAMES_AT_ONCE = 1 << 16  # eleven minutes
 TOGETHER = 16  # windows that are listened to at once
