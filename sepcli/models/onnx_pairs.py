@@ -126,11 +126,15 @@ def multiply(pairs: Sequence[bool], first: Any, second: Any) -> Tensor:
     return torch.stack((a * c - b * d, a * d + b * c), -1)
 
 
-def add(pairs: Sequence[bool], first: Tensor, second: Tensor) -> Tensor:
-    """Sums of complex numbers."""
-    if not all(pairs[:2]):
-        raise NotImplementedError("no real form of a sum of complex and real numbers")
-    return first + second
+def alike(operation: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """An operation that does the same with real and with imaginary parts."""
+
+    def on_pairs(pairs: Sequence[bool], first: Tensor, second: Tensor) -> Tensor:
+        if not all(pairs[:2]):
+            raise NotImplementedError("no real form of a sum of complex and real numbers")
+        return operation(first, second)
+
+    return on_pairs
 
 
 def divide(pairs: Sequence[bool], first: Any, second: Any) -> Tensor:
@@ -193,7 +197,8 @@ ON_PAIRS: dict[Any, Callable[..., Any]] = {
     _ATEN.imag.default: lambda _, tensor: tensor[..., 1],
     _ATEN._conj.default: lambda _, tensor: tensor * torch.tensor([1.0, -1.0]),
     _ATEN.abs.default: lambda _, tensor: tensor.square().sum(-1).sqrt(),
-    _ATEN.add.Tensor: add,
+    _ATEN.add.Tensor: alike(torch.add),
+    _ATEN.sub.Tensor: alike(torch.sub),
     _ATEN.mul.Tensor: multiply,
     _ATEN.div.Tensor: divide,
     _ATEN.sum.dim_IntList: sum_over,

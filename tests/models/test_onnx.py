@@ -45,7 +45,7 @@ class Transforms(nn.Module):
         spectrum = torch.view_as_complex(turned.contiguous()).conj() * torch.polar(
             torch.ones(9, 1), torch.arange(9.0).unsqueeze(-1)
         )
-        spectrum = (spectrum + spectrum.conj()) / (spectrum.abs() + 1.0)
+        spectrum = (spectrum + spectrum.conj() - 0.5 * spectrum) / (spectrum.abs() + 1.0)
         waveforms = torch.istft(spectrum, 16, 4, window=window, length=mixture.shape[-1])
         frames = torch.fft.rfft(waveforms.unfold(-1, 10, 3))
         back = torch.fft.irfft(frames.unsqueeze(1).transpose(-1, -2).sum(1).transpose(-1, -2), n=10)
