@@ -80,7 +80,7 @@ def wiener(estimates: Tensor, mixture: Tensor, window: Tensor) -> Tensor:
 
     In each frame and bin that is their power over the power of all; what the estimates leave of the
     mixture is noise. Liutkus and Badeau, "Generalized Wiener filtering with fractional power
-    spectrograms", ICASSP 2015, equation 2 with exponent 2.
+    spectrograms", ICASSP 2015, with an exponent of 2, the classical case.
 
     Args:
         estimates: `[batch, speakers, time]`.
