@@ -121,6 +121,7 @@ def separate(
         resume=resume,
         layout=layout.value,
         segments=segments,
+        tells_turns=as_json or report is not None,
     )
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)

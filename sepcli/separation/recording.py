@@ -148,11 +148,17 @@ class Recording:
         """Return who is who in every chunk, from the evidence of all of them."""
         return self._tracker.solve()
 
-    def scene(self, order: SpeakerOrder) -> Scene:
-        """Return how many people there are and who speaks when."""
+    def scene(self, order: SpeakerOrder, *, with_turns: bool = True) -> Scene:
+        """Return how many people there are and who speaks when.
+
+        Args:
+            order: Who is who in every chunk.
+            with_turns: Whether anybody asks who speaks when; if not, and if the recording is too
+                short for voices, nobody listens to it.
+        """
         plan = self.plan
         if plan.embed is None or not self.chunks:
-            return Scene(plan.num_speakers, None, (), np.zeros((plan.num_speakers, 0), np.float32))
+            return _untold(plan.num_speakers)
         known = plan.people if isinstance(plan.people, int) else None
         num_outputs = plan.num_speakers
         if plan.people == "auto" and plan.counts_speakers:
@@ -161,6 +167,8 @@ class Recording:
         # voices change nothing in a shorter recording
         least = seconds_to_tell_people(known, most, num_outputs)
         embed = None if plan.known is None and self.seconds < least else plan.embed
+        if embed is None and not with_turns:
+            return _untold(num_outputs)
         self.spool.voices.truncate(0)
         heard = TimelineBuilder(num_outputs, plan.sample_rate, embed, self.spool.voices)
         position = 0
@@ -235,6 +243,11 @@ class Recording:
         """
         is_resampled = sample_rate != self.plan.sample_rate
         return self._estimates_peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
+
+
+def _untold(num_outputs: int) -> Scene:
+    """Return the scene in which each output is a person, and of whom nothing is known."""
+    return Scene(num_outputs, None, (), np.zeros((num_outputs, 0), np.float32))
 
 
 def _input_gain(peak: float) -> float:

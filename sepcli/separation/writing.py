@@ -53,6 +53,7 @@ class OutputOptions:
         resume: Go on from the spool of an interrupted run.
         layout: A person has one of the `"files"`, or one of the `"channels"` of the only file.
         segments: Folder of utterances, with their manifest; None where none are cut out.
+        tells_turns: Whether the outcome has the turns, also where no label or segment needs them.
     """
 
     format: str = "wav"
@@ -64,6 +65,7 @@ class OutputOptions:
     resume: bool = False
     layout: Layout = "files"
     segments: Path | None = None
+    tells_turns: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Delivery:
         scene: How many people there are and who speaks when.
         outputs: What was written, a file a person or one for all.
         cast: Who is in each file or channel, and what they are called.
-        turns: When there is speech in each of these, in order of time.
+        turns: When there is speech in each of these, in order of time; of a recording too short
+            for voices, none where nobody asked.
         num_segments: Utterances that were cut out.
     """
 
@@ -147,7 +150,8 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     rate = output_rate(recording, options)
     kind = output_format(recording.info, options, rate)
     order = recording.solve()
-    scene = recording.scene(order)
+    needs_turns = bool(job.labels) or job.segments is not None
+    scene = recording.scene(order, with_turns=needs_turns or options.tells_turns)
     cast = cast_people(recording.plan, scene)
     is_one_file = options.layout == "channels" and bool(cast.names)
     outputs = job.speaker_paths if is_one_file else job.outputs_of(cast.names)

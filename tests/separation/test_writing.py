@@ -189,6 +189,35 @@ def test_another_output_rate(tmp_path: Path, wanted: str | int, expected: int, m
     assert (rate, len(waveform)) == (expected, expected)
 
 
+@pytest.mark.parametrize("mode", [None, 2, "auto"])
+def test_files_are_the_same_where_nobody_asks_who_speaks_when(
+    tmp_path: Path, mode: int | str | None
+) -> None:
+    write_mixture(tmp_path / "in/short.wav")
+    write_talk(tmp_path / "in/talk.wav")  # in which voices may be heard for long enough
+    asked, unasked = (
+        run(Identity((0.7, 0.3)), jobs_of(tmp_path / "in", tmp_path / name), output, people=mode)
+        for name, output in {"a": OutputOptions(), "b": OutputOptions(tells_turns=False)}.items()
+    )
+    assert names(tmp_path / "a") == names(tmp_path / "b") != []
+    for name in names(tmp_path / "a"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    of_short, of_same = asked[0].delivery, unasked[0].delivery
+    assert of_short is not None
+    assert of_same is not None
+    assert of_short.turns
+    assert not of_same.turns
+    assert [each.notes for each in asked] == [each.notes for each in unasked]
+
+
+def test_labels_have_turns_though_nobody_else_asks(tmp_path: Path) -> None:
+    write_mixture(tmp_path / "in/a.wav")
+    (plain,) = jobs_of(tmp_path / "in", tmp_path / "out")
+    job = replace(plain, labels=(tmp_path / "out/a.rttm",))
+    run(Identity(), [job], OutputOptions(tells_turns=False))
+    assert (tmp_path / "out/a.rttm").read_text().startswith("SPEAKER a ")
+
+
 @both_modes
 def test_an_empty_recording_gives_empty_files(tmp_path: Path, mode: str) -> None:
     source = tmp_path / "in/a.wav"
