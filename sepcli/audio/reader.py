@@ -168,17 +168,18 @@ class AudioReader:
         while self._stop is None or position < self._stop:
             want = step if self._stop is None else min(step, self._stop - position)
             block = decoder.read(want)
-            if len(block) == 0:
-                break
             position += len(block)
             self.num_read += len(block)
-            yield self._sanitized(block)
+            if len(block):
+                yield self._sanitized(block)
+            if len(block) < want:
+                break
         self._account(decoder)
 
     def _sanitized(self, block: Samples) -> Samples:
         """Return `block` with every value finite and bounded."""
         limit = self._limit
-        if bool((np.abs(block) <= limit).all()):  # False of NaN as well
+        if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
             return block
         finite = np.isfinite(block)
         block = np.where(finite, block, np.float32(0))

@@ -98,13 +98,17 @@ class SndfileDecoder:
         self.num_silenced = 0
         self.problem = ""
         self.position = 0
+        # Plain values cannot be damaged one by one; each call costs as much as 2000 of them.
+        self._is_plain = self.subtype in VALUE_BYTES and self.format != "FLAC"
         self._zeros = 0
         self._ended = False
 
     def _opened(self) -> soundfile.SoundFile:
         """Return libsndfile's view of the file, at its beginning."""
         self._source.seek(0)
-        with without_mpg123():
+        may_be_mpeg = self._source.read(1) in (b"\xff", b"I")  # a frame, or a tag before it
+        self._source.seek(0)
+        with without_mpg123() if may_be_mpeg else contextlib.nullcontext():
             if isinstance(self._source, View):
                 return InOrder(self._source, **self._raw)
             # a copy, because older versions close what they cannot read
@@ -114,9 +118,7 @@ class SndfileDecoder:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""
         pieces: list[Samples] = []
         missing = num_samples
-        # Plain values cannot be damaged one by one; each call costs as much as 2000 of them.
-        is_plain = self.subtype in VALUE_BYTES and self.format != "FLAC"
-        step = missing if is_plain else STEP_SAMPLES
+        step = missing if self._is_plain else STEP_SAMPLES
         while missing > 0 and not self._ended:
             piece = self._read_step(min(step, missing))
             self.position += len(piece)
@@ -137,7 +139,7 @@ class SndfileDecoder:
                 self._zeros = self._skip_damage()
                 self.num_silenced += self._zeros
             else:
-                self._ended = len(piece) == 0
+                self._ended = len(piece) < (num_samples if self._is_plain else 1)
                 return piece
         num_zeros = min(self._zeros, num_samples)
         self._zeros -= num_zeros

@@ -219,8 +219,8 @@ def publish_all(files: Sequence[PendingFile]) -> None:
 
 def check_name(path: Path) -> None:
     """Raise `OutputError` if no file can have this name: its folder need not be there yet."""
-    name, folder = len(os.fsencode(path.name)), len(os.fsencode(path.parent)) + 1
-    if name > _name_limit(path.parent) or folder + max(name, TEMPORARY_BYTES) > PATH_BYTES:
+    folder, name = map(len, os.path.split(os.fsencode(path)))
+    if name > _name_limit(path.parent) or folder + 1 + max(name, TEMPORARY_BYTES) > PATH_BYTES:
         raise output_error(path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
 
 

@@ -51,6 +51,7 @@ class Meter:
         self._tops = np.zeros(LEVELS_DB, np.float32)
         self._power = self._rumble = 0.0
         self._num_samples = 0
+        self._unheard: list[Array] = []  # of a recording that is too short yet to tell rumble
 
     def add(self, block: Array) -> None:
         """Hear the next samples, `[samples]`."""
@@ -64,7 +65,11 @@ class Meter:
         places = np.clip(levels, 0, LEVELS_DB - 1).astype(np.int64)
         np.add.at(self._counts, places, 1)
         np.maximum.at(self._tops, places, peaks)
-        self._add_spectra(block)
+        self._unheard.append(block)
+        if self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate:
+            for each in self._unheard:
+                self._add_spectra(each)
+            self._unheard.clear()
 
     def _add_spectra(self, block: Array) -> None:
         length = min(len(block), round(SPECTRUM_SECONDS * self._rate))
@@ -79,20 +84,21 @@ class Meter:
         """The largest magnitude, without that of a few clicks."""
         total = int(self._counts.sum())
         ignored = min(total // SHORT_SHARE, FRAMES_OF_CLICKS + total // SHARE_OF_CLICKS)
+        if ignored == 0:
+            return self.peak
         louder = np.cumsum(self._counts[::-1])[::-1]
         usual = self._tops[(louder > ignored) & (self._counts > 0)]
         return float(usual.max(initial=0.0)) or self.peak
 
     @property
     def rumble_share(self) -> float:
-        """The share of the power that lies below speech; 0 for silence."""
+        """The share of the power that lies below speech; 0 of silence and of what is too short."""
         return self._rumble / self._power if self._power else 0.0
 
     @property
     def has_rumble(self) -> bool:
         """Whether more lies below speech than speech itself would have."""
-        is_long = self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate
-        return is_long and self.rumble_share > RUMBLE_SHARE
+        return self.rumble_share > RUMBLE_SHARE
 
 
 @lru_cache(8)

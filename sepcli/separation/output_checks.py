@@ -63,12 +63,13 @@ def prepare_folder(folder: Path) -> None:
         OutputError: It cannot be made, or takes no files.
     """
     try:
-        if os.path.lexists(folder) and not folder.is_dir():
+        if folder.is_dir():
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        elif os.path.lexists(folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not folder.is_dir():
+        else:
             folder.mkdir(parents=True, exist_ok=True)
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise output_error(folder, error) from error
 
