@@ -3,7 +3,7 @@
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -53,11 +53,8 @@ class Naming:
             part: Put after the stem, where only a part of the recording is separated.
         """
         num_files = self.num_speakers if "speaker" in _fields(self.template) else 1
-        names = (
-            self._filled_in(self.template, source, part, speaker=number)
-            for number in range(1, num_files + 1)
-        )
-        return tuple(self.folder / inside / f"{name}.{self.extension}" for name in names)
+        numbers = range(1, num_files + 1)
+        return tuple(self._path(self.template, source, inside, part, each) for each in numbers)
 
     def certain_and_optional(
         self, source: Path | None, inside: Path, part: str = ""
@@ -74,7 +71,7 @@ class Naming:
         is_told = self.num_certain is None and self.only is None
         if not is_told or "speaker" not in _fields(self.template):
             return None
-        return replace(self, num_speakers=self.num_speakers + 1).paths(source, inside, part)[-1]
+        return self._path(self.template, source, inside, part, self.num_speakers + 1)
 
     def named_paths(
         self, source: Path | None, inside: Path, part: str = ""
@@ -87,9 +84,8 @@ class Naming:
         everybody = () if has_one_file else self.names
         template = _of_names(self.template)
         return tuple(
-            (name, self.folder / inside / f"{filled_in}.{self.extension}")
+            (name, self._path(template, source, inside, part, name))
             for name in (everybody if self.only is None else (self.only,))
-            for filled_in in [self._filled_in(template, source, part, speaker=name)]
         )
 
     def label_paths(self, source: Path | None, inside: Path) -> tuple[Path, ...]:
@@ -107,6 +103,12 @@ class Naming:
         return (
             self.segments / inside / self._filled_in(_without_speaker(self.template), source, part)
         )
+
+    def _path(
+        self, template: str, source: Path | None, inside: Path, part: str, speaker: int | str
+    ) -> Path:
+        name = self._filled_in(template, source, part, speaker)
+        return self.folder / inside / f"{name}.{self.extension}"
 
     def _filled_in(
         self, template: str, source: Path | None, part: str = "", speaker: int | str | None = None
