@@ -57,7 +57,9 @@ class Separate:
         self._model = model
         self._folder = Path(output_dir)
         self._root = Path(root)
-        self._output = OutputOptions(overwrite=overwrite, skip_existing=not overwrite)
+        self._output = OutputOptions(
+            overwrite=overwrite, skip_existing=not overwrite, tells_turns=False
+        )
         self._options = options
         self._loaded: Separator | None = None
 

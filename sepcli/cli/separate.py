@@ -121,7 +121,7 @@ def separate(
         resume=resume,
         layout=layout.value,
         segments=segments,
-        tells_turns=as_json or report is not None,
+        tells_turns=(as_json and manifest is None) or report is not None,
     )
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)

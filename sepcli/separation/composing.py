@@ -43,7 +43,7 @@ def compose(
         cast: Who is in which file.
         sample_rate: Of what is yielded [Hz].
     """
-    if _are_outputs(recording.plan, scene):
+    if are_outputs(recording.plan, scene):
         blocks = recording.resampled(order, sample_rate)
     else:
         blocks = _at_rate(_composed(recording, order, scene), recording, scene, sample_rate)
@@ -51,19 +51,14 @@ def compose(
         yield cast.in_files(block)
 
 
-def are_estimates(plan: RecordingPlan, scene: Scene, cast: Cast) -> bool:
-    """Return whether `compose` gives each file one estimate: nothing else, and no sum."""
-    return _are_outputs(plan, scene) and all(len(people) < 2 for people in cast.people)
+def are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
+    """Return whether people are the outputs of the separator, before they are put in files."""
+    return scene.stretches is None or plan.is_as_separated(scene.num_people)
 
 
 def holds_recording(plan: RecordingPlan, scene: Scene) -> bool:
     """Return whether `compose` puts the recording itself where one speaks alone."""
-    return plan.outside_overlap == "original" and not _are_outputs(plan, scene)
-
-
-def _are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
-    """Return whether people are the outputs of the separator, before they are put in files."""
-    return scene.stretches is None or plan.is_as_separated(scene.num_people)
+    return plan.outside_overlap == "original" and not are_outputs(plan, scene)
 
 
 def _at_rate(

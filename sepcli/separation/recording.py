@@ -234,15 +234,22 @@ class Recording:
         ):
             yield block.T
 
-    def may_clip(self, sample_rate: int) -> bool:
-        """Return whether estimates might go beyond full scale at some rate.
+    def may_clip(self, sample_rate: int, *, is_composed: bool) -> bool:
+        """Return whether the files of one person each might go beyond full scale at some rate.
 
-        Cross-fades stay below the louder of two chunks and resampling overshoots by a few percent
-        at most, so the peak of all chunks tells whether the exact one, which costs joining and
-        resampling twice, is needed at all.
+        Cross-fades stay below the louder of what they join and resampling overshoots by a few
+        percent at most, so the peaks of all that is joined tell whether the exact one, which costs
+        joining and resampling twice, is needed at all.
+
+        Args:
+            sample_rate: Of the files [Hz].
+            is_composed: Whether they hold the recording or its upper band besides estimates.
         """
         is_resampled = sample_rate != self.plan.sample_rate
-        return self._estimates_peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
+        if is_composed and (is_resampled or self.info.sample_rate != self.plan.sample_rate):
+            return True  # its peak at its own rate is not known
+        peak = max(self._estimates_peak, self.seen.peak if is_composed else 0.0)
+        return peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
 
 
 def _untold(num_outputs: int) -> Scene:

@@ -179,7 +179,7 @@ class Separator:
             AudioError: The recording cannot be read.
             OutputError: The outputs cannot be written, or are there already.
         """
-        path, options = Path(path), OutputOptions(overwrite=overwrite)
+        path, options = Path(path), OutputOptions(overwrite=overwrite, tells_turns=False)
         plan = self.pipeline.plan
         naming = Naming(
             folder=Path(output_dir),

@@ -20,7 +20,7 @@ from sepcli.audio import (
 from sepcli.errors import OutputError
 from sepcli.files import printable
 from sepcli.separation.casting import Cast, cast_people
-from sepcli.separation.composing import are_estimates, compose
+from sepcli.separation.composing import are_outputs, compose
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
@@ -236,7 +236,9 @@ def _common_gain(
     recording: Recording, order: SpeakerOrder, scene: Scene, cast: Cast, sample_rate: int
 ) -> float:
     """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
-    if are_estimates(recording.plan, scene, cast) and not recording.may_clip(sample_rate):
+    has_sums = any(len(people) > 1 for people in cast.people)
+    is_composed = not are_outputs(recording.plan, scene)
+    if not has_sums and not recording.may_clip(sample_rate, is_composed=is_composed):
         return 1.0
     blocks = compose(recording, order, scene, cast, sample_rate)
     peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
