@@ -13,7 +13,12 @@ from sepcli.audio.reader import (
     read_blocks,
     read_info,
 )
-from sepcli.audio.resample import Resampler, resample_blocks, resampled_length
+from sepcli.audio.resample import (
+    Resampler,
+    resample_blocks,
+    resample_signals,
+    resampled_length,
+)
 from sepcli.audio.sndfile import read_channel_names
 from sepcli.audio.together import Together
 from sepcli.audio.waveform import WaveformReader
@@ -45,5 +50,6 @@ __all__ = [
     "remove_stale_temporaries",
     "require_free_space",
     "resample_blocks",
+    "resample_signals",
     "resampled_length",
 ]

@@ -143,3 +143,19 @@ def resample_blocks(
         resampled = resampler.push(held, last=True)
         if len(resampled):
             yield resampled
+
+
+def resample_signals(
+    blocks: Iterable[Samples],
+    in_rate: int,
+    out_rate: int,
+    num_signals: int,
+    num_out_samples: int | None = None,
+) -> Iterator[Samples]:
+    """Yield what `resample_blocks` does of blocks `[signals, samples]`, in that shape."""
+    if in_rate == out_rate:
+        yield from blocks
+        return
+    turned = (np.ascontiguousarray(block.T) for block in blocks)
+    for block in resample_blocks(turned, in_rate, out_rate, num_signals, num_out_samples):
+        yield block.T

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from sepcli.audio import resample_blocks
+from sepcli.audio import resample_signals
 from sepcli.separation.casting import Cast
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.recording import Recording
@@ -46,7 +46,8 @@ def compose(
     if are_outputs(recording.plan, scene):
         blocks = recording.resampled(order, sample_rate)
     else:
-        blocks = _at_rate(_composed(recording, order, scene), recording, scene, sample_rate)
+        composed, own_rate = _composed(recording, order, scene), recording.info.sample_rate
+        blocks = resample_signals(composed, own_rate, sample_rate, scene.num_people)
     for block in blocks:
         yield cast.in_files(block)
 
@@ -59,18 +60,6 @@ def are_outputs(plan: RecordingPlan, scene: Scene) -> bool:
 def holds_recording(plan: RecordingPlan, scene: Scene) -> bool:
     """Return whether `compose` puts the recording itself where one speaks alone."""
     return plan.outside_overlap == "original" and not are_outputs(plan, scene)
-
-
-def _at_rate(
-    blocks: Iterator[Array], recording: Recording, scene: Scene, sample_rate: int
-) -> Iterator[Array]:
-    own = recording.info.sample_rate
-    if sample_rate == own:
-        yield from blocks
-        return
-    turned = (np.ascontiguousarray(block.T) for block in blocks)
-    for block in resample_blocks(turned, own, sample_rate, scene.num_people):
-        yield block.T
 
 
 def _composed(recording: Recording, order: SpeakerOrder, scene: Scene) -> Iterator[Array]:

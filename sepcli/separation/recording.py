@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sepcli.audio import AudioInfo, resample_blocks
+from sepcli.audio import AudioInfo, resample_signals
 from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import Chunk, overlap_add, plan_chunks
 from sepcli.separation.metering import without_rumble
@@ -198,16 +198,16 @@ class Recording:
             for block in self.joined(order):
                 mixture = self.spool.read_mixture(position, block.shape[1])
                 position += block.shape[1]
-                yield np.ascontiguousarray(np.concatenate([mixture[np.newaxis], block]).T)
+                yield np.concatenate([mixture[np.newaxis], block])
 
         position = 0
         wanted = self.seen.num_samples
-        for block in resample_blocks(heard(), network_rate, rate, num_signals, wanted):
-            original = block[:, 0]
+        for block in resample_signals(heard(), network_rate, rate, num_signals, wanted):
+            original = block[0]
             if self.plan.keeps_own_rate(rate):
-                original = self.spool.read_original(position, len(block))
-            position += len(block)
-            yield np.concatenate([original[np.newaxis], block.T])
+                original = self.spool.read_original(position, block.shape[1])
+            position += block.shape[1]
+            yield np.concatenate([original[np.newaxis], block])
 
     def joined(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the estimates of the whole recording block by block, `[speakers, samples]`."""
@@ -224,15 +224,9 @@ class Recording:
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
         """Yield what `joined` does at another rate, with exactly the recording's length."""
-        if sample_rate == self.plan.sample_rate == self.info.sample_rate:
-            yield from self.joined(order)
-            return
         wanted = self.seen.num_samples if sample_rate == self.info.sample_rate else None
-        blocks = (np.ascontiguousarray(block.T) for block in self.joined(order))
-        for block in resample_blocks(
-            blocks, self.plan.sample_rate, sample_rate, self.plan.num_speakers, wanted
-        ):
-            yield block.T
+        rates = self.plan.sample_rate, sample_rate
+        yield from resample_signals(self.joined(order), *rates, self.plan.num_speakers, wanted)
 
     def may_clip(self, sample_rate: int, *, is_composed: bool) -> bool:
         """Return whether the files of one person each might go beyond full scale at some rate.
