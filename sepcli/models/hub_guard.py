@@ -22,11 +22,17 @@ LARGEST_FILE_BYTES = 2**34  # published checkpoints have at most 0.7 GB
 STALL_SECONDS = 60.0  # over which the rate of a transfer is taken
 SLOWEST_BYTES_PER_SECOND = 1000.0
 
+TRIES_WITHOUT_NETWORK = 3  # to connect, in one to two seconds; the client would go on for 25
+
 _BLOCK_BYTES = 256  # read at once by clients below 1.0, whose reads wait until they are filled
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,127}")
 _NAMING_HEADERS = ("ETag", "X-Linked-ETag", "X-Repo-Commit")
 _LOG = logging.getLogger("sepcli")
 _install_lock = threading.Lock()
+
+
+class UnreachableError(Exception):
+    """No server was there at any try to connect, for the reason that is the cause."""
 
 
 @dataclass
@@ -38,12 +44,16 @@ class Transfer:
         on_bytes: Called with (bytes done, bytes in all, 0 where unknown).
         promised: Bytes that the hub announced; 0 where it did not.
         done: Bytes that have come.
+        is_reached: Whether a server has answered anything.
+        num_unreached: Tries to connect that failed before one did.
     """
 
     label: str
     on_bytes: Callable[[int, int], None]
     promised: int = 0
     done: int = 0
+    is_reached: bool = False
+    num_unreached: int = 0
     _since: float = field(default_factory=time.monotonic)
     _recent: int = 0
 
@@ -100,7 +110,35 @@ class _Sessions:
             session.event_hooks = {**hooks, "response": [_on_answer, *hooks["response"]]}
         else:  # requests
             session.hooks["response"].append(_on_answer)
+        session.send = _giving_up(session.send)
         return session
+
+
+def _giving_up(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `send` of a session, without patience where there is no network at all.
+
+    A server that is slow, or lost after it has answered, is tried for as long as the client likes.
+    """
+
+    def sending(*arguments: Any, **named: Any) -> Any:
+        try:
+            return send(*arguments, **named)
+        except Exception as failure:
+            transfer = _transfer.get()
+            if transfer is None or transfer.is_reached or not _is_unconnected(failure):
+                raise
+            transfer.num_unreached += 1
+            if transfer.num_unreached < TRIES_WITHOUT_NETWORK:
+                raise
+            raise UnreachableError(transfer.label) from failure
+
+    return sending
+
+
+def _is_unconnected(failure: Exception) -> bool:
+    """Return whether there was nobody to connect to, told without waiting for somebody."""
+    kinds = {kind.__name__ for kind in type(failure).__mro__}  # of requests, httpx or httpx2
+    return bool(kinds & {"ConnectError", "ConnectionError"}) and "Timeout" not in kinds
 
 
 def _install() -> None:
@@ -120,6 +158,7 @@ def _on_answer(answer: Any, *_: object, **__: object) -> None:
     transfer = _transfer.get()
     if transfer is None:
         return
+    transfer.is_reached = True
     headers: MutableMapping[str, str] = answer.headers
     headers.pop("X-Xet-Hash", None)  # such a transfer would go past this hook
     if answer.status_code == 429 or answer.status_code >= 500:

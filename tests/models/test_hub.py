@@ -195,6 +195,7 @@ def test_an_unreachable_hub_is_one_line_and_a_hint(
     assert caught.value.hint == (
         "check the network and HF_ENDPOINT, then run the same command again"
     )
+    assert sum(waits) <= 3  # nobody waits half a minute to read it
 
 
 def test_offline_needs_the_cache(hub: Hub, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,13 @@ from sepcli.errors import WeightsError
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry
 from sepcli.models.hub import fetch_files
+from sepcli.models.hub_guard import (
+    TRIES_WITHOUT_NETWORK,
+    Transfer,
+    UnreachableError,
+    _giving_up,
+    watched,
+)
 from tests.hub import Hub, patient_client
 
 REPO = "org/name"
@@ -115,3 +122,37 @@ def test_other_requests_of_the_program_are_left_alone(hub: Hub) -> None:
     hub.headers = {"ETag": "../x"}
     found = get_hf_file_metadata(f"{hub.url}/{REPO}/resolve/main/w.bin")
     assert found.etag == "../x"
+
+
+class ConnectError(Exception):
+    """As a client's library calls it."""
+
+
+class ConnectTimeout(Exception):
+    """As a client's library calls it."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_reached", "told"),
+    [
+        (ConnectError("no route"), False, UnreachableError),
+        (ConnectError("lost again"), True, ConnectError),
+        (ConnectTimeout("slow"), False, ConnectTimeout),
+    ],
+)
+def test_patience_ends_where_nobody_was_there_to_connect_to(
+    failure: Exception, is_reached: bool, told: type[Exception]
+) -> None:
+    def send() -> None:
+        raise failure
+
+    transfer = Transfer("w.bin", lambda done, total: None, is_reached=is_reached)
+    sending = _giving_up(send)
+    with watched(transfer):
+        for _ in range(TRIES_WITHOUT_NETWORK - 1):
+            with pytest.raises(type(failure)):
+                sending()
+        with pytest.raises(told):
+            sending()
+    with pytest.raises(type(failure)):  # requests of others are theirs
+        sending()
