@@ -17,16 +17,17 @@ NO_LINKS = (OSError, NotImplementedError, AttributeError)
 TEMPORARY_BYTES = 64  # more than the name of a temporary has
 ASIDE_SUFFIX = ".old"  # the only copy of a user's file: never taken for a leftover
 
+# Which option names the folder depends on the command, and on what of its files cannot be written.
 HINTS = {
-    errno.ENOSPC: "free some space, or choose another disk with --output-dir",
-    errno.EDQUOT: "your disk quota is used up; free some, or choose another --output-dir",
-    errno.EFBIG: "the disk takes no file of this size; use --format flac or another --output-dir",
-    errno.EACCES: "you may not write there; choose another folder with --output-dir",
-    errno.EPERM: "you may not write there; choose another folder with --output-dir",
-    errno.EROFS: "the disk is read-only; choose another folder with --output-dir",
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.EDQUOT: "your disk quota is used up; free some, or choose another disk",
+    errno.EFBIG: "the disk takes no file of this size; use --format flac, or choose another disk",
+    errno.EACCES: "you may not write there; choose another folder",
+    errno.EPERM: "you may not write there; choose another folder",
+    errno.EROFS: "the disk is read-only; choose another folder",
     errno.ENAMETOOLONG: "the file's name is too long here; rename the input",
-    errno.EISDIR: "a folder has that name; move it, or choose another --output-dir",
-    errno.ENOTDIR: "a file has the name of that folder; choose another --output-dir",
+    errno.EISDIR: "a folder has that name; move it, or choose another folder",
+    errno.ENOTDIR: "a file has the name of that folder; choose another folder",
 }
 
 
@@ -37,7 +38,7 @@ class AlreadyThereError(OutputError):
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return what to tell the user about a failed write to `path`."""
     what = (error.strerror or str(error) or type(error).__name__).lower()
-    hint = HINTS.get(error.errno or 0, "check the output folder, or choose another --output-dir")
+    hint = HINTS.get(error.errno or 0, "check the folder, or choose another one")
     return OutputError(f"cannot write ({what}): {printable(path)}", hint)
 
 

@@ -27,8 +27,8 @@ def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
         raise OutputError(
             f"not enough space for {what} in {printable(folder)}: "
             f"{format_bytes(num_bytes)} needed, {format_bytes(free)} free",
-            "free some space, or choose another disk with --output-dir (results) "
-            "or TMPDIR and SEPCLI_SPOOL (temporary files)",
+            "free some space, or choose another disk; that of temporary files with TMPDIR and "
+            "SEPCLI_SPOOL",
         )
 
 

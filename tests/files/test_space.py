@@ -37,8 +37,8 @@ def test_too_little_room_names_both_sizes(tmp_path, monkeypatch):
         f"not enough space for the spool in {tmp_path}: 2.0 GB needed, 1.5 MB free"
     )
     assert caught.value.hint == (
-        "free some space, or choose another disk with --output-dir (results) "
-        "or TMPDIR and SEPCLI_SPOOL (temporary files)"
+        "free some space, or choose another disk; that of temporary files with TMPDIR and "
+        "SEPCLI_SPOOL"
     )
 
 
