@@ -67,19 +67,33 @@ def skipped(job: Job) -> Outcome:
 
 def warnings_on(job: Job, recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     """Return what is wrong with a recording that went through, a line each."""
+    beside = _files_beside(job, delivery)
+    return (*recording.seen.warnings, *beside, *_not_heard(recording, delivery))
+
+
+def _files_beside(job: Job, delivery: Delivery) -> tuple[str, ...]:
+    """Return what to say of files that would pass for outputs.
+
+    Whether an earlier run wrote them cannot be known, so they are not ours to remove.
+    """
+    following = () if job.following is None else (job.following,)
+    others = (path for path in (*job.speaker_paths, *following) if path not in delivery.outputs)
+    found = list(filter(os.path.lexists, others))
+    if not found:
+        return ()
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return (f"another speaker's file lies there, not of this run: {found[0]}{more}",)
+
+
+def _not_heard(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
+    """Return why nothing was written where one person alone is wanted; empty where they speak."""
     plan = recording.plan
-    if job.following is not None and os.path.lexists(job.following):
-        beside = f"another speaker's file lies there, not of this run: {job.following}"
-        return (*recording.seen.warnings, beside)
     if plan.only is None or plan.known is None or delivery.outputs:
-        return recording.seen.warnings
+        return ()
     likeness = likeness_to(plan.only, delivery.scene.voices, plan.known)
     needed = plan.known.min_likeness
     why = f"{needed:.2f} is needed" if likeness < needed else "but more like another voice"
-    return (
-        *recording.seen.warnings,
-        f"{plan.only} is not heard, nothing was written (likeness {likeness:.2f}, {why})",
-    )
+    return (f"{plan.only} is not heard, nothing was written (likeness {likeness:.2f}, {why})",)
 
 
 def notes_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """A separated recording → files: order, common gain, resampling, writing, all names at once."""
 
 import math
-import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,6 @@ from sepcli.audio import (
     kept_subtype,
     resampled_length,
 )
-from sepcli.errors import OutputError
 from sepcli.files import printable
 from sepcli.separation.casting import Cast, cast_people
 from sepcli.separation.composing import are_outputs, compose
@@ -155,7 +153,6 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
     cast = cast_people(recording.plan, scene)
     is_one_file = options.layout == "channels" and bool(cast.names)
     outputs = job.speaker_paths if is_one_file else job.outputs_of(cast.names)
-    _refuse_leftovers(set(job.speaker_paths) - set(outputs))
     gain = 1.0 if kind.subtype == "FLOAT" else _common_gain(recording, order, scene, cast, rate)
     delivery = Delivery(
         sample_rate=rate,
@@ -206,19 +203,6 @@ def _written(
             publish_segments(files, job.segments, options.segments / MANIFEST_NAME, rows)
     num_clipped = sum(writer.num_clipped for writer in writers)
     return replace(delivery, num_clipped=num_clipped, num_segments=len(segments))
-
-
-def _refuse_leftovers(unused: Collection[Path]) -> None:
-    """Raise `OutputError` if a file of a speaker who was not found is there.
-
-    Beside the new outputs it would pass for one of them. Whether an earlier run wrote it cannot be
-    known, so it is not ours to remove.
-    """
-    for path in filter(os.path.lexists, sorted(unused)):
-        raise OutputError(
-            f"other speakers than before, a file of theirs is there: {path}",
-            "move it away, then go on with --resume: long recordings are not separated again",
-        )
 
 
 def _labels(
