@@ -3,6 +3,7 @@
     python benchmarks/grow.py stftformer-16k OUTPUT  # out of stftformer-8k
     python benchmarks/grow.py groupcomm-16k OUTPUT   # out of groupcomm-8k
     python benchmarks/grow.py ensemble-16k OUTPUT trained/stftformer trained/groupcomm  # of two
+    python benchmarks/grow.py ensemble-16k OUTPUT trained/shallow  # of one, half as deep
     sepcli train groupcomm-16k --from OUTPUT --train SPEECH -o trained/groupcomm
 
 Transformers: frames last as long at both rates, so bins up to 4 kHz are the same. Those above are
@@ -11,10 +12,14 @@ nothing and masking nothing.
 
 GroupComm: windows last as long at both rates, so the filters are the same, resampled. New ones for
 4 to 8 kHz make further groups, which the shared network serves like the others.
+
+An ensemble half as deep: behind each layer of GroupComm's inner network comes a copy of it whose
+norms, and so what it adds, are zero. The estimates are the same, and the copies learn at once.
 """
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -115,6 +120,21 @@ def both(first: str, second: str) -> dict[str, Tensor]:
     }
 
 
+def deeper(shallow: str) -> dict[str, Tensor]:
+    """Return the weights of an ensemble, a silent copy behind each of GroupComm's inner layers."""
+    weights: dict[str, Tensor] = {}
+    for key, weight in load_network(resolve_model(shallow)).state_dict().items():
+        layer = re.fullmatch(r"(gc3\.seq_model\.seq_model\.\w+)\.(\d+)\.(.+)", key)
+        if layer is None:
+            weights[key] = weight
+            continue
+        part, number, name = layer.groups()
+        silent = part.endswith("_norm") or name.startswith("TAC_norm")
+        weights[f"{part}.{2 * int(number)}.{name}"] = weight
+        weights[f"{part}.{2 * int(number) + 1}.{name}"] = weight * (0.0 if silent else 1.0)
+    return weights
+
+
 def write(recipe: Recipe, folder: Path, weights_of: Callable[[nn.Module], State]) -> None:
     """Write the recipe's network with other weights as a model folder."""
     where = recipe.path.name
@@ -131,14 +151,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", choices=("stftformer-16k", "groupcomm-16k", "ensemble-16k"))
     parser.add_argument("output", type=Path)
-    parser.add_argument("models", nargs="*", help="the two of an ensemble")
+    parser.add_argument("models", nargs="*", help="of which an ensemble is made: two, or one")
     arguments = parser.parse_args()
-    if len(arguments.models) != (2 if arguments.recipe == "ensemble-16k" else 0):
-        parser.error("an ensemble is made of two models, the others of none")
+    if len(arguments.models) not in ((1, 2) if arguments.recipe == "ensemble-16k" else (0,)):
+        parser.error("an ensemble is made of one or two models, the others of none")
+    of_models = both if len(arguments.models) == 2 else deeper
     ways: dict[str, Callable[[nn.Module], State]] = {
         "stftformer-16k": transformer,
         "groupcomm-16k": groupcomm,
-        "ensemble-16k": lambda _: both(*arguments.models),
+        "ensemble-16k": lambda _: of_models(*arguments.models),
     }
     recipe = read_recipe(find_recipe(arguments.recipe))
     write(recipe, arguments.output, ways[arguments.recipe])
