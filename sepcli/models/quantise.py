@@ -7,7 +7,7 @@ from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import State
 
 SCALE = ".scale"  # ends the name of the steps of the matrix that stands under the rest of it
-LARGEST = 80  # int8 holds 127; with fewer steps an archive is smaller, and estimates lose nothing
+LARGEST = 56  # int8 holds 127; with fewer steps an archive is smaller, and estimates lose nothing
 SMALLEST_STEP = torch.finfo(torch.float32).tiny  # a row of zeros has none
 FEWEST_COLUMNS = 16  # of a row with a step of its own; smaller rows are not worth it
 
