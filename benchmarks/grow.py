@@ -3,7 +3,7 @@
     python benchmarks/grow.py stftformer-16k OUTPUT  # out of stftformer-8k
     python benchmarks/grow.py groupcomm-16k OUTPUT   # out of groupcomm-8k
     python benchmarks/grow.py ensemble-16k OUTPUT trained/stftformer trained/groupcomm  # of two
-    python benchmarks/grow.py ensemble-16k OUTPUT trained/shallow  # of one, half as deep
+    python benchmarks/grow.py ensemble-16k OUTPUT trained/shallow  # of an ensemble, half as deep
     sepcli train groupcomm-16k --from OUTPUT --train SPEECH -o trained/groupcomm
 
 Transformers: frames last as long at both rates, so bins up to 4 kHz are the same. Those above are
@@ -13,14 +13,15 @@ nothing and masking nothing.
 GroupComm: windows last as long at both rates, so the filters are the same, resampled. New ones for
 4 to 8 kHz make further groups, which the shared network serves like the others.
 
-An ensemble half as deep: behind each layer of GroupComm's inner network comes a copy of it whose
-norms, and so what it adds, are zero. The estimates are the same, and the copies learn at once.
+An ensemble is twice as deep as what it is made of: behind each layer of GroupComm's inner network
+comes a copy of it whose norms, and so what it adds, are zero. The estimates are the same but for
+the rounding of 8 bits, and the copies learn at once.
 """
 
 import argparse
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -110,28 +111,30 @@ def groupcomm(network: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def both(first: str, second: str) -> dict[str, Tensor]:
-    """Return the weights of two models, a transformer and a GroupComm, for an ensemble."""
-    models = {"stftformer": first, "gc3": second}
-    return {
-        f"{part}.{key}": weight
-        for part, model in models.items()
-        for key, weight in load_network(resolve_model(model)).state_dict().items()
-    }
+def ensemble(models: Sequence[str]) -> dict[str, Tensor]:
+    """Return the weights of an ensemble, of one or of a transformer and a GroupComm."""
+    parts = ("stftformer.", "gc3.") if len(models) == 2 else ("",)
+    return deeper(
+        {
+            part + key: weight
+            for part, model in zip(parts, models, strict=True)
+            for key, weight in load_network(resolve_model(model)).state_dict().items()
+        }
+    )
 
 
-def deeper(shallow: str) -> dict[str, Tensor]:
+def deeper(shallow: State) -> dict[str, Tensor]:
     """Return the weights of an ensemble, a silent copy behind each of GroupComm's inner layers."""
     weights: dict[str, Tensor] = {}
-    for key, weight in load_network(resolve_model(shallow)).state_dict().items():
+    for key, weight in shallow.items():
         layer = re.fullmatch(r"(gc3\.seq_model\.seq_model\.\w+)\.(\d+)\.(.+)", key)
         if layer is None:
             weights[key] = weight
             continue
         part, number, name = layer.groups()
-        silent = part.endswith("_norm") or name.startswith("TAC_norm")
+        is_silent = part.endswith("_norm") or name.startswith("TAC_norm")
         weights[f"{part}.{2 * int(number)}.{name}"] = weight
-        weights[f"{part}.{2 * int(number) + 1}.{name}"] = weight * (0.0 if silent else 1.0)
+        weights[f"{part}.{2 * int(number) + 1}.{name}"] = weight * (0.0 if is_silent else 1.0)
     return weights
 
 
@@ -155,11 +158,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if len(arguments.models) not in ((1, 2) if arguments.recipe == "ensemble-16k" else (0,)):
         parser.error("an ensemble is made of one or two models, the others of none")
-    of_models = both if len(arguments.models) == 2 else deeper
     ways: dict[str, Callable[[nn.Module], State]] = {
         "stftformer-16k": transformer,
         "groupcomm-16k": groupcomm,
-        "ensemble-16k": lambda _: of_models(*arguments.models),
+        "ensemble-16k": lambda _: ensemble(arguments.models),
     }
     recipe = read_recipe(find_recipe(arguments.recipe))
     write(recipe, arguments.output, ways[arguments.recipe])
