@@ -22,7 +22,7 @@ LARGEST_FILE_BYTES = 2**34  # published checkpoints have at most 0.7 GB
 STALL_SECONDS = 60.0  # over which the rate of a transfer is taken
 SLOWEST_BYTES_PER_SECOND = 1000.0
 
-TRIES_WITHOUT_NETWORK = 3  # to connect, in one to two seconds; the client would go on for 25
+TRIES_WITHOUT_NETWORK = 3  # to connect, with three seconds of waits; the client would go on for 25
 
 _BLOCK_BYTES = 256  # read at once by clients below 1.0, whose reads wait until they are filled
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]{0,127}")
