@@ -5,8 +5,8 @@ What they get wrong differs, so their mean is nearer to the truth than either: H
 The masking transformer sees 32 ms at once and the whole chunk through attention; GC3 sees 8 ms at
 once and the chunk through recurrent layers.
 
-Their mean is then averaged with what a Wiener filter makes of the mixture, the mean telling it the
-powers. Frames of the filter may be longer than those of the networks, and so resolve more.
+Their mean is then averaged with what Wiener filters make of the mixture, the mean telling them the
+powers. Frames of the filters may be longer than those of the networks, and so resolve more.
 """
 
 import itertools
@@ -29,19 +29,20 @@ class Config:
     Attributes:
         stftformer: Of the masking transformer.
         gc3: Of GC3, for as many speakers.
-        wiener_window: Length of the Wiener filter's frames [samples], of which each begins in the
-            middle of the last; 0 for no filter.
+        wiener_windows: Length of the frames of each Wiener filter [samples]; a frame begins in the
+            middle of the last.
     """
 
     stftformer: stftformer.Config
     gc3: gc3.Config
-    wiener_window: int = 0
+    wiener_windows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.wiener_window <= LONGEST_WINDOW or self.wiener_window % 2:
-            raise ValueError(
-                f"wiener_window must be even, {LONGEST_WINDOW} at most: {self.wiener_window}"
-            )
+        for length in self.wiener_windows:
+            if not 2 <= length <= LONGEST_WINDOW or length % 2:
+                raise ValueError(
+                    f"wiener_windows must be even, 2 to {LONGEST_WINDOW} samples: {length}"
+                )
         if self.stftformer.num_speakers != self.gc3.num_speakers:
             raise ValueError(f"both networks must have {self.num_speakers} speakers")
 
@@ -54,25 +55,24 @@ class Config:
 class Network(nn.Module):
     """Mean of two networks, filtered: `[batch, time]` → `[batch, speakers, time]`."""
 
-    window: Tensor | None
-
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.stftformer = stftformer.Network(config.stftformer)
         self.gc3 = gc3.Network(config.gc3)
-        length = config.wiener_window
-        window = sine_window(length, length // 2) if length else None
-        self.register_buffer("window", window, persistent=False)
+        for number, length in enumerate(config.wiener_windows):
+            window = sine_window(length, length // 2)
+            self.register_buffer(f"window_{number}", window, persistent=False)
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1."""
         first = self.stftformer(mixture)
         second = reordered(self.gc3(mixture), first)
         mean: Tensor = (first + second) / 2
-        if self.window is None:
-            return mean
-        return (mean + wiener(mean, mixture, self.window)) / 2
+        total = mean
+        for window in self.buffers(recurse=False):
+            total = total + wiener(mean, mixture, window)
+        return total / (1 + len(self.config.wiener_windows))
 
 
 def wiener(estimates: Tensor, mixture: Tensor, window: Tensor) -> Tensor:

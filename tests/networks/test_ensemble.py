@@ -1,4 +1,4 @@
-"""The mean of two networks, in one order of speakers, and what a Wiener filter makes of it."""
+"""The mean of two networks, in one order of speakers, and what Wiener filters make of it."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ def test_estimates_take_the_order_of_the_other_network() -> None:
 @torch.inference_mode()
 def test_is_the_mean_whatever_the_order() -> None:
     narrow = golden.narrow_config("ensemble", "two")
-    built = golden.build("ensemble", replace(narrow, wiener_window=0))
+    built = golden.build("ensemble", replace(narrow, wiener_windows=()))
     mixture = torch.randn(1, 500, generator=torch.Generator().manual_seed(0))
     mean = built(mixture)
     first, second = built.stftformer(mixture), built.gc3(mixture)
@@ -38,14 +38,17 @@ def test_both_have_as_many_speakers() -> None:
 
 
 @torch.inference_mode()
-def test_half_of_the_answer_is_filtered_where_a_filter_is_asked_for() -> None:
+def test_the_mean_is_averaged_with_what_each_filter_makes_of_the_mixture() -> None:
     narrow = golden.narrow_config("ensemble", "two")
     built = golden.build("ensemble", narrow)
-    plain = golden.build("ensemble", replace(narrow, wiener_window=0))
+    plain = golden.build("ensemble", replace(narrow, wiener_windows=()))
     mixture = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
     mean = plain(mixture)
-    window = sine_window(narrow.wiener_window, narrow.wiener_window // 2)
-    assert torch.allclose(built(mixture), (mean + wiener(mean, mixture, window)) / 2, atol=1e-7)
+    windows = [sine_window(length, length // 2) for length in narrow.wiener_windows]
+    filtered = [wiener(mean, mixture, window) for window in windows]
+    expected = torch.stack([mean, *filtered]).mean(0)
+    assert len(windows) == 2
+    assert torch.allclose(built(mixture), expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_a_filter_leaves_silence_silent_and_follows_the_level() -> None:
     assert torch.allclose(1e6 * quiet, wiener(estimates, mixture, window), atol=1e-4)
 
 
-@pytest.mark.parametrize("length", [-2, 3, LONGEST_WINDOW + 2])
+@pytest.mark.parametrize("length", [-2, 0, 3, LONGEST_WINDOW + 2])
 def test_a_window_that_no_filter_has_is_refused(length: int) -> None:
-    with pytest.raises(ValueError, match="wiener_window must be even, 65536 at most"):
-        Config(stftformer=stftformer.Config(), gc3=gc3.Config(), wiener_window=length)
+    with pytest.raises(ValueError, match="wiener_windows must be even, 2 to 65536 samples"):
+        Config(stftformer=stftformer.Config(), gc3=gc3.Config(), wiener_windows=(64, length))

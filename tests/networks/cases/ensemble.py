@@ -20,7 +20,7 @@ CASE = Case(
                 context=4,
                 segment=6,
             ),
-            wiener_window=64,
+            wiener_windows=(32, 64),
         ),
     },
 )
