@@ -67,6 +67,9 @@ class DataRecipe:
         partial_share: Share of mixtures whose speakers take turns and overlap only in part.
         partial_overlap: Shortest and longest overlap of two turns, as part of the mixture.
         alone_share: Share of mixtures in which one speaker talks and the others are silent.
+        alike_share: Share of mixtures whose speakers get the same long-term spectrum, as if one
+            microphone heard two voices that are alike.
+        colour_share: Share of mixtures whose speakers go through a smooth random filter each.
         effect_share: Share of mixtures with a telephone's band, clipping, hum, rumble or coding.
         weights: Part of a speaker's name (`corpus/`) → weight of all its speakers together;
             without it all speakers are equally likely.
@@ -90,6 +93,8 @@ class DataRecipe:
     partial_share: float = 0.0
     partial_overlap: tuple[float, float] = (0.05, 0.6)
     alone_share: float = 0.0
+    alike_share: float = 0.0
+    colour_share: float = 0.0
     effect_share: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     pools: tuple[str, ...] = ()
@@ -228,6 +233,8 @@ def _check(recipe: Recipe) -> None:
         "data.dev_seconds": not 0.0 < data.dev_seconds[0] <= data.dev_seconds[1],
         "data.noise_share": not 0 <= data.noise_share <= 1,
         "data.room_share": not 0 <= data.room_share <= 1,
+        "data.alike_share": not 0 <= data.alike_share <= 1,
+        "data.colour_share": not 0 <= data.colour_share <= 1 - data.alike_share,
         "data.effect_share": not 0 <= data.effect_share <= 1,
         "data.alone_share": not 0 <= data.alone_share <= 1,
         "data.partial_share": not 0 <= data.partial_share <= 1 - data.alone_share,

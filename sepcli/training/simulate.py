@@ -2,7 +2,8 @@
 
 Sources have equal power before their levels are drawn; utterances of one speaker are joined until
 they are long enough. In some mixtures speakers overlap only in part, or one speaks alone. Some
-get a room, whose reverberant sources are then the references, some noise, some an effect.
+get other long-term spectra, some a room, whose reverberant sources are then the references, some
+noise, some an effect.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve
 
+from sepcli.training.colour import draw_colours
 from sepcli.training.dataset import Generator, Speech, Waveform, to_float
 from sepcli.training.effects import apply_effect
 from sepcli.training.recipe import DataRecipe
@@ -72,7 +74,7 @@ def draw_mixture(
 
     Args:
         speech: Where sources come from.
-        recipe: Levels, shares of noise and rooms, pools.
+        recipe: Levels, shares of noise, rooms and the rest, pools.
         rng: The only source of randomness.
         num_speakers: Number of different speakers.
         num_samples: Length.
@@ -81,6 +83,7 @@ def draw_mixture(
     """
     voices = _draw_speakers(speech, recipe.pools, weights, num_speakers, rng)
     references = np.stack([_draw_source(speech, voice, num_samples, rng) for voice in voices])
+    references = draw_colours(references, recipe, rng)
     if surroundings.rooms and rng.random() < recipe.room_share:
         references = in_room(references, surroundings.rooms, rng)
     references = references / _rms(references)
