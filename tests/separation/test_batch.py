@@ -12,11 +12,11 @@ import soundfile
 import torch
 
 from sepcli.errors import AudioError, OutputError
-from sepcli.separation.batch import SHORT_AHEAD, separate_jobs
+from sepcli.separation.batch import WRITE_BEHIND, separate_jobs
 from sepcli.separation.jobs import Job
 from sepcli.separation.lanes import LANES
 from sepcli.separation.outcome import Outcome
-from sepcli.separation.pipeline import MOST_WAITING
+from sepcli.separation.pipeline import MOST_WAITING, TOGETHER_CHUNKS
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, Broken, Identity, entry
@@ -137,7 +137,7 @@ def test_recordings_are_read_ahead_but_not_all_at_once(tmp_path: Path) -> None:
         on_read=lambda recording: read.append(1),
     )
     next(outcomes)
-    assert len(read) <= SHORT_AHEAD + MOST_WAITING + LANES
+    assert len(read) <= WRITE_BEHIND + TOGETHER_CHUNKS + MOST_WAITING + LANES
     assert len(list(outcomes)) == 47
 
 
