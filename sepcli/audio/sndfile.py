@@ -147,6 +147,9 @@ class SndfileDecoder:
         return np.zeros((num_zeros, self.num_channels), np.float32)
 
     def _decoded(self, num_samples: int) -> Samples:
+        if self._is_plain and self.num_samples is not None:
+            # libsndfile fills with zeros what it has not: a block for the shortest file
+            num_samples = min(num_samples, self.num_samples - self.position)
         with without_mpg123() if self.format == "MP3" else contextlib.nullcontext():
             piece: Samples = self._sound.read(num_samples, dtype="float32", always_2d=True)
         return piece
