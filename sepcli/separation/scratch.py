@@ -90,11 +90,11 @@ class Spool:
                     f"spool is in use, or its disk has no locks: {path}",
                     "wait for the other run to end, or leave out --resume",
                 )
-        self._mixture = Values(_scratch_file(self._folder), self._folder)
-        self._original = Values(_scratch_file(self._folder), self._folder)
-        self._estimates = Values(file or _scratch_file(self._folder), self._folder)
-        self.voices = Values(_scratch_file(self._folder), self._folder, np.int8)
-        if not resume:
+        self._mixture = Values(self._folder)
+        self._original = Values(self._folder)
+        self._estimates = Values(self._folder, file=file)
+        self.voices = Values(self._folder, np.int8)
+        if self._kept is not None and not resume:
             self.keep_chunks(0, 1)
 
     @property
@@ -181,62 +181,94 @@ class Spool:
 
 
 class Values:
-    """Numbers in a file, added at its end and read from anywhere, by several threads.
+    """Numbers added at the end and read from anywhere, by several threads.
+
+    A few stay in memory, as the arrays that they came in; many lie in a file.
 
     Args:
-        file: Where they are.
-        folder: Where that lies.
+        folder: Where a file lies; None where temporary ones do.
         kind: What they are, float32 if not told.
+        file: One with a name, in which they lie from the first on.
 
     Attributes:
         count: How many there are.
     """
 
-    def __init__(self, file: IO[bytes], folder: Path | None, kind: type = np.float32) -> None:
-        self._file = file
+    def __init__(
+        self, folder: Path | None, kind: type = np.float32, file: IO[bytes] | None = None
+    ) -> None:
         self._folder = folder
         self._kind = np.dtype(kind)
-        self._offset = file.tell()  # behind the marker of a kept file
+        self._held: list[np.ndarray[Any, Any]] = []  # what is in no file
+        self._file = file
         self._lock = threading.Lock()
-        self.count = (file.seek(0, os.SEEK_END) - self._offset) // self._kind.itemsize
+        self._offset = self.count = 0
+        if file is not None:
+            self._offset = file.tell()  # behind the marker
+            self.count = (file.seek(0, os.SEEK_END) - self._offset) // self._kind.itemsize
 
     def append(self, values: np.ndarray[Any, Any]) -> None:
-        """Add values, in the order of their memory."""
+        """Add values, in the order of their memory; they must not change later."""
         with self._lock:
-            try:
-                self._seek(self.count)
-                self._file.write(np.ascontiguousarray(values, dtype=self._kind).data)
-                self._file.flush()
-            except OSError as cause:
-                raise _spool_failure(self._folder, cause) from cause
+            self._held.append(np.ascontiguousarray(values, dtype=self._kind).reshape(-1))
+            is_much = (self.count + values.size) * self._kind.itemsize > MEMORY_BYTES
+            if self._file is not None or is_much:
+                self._write_out()
             self.count += values.size
 
     def read(self, start: int, length: int) -> np.ndarray[Any, Any]:
-        """Return `length` values from value `start`, fewer at the end."""
+        """Return `length` values from value `start`, fewer at the end; not to be changed."""
         with self._lock:
-            self._seek(start)
+            if self._file is None:
+                return self._joined()[start : start + length]
+            self._file.seek(self._place(start))
             data = self._file.read(length * self._kind.itemsize)
         return np.frombuffer(data, self._kind)
 
     def truncate(self, count: int) -> None:
         """Forget all values from number `count` on."""
         with self._lock:
-            self._file.truncate(self._offset + count * self._kind.itemsize)
+            if self._file is None:
+                self._held = [self._joined()[:count]]
+            else:
+                self._file.truncate(self._place(count))
             self.count = min(self.count, count)
 
     def close(self) -> None:
-        """Let go of the file."""
-        with suppress(OSError):  # what a full disk refused is told already
-            self._file.close()
+        """Let go of them."""
+        self._held.clear()
+        if self._file is not None:
+            with suppress(OSError):  # what a full disk refused is told already
+                self._file.close()
 
-    def _seek(self, index: int) -> None:
-        self._file.seek(self._offset + index * self._kind.itemsize)
+    def _joined(self) -> np.ndarray[Any, Any]:
+        """Return what is in memory as one array."""
+        if len(self._held) != 1:
+            self._held = [np.concatenate([np.zeros(0, self._kind), *self._held])]
+        return self._held[0]
+
+    def _write_out(self) -> None:
+        """Move what is in memory to the end of the file."""
+        try:
+            start = self.count
+            if self._file is None:
+                self._file, start = _file_without_name(self._folder), 0
+            self._file.seek(self._place(start))
+            for values in self._held:
+                self._file.write(values.data)
+            self._file.flush()
+        except OSError as cause:
+            raise _spool_failure(self._folder, cause) from cause
+        self._held.clear()
+
+    def _place(self, index: int) -> int:
+        """Return where value `index` is in the file [bytes]."""
+        return self._offset + index * self._kind.itemsize
 
 
-def _scratch_file(folder: Path | None) -> IO[bytes]:
-    """Return a file without a name, in memory as long as it is small."""
+def _file_without_name(folder: Path | None) -> IO[bytes]:
     where = None if folder is None else str(folder)
-    return tempfile.SpooledTemporaryFile(MEMORY_BYTES, prefix=".sepcli-", dir=where)
+    return tempfile.TemporaryFile(prefix=".sepcli-", dir=where)
 
 
 def _spool_failure(folder: Path | None, cause: OSError) -> OutputError:
