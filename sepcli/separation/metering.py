@@ -62,7 +62,7 @@ class Meter:
         peaks = np.maximum.reduceat(np.abs(block), starts)
         self.peak = max(self.peak, float(peaks.max()))
         levels = 20 * np.log10(np.maximum(peaks, 1e-20)) + LEVELS_DB // 2
-        places = np.clip(levels, 0, LEVELS_DB - 1).astype(np.int64)
+        places = np.minimum(np.maximum(levels, 0), LEVELS_DB - 1).astype(np.int64)
         np.add.at(self._counts, places, 1)
         np.maximum.at(self._tops, places, peaks)
         self._unheard.append(block)

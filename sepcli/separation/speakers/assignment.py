@@ -112,10 +112,10 @@ def _order_of_one(chunk: ChunkEvidence) -> SpeakerOrder:
     """Return the order of a single chunk: there is nothing to decide but who comes first."""
     heard = chunk.seconds >= SPEECH_SECONDS
     heard &= chunk.power > QUIET_RATIO * chunk.power[heard].max(initial=0.0)
-    order = np.argsort(np.where(heard, chunk.onsets, chunk.stop), kind="stable")
+    order = np.where(heard, chunk.onsets, chunk.stop).argsort(kind="stable")
     seconds = chunk.seconds[heard]
-    num_voices = int(np.count_nonzero(seconds > MIN_SHARE_OF_A_PLACE * seconds.max(initial=0.0)))
-    return SpeakerOrder(order[np.newaxis], np.full(1, np.inf), (), num_voices)
+    num_voices = int((seconds > MIN_SHARE_OF_A_PLACE * seconds.max(initial=0.0)).sum())
+    return SpeakerOrder(order[np.newaxis], np.array([np.inf]), (), num_voices)
 
 
 def _decide(problem: _Problem) -> tuple[IntArray, FloatArray]:

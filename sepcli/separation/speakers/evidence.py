@@ -99,7 +99,7 @@ def dominant(power: Array, ratio: float, floor: float = 0.0) -> Mask:
     if not power.size:
         return np.zeros(power.shape, np.bool_)
     floor = max(floor, FLOOR_RATIO * float(power.max()), SILENCE)
-    others = np.zeros_like(power)
+    others = np.zeros(power.shape, power.dtype)
     for one, other in permutations(range(len(power)), 2):
         np.maximum(others[one], power[other], out=others[one])
     return np.asarray((power > ratio * others) & (power > floor))

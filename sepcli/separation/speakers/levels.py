@@ -40,13 +40,14 @@ def fit_levels(mixture: Array, estimates: Array) -> Array:
     sounding = energy > 1e-12 * max(float(energy.max(initial=0.0)), 1e-12)
     total = float(correlation.sum())
     common = max(0.0, float(likeness.sum()) / total) if total > 0.0 else 0.0
-    matrix = correlation + np.diag(RIDGE * energy)
+    matrix = correlation.copy()
+    matrix.flat[:: len(matrix) + 1] += RIDGE * energy
     least = MIN_GAIN * common * sounding
     wanted = likeness + RIDGE * energy * common - matrix @ least
-    free = np.flatnonzero(sounding)
+    (free,) = sounding.nonzero()
     gains = np.where(sounding, least, 1.0)
     while free.size:  # leave what would be below the bound; ends, since `free` shrinks
-        solved = np.linalg.solve(matrix[np.ix_(free, free)], wanted[free])
+        solved = np.linalg.solve(matrix[free][:, free], wanted[free])
         if (solved >= 0.0).all():
             gains[free] += solved
             break
@@ -61,8 +62,9 @@ def _products(estimates: Array, mixture: Array) -> Array64:
     """
     total = np.zeros((len(estimates) + 1, len(estimates) + 1))
     for start in range(0, len(mixture), PIECE):
-        piece = slice(start, start + PIECE)
-        rows = np.vstack([estimates[:, piece], mixture[piece]]).astype(np.float64)
+        piece = slice(start, min(start + PIECE, len(mixture)))
+        rows = np.empty((len(total), piece.stop - start))
+        rows[:-1], rows[-1] = estimates[:, piece], mixture[piece]
         total += rows @ rows.copy().T  # of itself, numpy takes what is ten times slower here
     return total
 

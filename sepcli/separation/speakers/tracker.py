@@ -1,6 +1,8 @@
 """SpeakerTracker: hears the chunks of a recording one by one and then tells who is who."""
 
 from collections.abc import Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, overload
 
 import numpy as np
@@ -31,6 +33,7 @@ _ARRAYS = {  # of `ChunkEvidence`, beside voices: what they hold, and axes of `s
     "power": (np.float32, 1),
     "agreement": (np.float32, 2),
 }
+_told_in_numbers = attrgetter("start", "stop", *_ARRAYS)
 
 
 class SpeakerTracker:
@@ -78,8 +81,8 @@ class SpeakerTracker:
         if self._embed is not None:
             alone = voiced_frames(power)
             embeddings, trust = voices(levelled, alone, self._frame, self._sample_rate, self._embed)
-        count = np.count_nonzero(speaking, axis=1)
-        first = [np.argmax(row) * self._frame if row.any() else chunk.length for row in speaking]
+        count = speaking.sum(axis=1)
+        first = [row.argmax() * self._frame if row.any() else chunk.length for row in speaking]
         evidence = ChunkEvidence(
             start=chunk.start,
             stop=chunk.stop,
@@ -118,17 +121,13 @@ class _Kept(Sequence[ChunkEvidence]):
     """
 
     def __init__(self, num_speakers: int) -> None:
-        self._numbers = np.dtype(
-            [(name, np.int64) for name in ("start", "stop")]
-            + [(name, kind, (num_speakers,) * axes) for name, (kind, axes) in _ARRAYS.items()]
-        )
-        self._chunks: list[tuple[bytes, ...]] = []  # numbers, then each voice
+        self._numbers = _numbers(num_speakers)
+        self._chunks: list[list[bytes]] = []  # numbers, then each voice
 
     def add(self, evidence: ChunkEvidence) -> None:
         """Keep what is told of the next chunk."""
-        names = self._numbers.names or ()
-        numbers = np.array(tuple(getattr(evidence, each) for each in names), self._numbers)
-        self._chunks.append((numbers.tobytes(), *(each.tobytes() for each in evidence.voices)))
+        numbers = np.array(_told_in_numbers(evidence), self._numbers)
+        self._chunks.append([numbers.tobytes(), *[each.tobytes() for each in evidence.voices]])
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -147,6 +146,15 @@ class _Kept(Sequence[ChunkEvidence]):
         return ChunkEvidence(
             start=int(numbers["start"]),
             stop=int(numbers["stop"]),
-            voices=np.stack([np.frombuffer(each, np.float16) for each in voices]),
+            voices=np.frombuffer(b"".join(voices), np.float16).reshape(len(voices), -1),
             **{name: numbers[name] for name in _ARRAYS},
         )
+
+
+@cache
+def _numbers(num_speakers: int) -> np.dtype[np.void]:
+    """Return how what is told in numbers of a chunk is held."""
+    return np.dtype(
+        [(name, np.int64) for name in ("start", "stop")]
+        + [(name, kind, (num_speakers,) * axes) for name, (kind, axes) in _ARRAYS.items()]
+    )
