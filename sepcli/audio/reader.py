@@ -207,7 +207,7 @@ class AudioReader:
         is_whole = self._start == 0 and self._stop is None
         has_bytes = is_whole and self._file.seek(0, os.SEEK_END) > MAX_EMPTY_BYTES
         has_trouble = self.num_missing or self._problem or has_bytes
-        if self.num_read == decoder.num_silenced and has_trouble:
+        if has_trouble and self.num_read == decoder.num_silenced:
             why = f"cut off or damaged ({self._problem})".removesuffix(" ()")
             raise AudioError(
                 f"no sample can be read: {self._name}", f"it is {why}; copy or export it again"

@@ -150,9 +150,11 @@ class SndfileDecoder:
         if self._is_plain and self.num_samples is not None:
             # libsndfile fills with zeros what it has not: a block for the shortest file
             num_samples = min(num_samples, self.num_samples - self.position)
-        with without_mpg123() if self.format == "MP3" else contextlib.nullcontext():
-            piece: Samples = self._sound.read(num_samples, dtype="float32", always_2d=True)
-        return piece
+        piece = np.empty((num_samples, self.num_channels), np.float32)
+        if self.format == "MP3":
+            with without_mpg123():
+                return piece[: self._sound.buffer_read_into(piece, "float32")]
+        return piece[: self._sound.buffer_read_into(piece, "float32")]
 
     def _skip_damage(self) -> int:
         """Return after how many samples decoding goes on, 0 for not at all.

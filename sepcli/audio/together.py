@@ -46,7 +46,8 @@ class Together(ExitStack):
             overwrite=self._overwrite,
             channel_names=channel_names,
         )
-        self._writers.append(self.enter_context(writer))
+        self.callback(writer.discard)
+        self._writers.append(writer)
         return writer
 
     def content(self, path: Path, content: bytes) -> None:
@@ -82,4 +83,4 @@ class Together(ExitStack):
         """
         for writer in self._writers:
             writer.finish()
-        publish_all([*(writer.file for writer in self._writers), *self._files])
+        publish_all([writer.file for writer in self._writers] + self._files)

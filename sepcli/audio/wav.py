@@ -82,14 +82,15 @@ class WavEncoder:
         stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).view(np.uint8)
         if self._value_bytes == 3:
             stored = np.ascontiguousarray(stored.reshape(-1, 4)[:, 1:])
-        self._file.write(self._pending)
-        self._file.write(stored.reshape(-1).data)
+        data = stored.reshape(-1).data
+        self._file.write(self._pending + data if self._pending else data)
         self._pending = b""
         self._num_bytes += stored.nbytes
 
     def close(self) -> None:
         """Write what is missing, and the header again if it promised another length."""
-        self._file.write(self._pending + b"\0" * (self._num_bytes % 2))
+        if self._pending or self._num_bytes % 2:
+            self._file.write(self._pending + b"\0" * (self._num_bytes % 2))
         self._pending = b""
         if self._num_bytes != self._promised and self._file.error is None:
             self._file.seek(0)

@@ -52,12 +52,12 @@ class WholeDecoder:
     @property
     def problem(self) -> str:
         """The first complaint of a decoder; empty when there was none."""
-        return next((d.problem for d in self._decoders if d.problem), "")
+        return next(filter(None, [decoder.problem for decoder in self._decoders]), "")
 
     @property
     def num_silenced(self) -> int:
         """Samples that could not be decoded and became 0, to keep the rest in place."""
-        return sum(decoder.num_silenced for decoder in self._decoders)
+        return sum([decoder.num_silenced for decoder in self._decoders])
 
     def read(self, num_samples: int) -> Samples:
         """Return the next samples, `[samples, channels]`; fewer than asked only at the end."""

@@ -69,10 +69,11 @@ class PendingFile:
         self.error: OSError | None = None
         self._overwrite = overwrite
         self._temporary: Path | None = None
-        self._identity: os.stat_result | None = None  # of what was given the final name
+        self._has_begun = False  # to take the final name
         self._aside: Path | None = None  # what had it before
         try:
             self.descriptor, self._temporary = create_temporary(path.parent)
+            self._identity = os.fstat(self.descriptor)
         except OSError as error:
             raise output_error(path, error) from error
 
@@ -138,7 +139,7 @@ class PendingFile:
         """Take the final name; what had it stays aside until `_settle` or `_withdraw`."""
         if self._temporary is None:
             raise ValueError(f"published or discarded before: {self.path}")
-        self._identity = self._temporary.lstat()
+        self._has_begun = True
         try:
             if self._overwrite:
                 self._set_aside()
@@ -180,7 +181,7 @@ class PendingFile:
 
     def _withdraw(self) -> None:
         """Give the name back to what had it, unless somebody else has taken it meanwhile."""
-        if self._identity is None:
+        if not self._has_begun:
             return
         with suppress(OSError):  # what cannot be put back stays aside
             is_free = not os.path.lexists(self.path)
@@ -197,7 +198,7 @@ class PendingFile:
             status = self.path.lstat()
         except FileNotFoundError:
             return False
-        return self._identity is not None and os.path.samestat(self._identity, status)
+        return os.path.samestat(self._identity, status)
 
 
 def publish_all(files: Sequence[PendingFile]) -> None:
@@ -221,7 +222,9 @@ def publish_all(files: Sequence[PendingFile]) -> None:
 def check_name(path: Path) -> None:
     """Raise `OutputError` if no file can have this name: its folder need not be there yet."""
     folder, name = map(len, os.path.split(os.fsencode(path)))
-    if name > _name_limit(path.parent) or folder + 1 + max(name, TEMPORARY_BYTES) > PATH_BYTES:
+    longest = max(name, TEMPORARY_BYTES)  # what takes temporaries takes names that are no longer
+    is_long = longest > TEMPORARY_BYTES and name > _name_limit(path.parent)
+    if is_long or folder + 1 + longest > PATH_BYTES:
         raise output_error(path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
 
 
