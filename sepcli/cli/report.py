@@ -114,8 +114,8 @@ class Report:
             span = f"{clock(place.start / rate)} to {clock(place.stop / rate)}"
             console.detail(f"not sure who is who at {span}, margin {place.margin:.2f}: {label}")
         if not self._as_json:
-            for output in outcome.outputs if not outcome.skipped else ():
-                console.result(str(output))
+            if not outcome.skipped:
+                console.result(*map(str, outcome.outputs))
             return
         if outcome.job.row is not None:
             console.result_json(*rows)

@@ -29,6 +29,8 @@ class Cast:
 
     def in_files(self, block: Array) -> Array:
         """Return waveforms `[files, samples]` of `[people, samples]`; of nobody, silence."""
+        if [*self.people] == [(person,) for person in range(len(block))]:
+            return block  # as they are
         files = np.zeros((len(self.people), block.shape[1]), np.float32)
         for file, people in zip(files, self.people, strict=True):
             for person in people:
@@ -80,13 +82,12 @@ def cast_everybody(recognised: Sequence[Recognised], num_files: int) -> Cast:
         recognised: What is known of each person; by who speaks first.
         num_files: How many files there are.
     """
-    people = tuple(
-        tuple(k for k in range(len(recognised)) if min(k, num_files - 1) == file)
-        for file in range(num_files)
-    )
-    alone = tuple(recognised[who[0]] if len(who) == 1 else Recognised() for who in people)
-    names = tuple(each.name or f"spk{number}" for number, each in enumerate(alone, 1))
-    return Cast(people, names, alone)
+    people: list[tuple[int, ...]] = [()] * num_files
+    for person in range(len(recognised)):
+        people[min(person, num_files - 1)] += (person,)
+    alone = [recognised[who[0]] if len(who) == 1 else Recognised() for who in people]
+    names = [each.name or f"spk{number}" for number, each in enumerate(alone, 1)]
+    return Cast(tuple(people), tuple(names), tuple(alone))
 
 
 def cast_only(recognised: Sequence[Recognised], name: str) -> Cast:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,22 +45,22 @@ class Job:
     named: tuple[tuple[str, Path], ...] = ()
     following: Path | None = field(default=None, compare=False)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Where its outputs go."""
         return self.possible[0].parent
 
-    @property
+    @cached_property
     def all_outputs(self) -> tuple[Path, ...]:
         """Paths of all speakers there may be, as they are called where nobody is recognised."""
         return self.outputs + self.optional
 
-    @property
+    @cached_property
     def possible(self) -> tuple[Path, ...]:
         """All files that may be written, but for those of `segments`."""
         return self.speaker_paths + self.labels
 
-    @property
+    @cached_property
     def speaker_paths(self) -> tuple[Path, ...]:
         """Paths of all speakers there may be, however they are called."""
         return self.all_outputs + tuple(path for _, path in self.named)
@@ -67,10 +68,8 @@ class Job:
     def outputs_of(self, names: Sequence[str]) -> tuple[Path, ...]:
         """Return the paths of speakers, by what they are called, in order."""
         named = dict(self.named)
-        return tuple(
-            named[name] if name in named else self.all_outputs[number]
-            for number, name in enumerate(names)
-        )
+        others = self.all_outputs
+        return tuple([named[name] if name in named else others[k] for k, name in enumerate(names)])
 
     def name_of(self, output: Path) -> str:
         """Return what the speaker of an output is called."""

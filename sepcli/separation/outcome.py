@@ -77,7 +77,8 @@ def _files_beside(job: Job, delivery: Delivery) -> tuple[str, ...]:
     Whether an earlier run wrote them cannot be known, so they are not ours to remove.
     """
     following = () if job.following is None else (job.following,)
-    others = (path for path in (*job.speaker_paths, *following) if path not in delivery.outputs)
+    written = set(map(str, delivery.outputs))
+    others = [path for path in (*job.speaker_paths, *following) if str(path) not in written]
     found = list(filter(os.path.lexists, others))
     if not found:
         return ()

@@ -134,9 +134,9 @@ class Spool:
         Raises:
             OutputError: The disk is full, or would be by the estimates of what is here already.
         """
-        steps = self.num_samples // STEP_SAMPLES
+        steps = self._mixture.count // STEP_SAMPLES
         self._mixture.append(block)
-        if self.num_samples // STEP_SAMPLES > steps:  # how long it becomes is not always known
+        if self._mixture.count // STEP_SAMPLES > steps:  # how long it becomes is not always known
             self.require_mixture_space(0)
 
     def read_mixture(self, start: int, length: int) -> Array:

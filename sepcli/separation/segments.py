@@ -171,15 +171,12 @@ class SegmentFiles:
 
 
 @contextmanager
-def segment_folder(folder: Path | None) -> Iterator[None]:
+def segment_folder(folder: Path) -> Iterator[None]:
     """Make the folder of a recording's segments; where the block raises, an empty one goes again.
 
     Raises:
         OutputError: It cannot be made.
     """
-    if folder is None:
-        yield
-        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -24,6 +24,7 @@ from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
 from sepcli.separation.segments import (
     MANIFEST_NAME,
+    Cut,
     SegmentFiles,
     cuts_of,
     publish_segments,
@@ -172,14 +173,15 @@ def _written(
     recording: Recording, job: Job, options: OutputOptions, delivery: Delivery, kind: OutputFormat
 ) -> Delivery:
     """Write what is to be delivered; return it with what became of it."""
-    cast, rate, turns = delivery.cast, delivery.sample_rate, delivery.turns
-    names, gain, is_one_file = cast.names, delivery.gain, options.layout == "channels"
-    unheard = cast.others(delivery.scene.turns)
-    segments = segments_of(turns, recording.seconds, unheard) if job.segments is not None else ()
-    cuts = cuts_of(segments, job.segments or Path(), names, kind.extension, rate)
-    with segment_folder(job.segments), Together(options.overwrite) as files:
-        for path, content in _labels(job.labels, recording.seconds, names, turns).items():
-            files.content(path, content)
+    cast, rate, gain = delivery.cast, delivery.sample_rate, delivery.gain
+    names, is_one_file = cast.names, options.layout == "channels"
+    with Together(options.overwrite) as files:
+        if job.segments is not None:
+            files.enter_context(segment_folder(job.segments))
+        if job.labels:
+            labels = _labels(job.labels, recording.seconds, names, delivery.turns)
+            for path, content in labels.items():
+                files.content(path, content)
         writers = [
             files.waveform(
                 output,
@@ -190,19 +192,33 @@ def _written(
             )
             for output in delivery.outputs
         ]
+        cuts = _cuts(recording, job, delivery, kind)
         cutter = SegmentFiles(files, cuts, rate, kind)
         for block in compose(recording, delivery.order, delivery.scene, cast, rate):
             heard = block if gain == 1.0 else block * np.float32(gain)
             for writer, samples in zip(writers, [heard.T] if is_one_file else heard, strict=True):
                 writer.write(samples)
-            cutter.write(heard)
+            if cuts:
+                cutter.write(heard)
         if job.segments is None or options.segments is None:
             files.publish()
         else:
             rows = segment_rows(cuts, names, rate, job.source, job.span[0] or 0.0)
             publish_segments(files, job.segments, options.segments / MANIFEST_NAME, rows)
-    num_clipped = sum(writer.num_clipped for writer in writers)
-    return replace(delivery, num_clipped=num_clipped, num_segments=len(segments))
+    num_clipped = sum([writer.num_clipped for writer in writers])
+    return replace(delivery, num_clipped=num_clipped, num_segments=sum(map(len, cuts)))
+
+
+def _cuts(
+    recording: Recording, job: Job, delivery: Delivery, kind: OutputFormat
+) -> tuple[tuple[Cut, ...], ...]:
+    """Return the segments that are cut out of each file; none at all where nobody asks for any."""
+    if job.segments is None:
+        return ()
+    cast = delivery.cast
+    unheard = cast.others(delivery.scene.turns)
+    segments = segments_of(delivery.turns, recording.seconds, unheard)
+    return cuts_of(segments, job.segments, cast.names, kind.extension, delivery.sample_rate)
 
 
 def _labels(
@@ -220,7 +236,7 @@ def _common_gain(
     recording: Recording, order: SpeakerOrder, scene: Scene, cast: Cast, sample_rate: int
 ) -> float:
     """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
-    has_sums = any(len(people) > 1 for people in cast.people)
+    has_sums = max(map(len, cast.people), default=0) > 1
     is_composed = not are_outputs(recording.plan, scene)
     if not has_sums and not recording.may_clip(sample_rate, is_composed=is_composed):
         return 1.0
