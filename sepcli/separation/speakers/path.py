@@ -23,12 +23,13 @@ def best_path(blocks: Iterable[FloatArray], prices: FloatArray) -> States:
     came_from = np.zeros((0, len(prices)), np.uint16)  # at the steps that are open
     open_paths = came_from
     score = np.zeros(len(prices))
+    into = np.ascontiguousarray(prices.T)
     for evidence in blocks:
         before = np.zeros(evidence.shape, np.uint16)
         for step, values in enumerate(evidence):
-            through = score[:, np.newaxis] - prices
-            before[step] = through.argmax(axis=0)
-            score = through.max(axis=0) + values
+            through = score - into
+            before[step] = through.argmax(axis=1)
+            score = np.maximum.reduce(through, axis=1) + values
         came_from = np.concatenate([came_from, before])
         paths = _paths_to_each_state(came_from)
         num_decided = np.count_nonzero((paths == paths[:, :1]).all(axis=1))

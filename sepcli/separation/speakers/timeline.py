@@ -130,10 +130,12 @@ class TimelineBuilder:
         self._frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
         self._window = round(WINDOW_SECONDS / FRAME_SECONDS) * self._frame
         self._hop = round(HOP_SECONDS / FRAME_SECONDS) * self._frame
-        self._held = np.zeros((1 + num_outputs, 0), np.float32)
+        self._num_signals = 1 + num_outputs
+        self._held: list[Array] = []  # blocks that are not listened to yet
+        self._num_held = 0
         self._position = 0  # of the first sample held
         self._levels = bytearray()  # frame by frame
-        self._rest = self._held
+        self._rest = np.zeros((self._num_signals, 0), np.float32)
         self._starts = array("q")
         self._num_stored = 0  # windows; until something is heard nobody knows how many dims
         self._dims = 0
@@ -145,26 +147,36 @@ class TimelineBuilder:
         whole = samples.shape[1] // self._frame * self._frame
         self._add_levels(samples[:, :whole])
         self._rest = samples[:, whole:]
-        self._held = np.concatenate([self._held, block], axis=1)
-        while (length := self._held.shape[1]) >= self._window:
-            count = min((length - self._window) // self._hop + 1, TOGETHER)
-            self._listen(self._held[:, : self._window + (count - 1) * self._hop], self._window)
-            self._position += count * self._hop
-            self._held = self._held[:, count * self._hop :]
+        self._held.append(block)
+        self._num_held += block.shape[1]
+        if self._num_held >= self._window + (TOGETHER - 1) * self._hop:
+            self._listen_to_held()
 
     def finish(self) -> Timeline:
         """Return what was heard; the end is listened to in a window of its own."""
         if self._rest.shape[1]:
             self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
-        if self._held.shape[1] >= MIN_WINDOW_SECONDS * self._rate:
-            self._listen(self._held, self._held.shape[1])
-        num_signals, num_windows = len(self._held), len(self._starts)
+        if self._num_held >= self._window:
+            self._listen_to_held()
+        if self._num_held >= MIN_WINDOW_SECONDS * self._rate:
+            self._listen(np.concatenate(self._held, axis=1), self._num_held)
+        num_windows = len(self._starts)
         self._store_silence(num_windows)
         return Timeline(
-            levels=np.frombuffer(self._levels, np.uint8).reshape(-1, num_signals).T,
+            levels=np.frombuffer(self._levels, np.uint8).reshape(-1, self._num_signals).T,
             starts=np.array(self._starts, np.int64),
-            voices=StoredVoices(self._store, (num_windows, num_signals, self._dims)),
+            voices=StoredVoices(self._store, (num_windows, self._num_signals, self._dims)),
         )
+
+    def _listen_to_held(self) -> None:
+        """Listen to all whole windows of what is held, some at a time; hold what comes after."""
+        held = np.concatenate(self._held, axis=1)
+        while (length := held.shape[1]) >= self._window:
+            count = min((length - self._window) // self._hop + 1, TOGETHER)
+            self._listen(held[:, : self._window + (count - 1) * self._hop], self._window)
+            self._position += count * self._hop
+            held = held[:, count * self._hop :]
+        self._held, self._num_held = [held.copy()], length
 
     def _add_levels(self, samples: Array) -> None:
         levels = frame_levels(samples.reshape(len(samples), -1, self._frame))
@@ -172,7 +184,7 @@ class TimelineBuilder:
 
     def _store_silence(self, num_windows: int) -> None:
         """Store silence for windows before number `num_windows` that nothing is stored of."""
-        size = (num_windows - self._num_stored) * len(self._held) * self._dims
+        size = (num_windows - self._num_stored) * self._num_signals * self._dims
         self._store.append(np.zeros(size, np.int8))
         self._num_stored = num_windows
 
@@ -180,8 +192,9 @@ class TimelineBuilder:
         """Take the voices of the windows of a stretch, `[1 + outputs, samples]`."""
         starts = range(0, signals.shape[1] - window + 1, self._hop)
         self._starts.extend((self._position + start) // self._frame for start in starts)
-        each = [np.square(signals[:, start : start + window]).mean(axis=1) for start in starts]
-        heard, alone = worth_hearing(np.stack(each, axis=1))
+        parts = [signals[:, start : start + window] for start in starts]
+        energy = np.stack([np.einsum("ks,ks->k", part, part) for part in parts], axis=1)
+        heard, alone = worth_hearing(np.asarray(energy / window, np.float32))
         if self._embed is None or not heard.any():
             return
         found = {}

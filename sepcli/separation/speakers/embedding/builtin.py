@@ -30,6 +30,7 @@ SMALLEST_POWER = 1e-20
 STRIDE = 4  # frames in a step of the network; the first layer sees two steps
 DILATIONS = (1, 1, 2)  # of the layers that see three steps each
 BLOCK_FRAMES = 128  # transformed at once: they stay in the cache
+BLOCK_WINDOWS = 8  # that go through the network at once, for the same reason
 
 
 def _edges() -> Array:
@@ -45,12 +46,22 @@ def centres() -> Array:
 
 @cache
 def _mel_filters(sample_rate: int, num_bins: int) -> Array:
-    """Return triangular filters that are equally wide on the mel scale, `[bins, mels]`."""
+    """Return triangular filters that are equally wide on the mel scale, `[bins, mels]`.
+
+    Bins above the last in which anything is heard are left out.
+    """
     edges = _edges()
     hertz = np.linspace(0.0, sample_rate / 2.0, num_bins)[:, np.newaxis]
     rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    filters = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    return filters[: np.flatnonzero(filters.any(axis=1))[-1] + 1]
+
+
+@cache
+def _taper(length: int) -> Array:
+    """Return a Hann window, `[samples]`."""
+    return (np.hanning(length + 1)[:-1] / (length / 2)).astype(np.float32)
 
 
 def _mel(hertz: float) -> float:
@@ -67,15 +78,14 @@ def mel_power(samples: Array, sample_rate: int) -> Array:
     window, hop = round(WINDOW_SECONDS * sample_rate), round(HOP_SECONDS * sample_rate)
     if len(samples) < window:
         samples = np.pad(samples, (0, window - len(samples)))
-    taper = (np.hanning(window + 1)[:-1] / (window / 2)).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
     filters = _mel_filters(sample_rate, window // 2 + 1)
-    used = np.flatnonzero(filters.any(axis=1))[-1] + 1  # above it nothing is heard
     powers = []
     for start in range(0, len(frames), BLOCK_FRAMES):
-        spectrum = np.fft.rfft(frames[start : start + BLOCK_FRAMES] * taper)[:, :used]
+        spectrum = np.fft.rfft(frames[start : start + BLOCK_FRAMES] * _taper(window))
+        spectrum = spectrum[:, : len(filters)]
         power = spectrum.real**2 + spectrum.imag**2
-        powers.append(power.astype(np.float32, copy=False) @ filters[:used])
+        powers.append(power.astype(np.float32, copy=False) @ filters)
     return np.concatenate(powers)
 
 
@@ -98,16 +108,17 @@ def _layer(weights: Mapping[str, Array], number: int, steps: Array, seen: Sequen
         number: Of the layer.
         steps: `[windows, steps, width]`; what lies outside counts as zero.
         seen: What it sees, in the order of its weights: by how many steps earlier (later, if
-            negative).
+            negative), and the step itself.
     """
     weight = weights[f"layers.{number}.weight"]
-    total = np.zeros((*steps.shape[:2], weight.shape[1]), np.float32)
-    for earlier, columns in zip(seen, np.split(weight, len(seen)), strict=True):
-        part = _product(steps, columns)
+    columns = dict(zip(seen, np.split(weight, len(seen)), strict=True))
+    total = _product(steps, columns.pop(0))
+    for earlier, others in columns.items():
+        part = _product(steps, others)
         if earlier > 0:
             total[:, earlier:] += part[:, :-earlier]
         else:
-            total[:, : part.shape[1] + earlier] += part[:, -earlier:]
+            total[:, :earlier] += part[:, -earlier:]
     total += weights[f"layers.{number}.bias"]
     return np.maximum(total, np.float32(0.0), out=total)
 
@@ -166,7 +177,9 @@ class Embedding:
         power = mel_power(samples, sample_rate)
         frames = (window - taken) // step + 1
         each = np.lib.stride_tricks.sliding_window_view(power, frames, axis=0)[:: hop // step]
-        return embed_features(self._weights, log_mel(each.swapaxes(1, 2)))
+        parts = (each[k : k + BLOCK_WINDOWS] for k in range(0, len(each), BLOCK_WINDOWS))
+        found = [embed_features(self._weights, log_mel(part.swapaxes(1, 2))) for part in parts]
+        return np.concatenate(found)
 
 
 @cache
