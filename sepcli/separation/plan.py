@@ -118,6 +118,11 @@ class RecordingPlan:
             self.outside_overlap == "original" or takes_band
         )
 
+    @property
+    def holds_outputs(self) -> bool:
+        """Whether files hold the estimates themselves, whoever is found."""
+        return self.people != "auto" and self.is_as_separated(self.num_speakers)
+
     def is_as_separated(self, num_people: int) -> bool:
         """Return whether files of `num_people` hold the estimates themselves, nothing composed."""
         return (

@@ -18,6 +18,7 @@ from sepcli.separation.speakers import (
     SpeakerOrder,
     SpeakerTracker,
     TimelineBuilder,
+    by_outputs,
     fit_levels,
     remove_leakage,
     seconds_to_tell_people,
@@ -153,11 +154,12 @@ class Recording:
 
         Args:
             order: Who is who in every chunk.
-            with_turns: Whether anybody asks who speaks when; if not, and if the recording is too
-                short for voices, nobody listens to it.
+            with_turns: Whether anybody asks who speaks when; if not, nobody listens to a recording
+                that is too short for voices, or whose files hold the estimates whoever speaks.
         """
         plan = self.plan
-        if plan.embed is None or not self.chunks:
+        is_asked = with_turns or plan.known is not None
+        if plan.embed is None or not self.chunks or (plan.holds_outputs and not is_asked):
             return _untold(plan.num_speakers)
         known = plan.people if isinstance(plan.people, int) else None
         num_outputs = plan.num_speakers
@@ -179,7 +181,8 @@ class Recording:
                 gain = np.float32(self.input_gain)
                 mixture, estimates = mixture * gain, estimates * gain
             heard.add(mixture, estimates)
-        return understand(heard.finish(), known, most)
+        scene = understand(heard.finish(), known, most)
+        return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
 
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the recording, its copy at the network's rate, and the estimates, all at its rate.

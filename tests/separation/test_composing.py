@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sepcli.audio import WaveformReader
-from sepcli.separation.casting import cast_everybody
+from sepcli.separation.casting import cast_everybody, cast_people
 from sepcli.separation.composing import compose
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool
@@ -75,3 +75,23 @@ def test_estimates_stay_where_nobody_wants_the_original() -> None:
     np.testing.assert_allclose(
         between(files[0], RATE, 0.5, 1.5), 0.75 * between(noise, RATE, 0.5, 1.5), atol=1e-6
     )
+
+
+def test_estimates_are_all_there_where_one_person_is_found() -> None:
+    seconds = 20
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, seconds * RATE).astype(np.float32)
+    options = SeparationOptions(outside_overlap="separated", bandwidth="model")
+    plan = Separator(Identity(), entry(level="as-is"), options).pipeline.plan
+    recording = Recording(WaveformReader(noise, RATE), plan, Spool(2))
+    pipeline = Separator(Identity(), entry(level="as-is"), options).pipeline
+    assert [failure for _, failure in pipeline.process([recording])] == [None]
+    order = recording.solve()
+    for with_turns in (False, True):
+        scene = recording.scene(order, with_turns=with_turns)
+        cast = cast_people(plan, scene)
+        files = np.concatenate([*compose(recording, order, scene, cast, RATE)], axis=1)
+        np.testing.assert_allclose(
+            np.sort(files, axis=0), np.sort([0.75 * noise, 0.25 * noise], axis=0), atol=1e-6
+        )
+    turns = cast.turns_in_files(scene.turns)
+    assert {turn.speaker for turn in turns} == {int(np.abs(files).sum(axis=1).argmax())}

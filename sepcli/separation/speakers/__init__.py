@@ -20,7 +20,12 @@ from sepcli.separation.speakers.recognition import (
     recognise,
     voice_of,
 )
-from sepcli.separation.speakers.scene import Scene, seconds_to_tell_people, understand
+from sepcli.separation.speakers.scene import (
+    Scene,
+    by_outputs,
+    seconds_to_tell_people,
+    understand,
+)
 from sepcli.separation.speakers.timeline import Timeline, TimelineBuilder
 from sepcli.separation.speakers.tracker import SpeakerTracker
 from sepcli.separation.speakers.turns import Turn
@@ -38,6 +43,7 @@ __all__ = [
     "TimelineBuilder",
     "Turn",
     "Uncertain",
+    "by_outputs",
     "fit_levels",
     "likeness_to",
     "recognise",

@@ -205,6 +205,27 @@ def _in_order(people: Array, stretches: Sequence[Stretch]) -> Scene:
     return Scene(len(order), numbered, turns, people[order])
 
 
+def by_outputs(scene: Scene, num_outputs: int) -> Scene:
+    """Return a scene with the outputs of the separator in the place of people.
+
+    Args:
+        scene: Who speaks where; as it is if people are outputs already.
+        num_outputs: Of the separator.
+    """
+    if scene.stretches is None:
+        return scene
+    seconds = np.zeros((num_outputs, scene.num_people))
+    swapped = []
+    for each in scene.stretches:
+        for person, output in each.outputs:
+            seconds[output, person] += each.stop - each.start
+        held = tuple(sorted((output, person) for person, output in each.outputs))
+        swapped.append(Stretch(each.start, each.stop, held))
+    turns = tuple(sorted(turn for output in range(num_outputs) for turn in _turns(swapped, output)))
+    voices = scene.voices[seconds.argmax(axis=1)] * seconds.any(axis=1, keepdims=True)
+    return Scene(num_outputs, None, turns, np.asarray(voices, np.float32))
+
+
 def _turns(stretches: Sequence[Stretch], person: int) -> list[Turn]:
     """Return the turns of one person: stretches that touch are one."""
     turns: list[Turn] = []

@@ -10,8 +10,9 @@ import pytest
 from sepcli.evaluation.diarization import diarization_error
 from sepcli.separation.speakers import activity, people, timeline, windows
 from sepcli.separation.speakers import scene as module
+from sepcli.separation.speakers.activity import Stretch
 from sepcli.separation.speakers.people import find_people
-from sepcli.separation.speakers.scene import understand
+from sepcli.separation.speakers.scene import Scene, by_outputs, understand
 from sepcli.separation.speakers.timeline import (
     FLOOR_DB,
     STEP_DB,
@@ -223,3 +224,18 @@ def test_memory_hardly_grows_with_hours(pause: float, monkeypatch: pytest.Monkey
     grown = peak_of(360) - peak_of(120)
     # 100 frames a second in a few masks, and two windows of 40 bytes; turns are objects
     assert grown < 240 * 700
+
+
+def test_outputs_take_the_place_of_the_people_in_them() -> None:
+    stretches = (
+        Stretch(0, 200, ((0, 1),)),
+        Stretch(200, 300, ((0, 1), (1, 0))),
+        Stretch(300, 350, ((2, 0),)),
+    )
+    scene = by_outputs(Scene(3, stretches, (), np.eye(3, dtype=np.float32)), 2)
+    assert scene.stretches is None
+    assert scene.turns == (Turn(0.0, 3.0, 1), Turn(2.0, 3.5, 0))
+    np.testing.assert_array_equal(scene.voices, np.eye(3)[[1, 0]])  # of who is in it longest
+    assert by_outputs(scene, 2) is scene
+    silent = by_outputs(Scene(1, stretches[:1], (), np.ones((1, 3), np.float32)), 2)
+    np.testing.assert_array_equal(silent.voices, [[0, 0, 0], [1, 1, 1]])
