@@ -44,6 +44,10 @@ def interruptible(afterwards: _Handler = signal.SIG_DFL) -> Iterator[None]:
         sys.unraisablehook = raise_again
         _handle_signals(interrupt)
         yield
+    except Exception as failure:
+        if isinstance(failure.__cause__, Interrupted):  # Python wraps what a class body raises
+            raise failure.__cause__ from None
+        raise
     finally:
         _handle_signals(afterwards)
         sys.unraisablehook = usual_hook

@@ -65,6 +65,20 @@ def test_an_interruption_is_not_lost_where_exceptions_are_swallowed() -> None:
     assert (done.returncode, done.stderr) == (143, "interrupted: finished outputs are kept\n")
 
 
+def test_an_interruption_while_a_class_is_made_is_one() -> None:
+    program = (
+        "import os\n"
+        "import sepcli.cli.app as cli\n"
+        "class Field:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        os.kill(os.getpid(), 2)\n"
+        "cli.app = lambda **_: type('Options', (), {'field': Field()})\n"
+        "cli.main()\n"
+    )
+    done = _run(program)
+    assert (done.returncode, done.stderr) == (130, "interrupted: finished outputs are kept\n")
+
+
 def test_a_process_that_is_starting_ends_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
     command = [sys.executable, "-m", "sepcli", "--version"]
