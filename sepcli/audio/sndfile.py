@@ -151,10 +151,8 @@ class SndfileDecoder:
             # libsndfile fills with zeros what it has not: a block for the shortest file
             num_samples = min(num_samples, self.num_samples - self.position)
         piece = np.empty((num_samples, self.num_channels), np.float32)
-        if self.format == "MP3":
-            with without_mpg123():
-                return piece[: self._sound.buffer_read_into(piece, "float32")]
-        return piece[: self._sound.buffer_read_into(piece, "float32")]
+        with without_mpg123() if self.format == "MP3" else contextlib.nullcontext():
+            return piece[: self._sound.buffer_read_into(piece, "float32")]
 
     def _skip_damage(self) -> int:
         """Return after how many samples decoding goes on, 0 for not at all.

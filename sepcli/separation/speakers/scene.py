@@ -214,15 +214,15 @@ def by_outputs(scene: Scene, num_outputs: int) -> Scene:
     """
     if scene.stretches is None:
         return scene
-    seconds = np.zeros((num_outputs, scene.num_people))
+    frames = np.zeros((num_outputs, scene.num_people))
     swapped = []
     for each in scene.stretches:
         for person, output in each.outputs:
-            seconds[output, person] += each.stop - each.start
+            frames[output, person] += each.stop - each.start
         held = tuple(sorted((output, person) for person, output in each.outputs))
         swapped.append(Stretch(each.start, each.stop, held))
     turns = tuple(sorted(turn for output in range(num_outputs) for turn in _turns(swapped, output)))
-    voices = scene.voices[seconds.argmax(axis=1)] * seconds.any(axis=1, keepdims=True)
+    voices = scene.voices[frames.argmax(axis=1)] * frames.any(axis=1, keepdims=True)
     return Scene(num_outputs, None, turns, np.asarray(voices, np.float32))
 
 
