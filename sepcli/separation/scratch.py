@@ -220,7 +220,9 @@ class Values:
         """Return `length` values from value `start`, fewer at the end; not to be changed."""
         with self._lock:
             if self._file is None:
-                return self._joined()[start : start + length]
+                held = self._joined()[start : start + length]
+                held.flags.writeable = False
+                return held
             self._file.seek(self._place(start))
             data = self._file.read(length * self._kind.itemsize)
         return np.frombuffer(data, self._kind)

@@ -88,6 +88,15 @@ def test_little_needs_no_disk_and_much_goes_to_one(monkeypatch: pytest.MonkeyPat
     spool.close()
 
 
+def test_what_is_read_cannot_be_changed() -> None:
+    spool = Spool(1)
+    spool.append_mixture(np.ones(10, np.float32))
+    with pytest.raises(ValueError, match="read-only"):
+        spool.read_mixture(0, 5)[:] = 2.0
+    np.testing.assert_array_equal(spool.read_mixture(0, 10), np.ones(10))
+    spool.close()
+
+
 def test_threads_read_and_write_at_once(tmp_path: Path) -> None:
     """One writes the mixture and estimates while others read what is there already."""
     spool = Spool(1, tmp_path, KEY)
