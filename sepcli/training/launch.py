@@ -100,10 +100,11 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
         logging.getLogger(f"lightning.{part}").setLevel(logging.ERROR)
     launched_outside = "LT_CLI_USED" in os.environ
     try:
-        device = Fabric(accelerator=accelerator, devices=1).device
+        devices = "auto" if launched_outside else 1
+        device = Fabric(accelerator=accelerator, devices=devices).device
         fabric = Fabric(
             accelerator=accelerator,
-            devices="auto" if launched_outside else 1,
+            devices=devices,
             precision=chosen_precision(recipe.run.precision, device),
         )
     except (ValueError, RuntimeError) as problem:

@@ -1,5 +1,6 @@
 """Training runs: resume is exact to the bit, time limits cut slices, gradients must be finite."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import sepcli.__main__
 from sepcli.errors import ModelError, WeightsError
 from sepcli.models.load import load_network
 from sepcli.models.registry import entry_from_folder
@@ -146,6 +148,25 @@ def test_steps_without_a_finite_gradient_are_left_out(
     outcome = run(write_recipe(dev='""'), tmp_path / "out")
     assert outcome.skipped_steps == 8
     assert all(value.isfinite().all() for value in outcome.weights.values())
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(
+    tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = write_recipe()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "lightning.fabric.cli"),
+            *("--accelerator=cpu", "--devices=2", "--strategy=ddp", f"--main-port={port}"),
+            *(sepcli.__main__.__file__, "train", str(recipe.path), "-o", str(tmp_path / "out")),
+        ],
+        check=True,
+    )
+    assert read_log(tmp_path / "out" / "log.csv")[-1].step == recipe.run.steps
+    load_network(entry_from_folder(tmp_path / "out"))
 
 
 @pytest.mark.slow
