@@ -108,9 +108,9 @@ def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[
     if material.dev is None:
         return []
     data, rate = recipe.data, recipe.model.sample_rate
-    plain = dataclasses.replace(
-        data, noise_share=0.0, room_share=0.0, effect_share=0.0, partial_share=0.0, alone_share=0.0
-    )
+    shares = [each.name for each in dataclasses.fields(data) if each.name.endswith("_share")]
+    nothing: dict[str, Any] = dict.fromkeys(shares, 0.0)
+    plain = dataclasses.replace(data, **nothing)
     count = len(material.dev.speakers)
     drawn = []
     for number in range(data.dev_mixtures):

@@ -94,9 +94,19 @@ def test_what_a_recipe_asks_for_in_vain_is_listed(write_recipe: Callable[..., Re
 def test_development_mixtures_are_clean_and_overlap_whatever_is_trained_on(
     write_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    shares = "\neffect_share = 1.0\nalone_share = 0.5\npartial_share = 0.5"
-    recipe = write_recipe(dev_mixtures=f"8{shares}")
-    material = read_material(recipe, 2, tmp_path / "decoded", note=print, warn=print)
-    for mixture, references in dev_mixtures(recipe, material, 2):
+    trained_on = (
+        "effect_share = 1.0",
+        "alone_share = 0.5\npartial_share = 0.5",
+        "alike_share = 1.0",
+        "colour_share = 1.0",
+    )
+    usual = write_recipe(dev_mixtures="8")
+    material = read_material(usual, 2, tmp_path / "decoded", note=print, warn=print)
+    expected = dev_mixtures(usual, material, 2)
+    for shares in trained_on:
+        found = dev_mixtures(write_recipe(dev_mixtures=f"8\n{shares}"), material, 2)
+        for one, other in zip(expected, found, strict=True):
+            assert all(map(torch.equal, one, other)), shares
+    for mixture, references in expected:
         assert torch.allclose(mixture, references.sum(0), atol=1e-6)
         assert bool((references.square().mean(-1) > 1e-6).all())
