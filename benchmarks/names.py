@@ -42,7 +42,7 @@ NUM_KNOWN, ENROLMENT_SECONDS = 10, 5.0
 LEAST_SECONDS, MOST_SECONDS = 11.0, 60.0  # of a speaker's speech, enrolment included
 POOLS = ("picovoice_s2i",)  # files of people without labels
 PEOPLE = (2, 3, 4)
-LIKENESSES = np.arange(0.50, 0.705, 0.01)
+LIKENESSES = np.arange(0.60, 0.91, 0.02)
 NUM_DRAWS = 2000  # how often twenty people are drawn of all for pieces
 PIECE_SECONDS = 20.0
 

@@ -1,16 +1,25 @@
 """Trains the built-in voice embedding of `separation/speakers`; `measure_voices.py` judges it.
 
-    python benchmarks/train_voices.py --speech ../shared/speech --seconds 4000
+    pip download --no-deps resemblyzer==0.1.4
+    python benchmarks/train_voices.py --teacher Resemblyzer-0.1.4-py3-none-any.whl --seconds 4000
 
-It will hear estimates, not clean speech. So two pieces of five are estimates of the built-in
+A small network learns from a large one (Hinton et al., "Distilling the knowledge in a neural
+network", 2015, https://arxiv.org/abs/1503.02531): whatever it hears of a speaker is to come out
+where the teacher has their clean speech, and nearer to it than to any other. The teacher's
+embeddings are turned to their main directions first, since ours are shorter.
+
+It will hear estimates, not clean speech. So half of the pieces are estimates of the built-in
 separator, and the others get leakage of another voice and random gaps in the spectrum. All get
-noise, a random channel and the telephone's band, in the domain of mel power, where signals that
-are independent add. Speakers at other speeds count as other speakers.
+noise, a random channel, another level and the telephone's band, in the domain of mel power, where
+signals that are independent add. Speakers at other speeds count as other speakers; recordings of
+people without labels only have the place where the teacher has them.
 """
 
 import argparse
+import csv
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,20 +28,26 @@ import soxr
 import torch
 from measure_voices import SAMPLE_RATE, estimates, levelled, read_speakers, read_speech
 from safetensors.numpy import save_file
+from teacher_voices import Teacher
 from torch import nn
 from torch.nn import functional as F
 
 from sepcli import Separator
 from sepcli.separation.speakers.embedding import builtin
 
-SPEEDS = (0.86, 0.93, 1.0, 1.08, 1.16)
+SPEEDS = (0.80, 0.86, 0.93, 1.0, 1.08, 1.16, 1.25)
 WIDTH, ATTENTION, DIMS = 192, 48, 128
 MARGIN, SCALE = 0.2, 30.0  # of the additive-margin softmax, https://arxiv.org/abs/1801.05599
+TEACHER_SCALE = 30.0  # of the distance to the teacher's embedding in the loss
 BATCH = 160
-FRAMES = (96, 320)  # shortest and longest training piece
+SHARE_WITHOUT_LABELS = 0.12  # of a batch
+FRAMES = (48, 160)  # shortest and longest training piece
+LEAST_FRAMES = 50  # of a recording without labels
 UTTERANCES_A_SPEAKER = 40  # enough; keeps the largest corpus in its place
-MIXTURES, MIXTURE_SECONDS, LEVEL_DB = 2000, 5.0, 5.0  # of two speakers, for estimates
-SHARE_OF_ESTIMATES = 0.4
+TEACHER_SECONDS = 12.0  # of a speaker that the teacher hears
+MIXTURES, MIXTURE_SECONDS, LEVEL_DB = 3000, 5.0, 5.0  # of two speakers, for estimates
+SHARE_OF_ESTIMATES = 0.5
+LEVELS = (-0.8, 0.5)  # of a piece to what is heard around it, as powers of ten
 LEAST_MATCH = 0.77  # correlation of an estimate with its speaker: below, it holds too much else
 
 
@@ -88,10 +103,15 @@ class VoiceNetwork(nn.Module):
         return {k: v.detach().contiguous().numpy().astype(np.float16) for k, v in folded.items()}
 
 
+def at_speed(samples: np.ndarray, speed: float) -> np.ndarray:
+    """Return what is spoken so much faster, `[samples]`."""
+    return np.asarray(soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE), np.float32)
+
+
 def mel_at(samples: np.ndarray, speed: float) -> np.ndarray:
     """Return the logarithm of mel power at another speed, half as wide, `[frames, mels]`."""
-    spoken = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE)
-    return np.log(builtin.mel_power(spoken, SAMPLE_RATE) + 1e-12).astype(np.float16)
+    power = builtin.mel_power(at_speed(samples, speed), SAMPLE_RATE)
+    return np.log(power + 1e-12).astype(np.float16)
 
 
 def separated(signals: Mapping[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
@@ -126,28 +146,85 @@ def stretch(
     return joined[start : start + length]
 
 
-def prepare(speech: Path) -> dict[str, list[np.ndarray]]:
-    """Return the mel power of utterances and of estimates of each class, and of noises.
+@dataclass(frozen=True)
+class Material:
+    """What is trained on; names are `CORPUS/SPEAKER@SPEED`, or `FILE@SPEED` without a label.
 
-    A class is a speaker at a speed; the estimates of some are empty.
+    Attributes:
+        speech: Mel power of utterances by name.
+        estimates: Of estimates; not all names have some.
+        noises: Of noises.
+        teacher: What the teacher makes of each name, `[256]`.
+        unlabelled: Names that are recordings; two of them may be one person.
     """
+
+    speech: Mapping[str, np.ndarray]
+    estimates: Mapping[str, np.ndarray]
+    noises: Sequence[np.ndarray]
+    teacher: Mapping[str, np.ndarray]
+    unlabelled: tuple[str, ...]
+
+
+def prepare(speech: Path, wheel: Path) -> dict[str, np.ndarray]:
+    """Return all that is trained on, under the name of its kind and its own."""
     signals = {
         name: [read_speech(speech, row) for row in rows[:UTTERANCES_A_SPEAKER]]
         for name, rows in read_speakers(speech, "train").items()
     }
-    heard = separated(signals)
-    nothing = np.zeros((0, builtin.NUM_MELS), np.float16)
-    ready: dict[str, list[np.ndarray]] = {"speech": [], "estimates": [], "noises": []}
-    for name in sorted(signals):
-        for speed in SPEEDS:
-            ready["speech"].append(np.concatenate([mel_at(s, speed) for s in signals[name]]))
-            own = [mel_at(each, speed) for each in heard[name]]
-            ready["estimates"].append(np.concatenate([nothing, *own]))
+    ready: dict[str, np.ndarray] = {}
+    for name, found in separated(signals).items():
+        for speed in SPEEDS if found else ():
+            heard = np.concatenate([mel_at(each, speed) for each in found])
+            ready[f"estimates {name}@{speed}"] = heard
+    teacher = Teacher(wheel)
+    for kind, voices in (("speech", signals), ("nameless", unlabelled(speech))):
+        for name, own in voices.items():
+            heard = np.concatenate(own)[: round(TEACHER_SECONDS * SAMPLE_RATE)]
+            for speed in SPEEDS:
+                ready[f"{kind} {name}@{speed}"] = np.concatenate([mel_at(s, speed) for s in own])
+                ready[f"teacher {name}@{speed}"] = teacher(at_speed(heard, speed))
     for path in sorted((speech / "robust" / "noise").rglob("*.*")):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         power = builtin.mel_power(samples[:, 0].copy(), rate)
-        ready["noises"].append(np.log(power + 1e-12).astype(np.float16))
+        ready[f"noise {path.name}"] = np.log(power + 1e-12).astype(np.float16)
     return ready
+
+
+def unlabelled(speech: Path) -> dict[str, list[np.ndarray]]:
+    """Return the training recordings whose speakers have no names, by file."""
+    with (speech / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    return {
+        row["path"]: [read_speech(speech, row)] for row in rows if row["speaker"] == "unlabelled"
+    }
+
+
+def read_material(cache: Path) -> Material:
+    """Return what `prepare` wrote."""
+    kinds: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(cache) as stored:
+        for key in stored.files:
+            kind, _, name = key.partition(" ")
+            kinds.setdefault(kind, {})[name] = stored[key]
+    nameless = {
+        name: power for name, power in kinds["nameless"].items() if len(power) >= LEAST_FRAMES
+    }
+    return Material(
+        speech=kinds["speech"] | nameless,
+        estimates=kinds["estimates"],
+        noises=list(kinds["noise"].values()),
+        teacher=kinds["teacher"],
+        unlabelled=tuple(nameless),
+    )
+
+
+def directions(vectors: np.ndarray, num_labelled: int) -> np.ndarray:
+    """Return `[names, 256]` turned to the main directions of the labelled ones, `[names, DIMS]`."""
+    centred = vectors - vectors[:num_labelled].mean(axis=0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    _, _, axes = np.linalg.svd(centred[:num_labelled], full_matrices=False)
+    turned = centred @ axes[:DIMS].T
+    return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True), np.float32)
 
 
 def piece(rng: np.random.Generator, power: np.ndarray, frames: int) -> np.ndarray:
@@ -209,70 +286,80 @@ def spoil(
 
 
 def batch(
-    rng: np.random.Generator, ready: Mapping[str, Sequence[np.ndarray]]
+    rng: np.random.Generator, material: Material, names: Sequence[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features `[batch, frames, mels]` and classes `[batch]`."""
-    frames = int(rng.integers(*FRAMES)) // 4 * 4
-    labels = rng.integers(0, len(ready["speech"]), BATCH)
+    """Return features `[batch, frames, mels]` and their places in `names`, `[batch]`.
+
+    Those without labels, the last of `names`, come last.
+    """
+    frames = int(rng.integers(*FRAMES)) // builtin.STRIDE * builtin.STRIDE
+    num_labelled = len(names) - len(material.unlabelled)
+    last = round(SHARE_WITHOUT_LABELS * BATCH) if material.unlabelled else 0
+    places = np.concatenate(
+        [rng.integers(0, num_labelled, BATCH - last), rng.integers(num_labelled, len(names), last)]
+    )
     wanted = rng.random(BATCH) < SHARE_OF_ESTIMATES
     is_estimate = [
-        w and len(ready["estimates"][k]) > 0 for w, k in zip(wanted, labels, strict=True)
+        w and names[k] in material.estimates for w, k in zip(wanted, places, strict=True)
     ]
-    kinds = ["estimates" if each else "speech" for each in is_estimate]
-    clean = [piece(rng, ready[kind][k], frames) for kind, k in zip(kinds, labels, strict=True)]
+    clean = [
+        piece(rng, (material.estimates if own else material.speech)[names[k]], frames)
+        for own, k in zip(is_estimate, places, strict=True)
+    ]
     other = rng.permutation(BATCH)
-    chosen = rng.integers(0, len(ready["noises"]), BATCH)
-    noise = [piece(rng, ready["noises"][k], frames) for k in chosen]
-    spoilt = [spoil(rng, clean[k], clean[other[k]], noise[k], is_estimate[k]) for k in range(BATCH)]
-    return torch.from_numpy(builtin.log_mel(np.stack(spoilt))), torch.from_numpy(labels)
+    chosen = rng.integers(0, len(material.noises), BATCH)
+    noise = [piece(rng, material.noises[k], frames) for k in chosen]
+    spoilt = np.stack(
+        [spoil(rng, clean[k], clean[other[k]], noise[k], is_estimate[k]) for k in range(BATCH)]
+    )
+    spoilt /= spoilt.mean(axis=(1, 2), keepdims=True)
+    spoilt *= 10.0 ** rng.uniform(*LEVELS, (BATCH, 1, 1)).astype(np.float32)
+    features = np.log(spoilt + np.float32(builtin.FLOOR))
+    return torch.from_numpy(features), torch.from_numpy(places)
 
 
-def train(speech: Path, seconds: float, cache: Path) -> None:
+def train(material: Material, seconds: float) -> None:
     """Train for a while and write the weights into the package."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    if not cache.exists():
-        ready = prepare(speech)
-        np.savez(cache, **{f"{kind} {k}": x for kind in ready for k, x in enumerate(ready[kind])})
-    stored = np.load(cache)
-    ready = {"speech": [], "estimates": [], "noises": []}
-    for name in stored.files:  # in the order in which they were given
-        ready[name.split()[0]].append(stored[name])
-    num_classes = len(ready["speech"])
-    hours = {kind: round(sum(map(len, each)) / 360_000, 1) for kind, each in ready.items()}
-    print(f"{num_classes} classes, hours: {hours}")
+    labelled = sorted(set(material.speech) - set(material.unlabelled))
+    names = [*labelled, *material.unlabelled]
+    vectors = np.stack([material.teacher[name] for name in names])
+    told = torch.from_numpy(directions(vectors, len(labelled)))
+    kinds = {"speech": material.speech, "estimates": material.estimates}
+    hours = {
+        kind: round(builtin.HOP_SECONDS * sum(map(len, own.values())) / 3600, 1)
+        for kind, own in kinds.items()
+    }
+    print(f"{len(labelled)} classes, {len(material.unlabelled)} without a label, hours: {hours}")
     network = VoiceNetwork()
-    centres = nn.Parameter(torch.randn(num_classes, DIMS))
+    centres = nn.Parameter(told[: len(labelled)] * DIMS**0.5)
     print(sum(p.numel() for p in network.parameters()), "parameters")
     rate = 3e-3
     optimizer = torch.optim.AdamW([*network.parameters(), centres], lr=rate, weight_decay=0.05)
-    began, step, shown, right = time.monotonic(), 0, 0.0, 0.0
+    began, step, shown = time.monotonic(), 0, np.zeros(3)
     while (done := (time.monotonic() - began) / seconds) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, step / 50) * (0.5 + 0.5 * np.cos(np.pi * done))
-        features, labels = batch(rng, ready)
+        features, places = batch(rng, material, names)
         with torch.autocast("cpu", torch.bfloat16):
-            embedding = network(features)
-        cosine = F.normalize(embedding.float()) @ F.normalize(centres).T
+            raw = network(features)
+        embedding = F.normalize(raw.float())
+        distance = 1.0 - (embedding * told[places]).sum(1).mean()
+        labels = places[places < len(labelled)]
+        cosine = embedding[: len(labels)] @ F.normalize(centres).T
         margin = MARGIN * min(1.0, 4.0 * done)
-        logits = SCALE * (cosine - margin * F.one_hot(labels, num_classes))
-        loss = F.cross_entropy(logits, labels)
+        logits = SCALE * (cosine - margin * F.one_hot(labels, len(labelled)))
+        entropy = F.cross_entropy(logits, labels)
         optimizer.zero_grad()
-        loss.backward()
+        (entropy + TEACHER_SCALE * distance).backward()
         optimizer.step()
         step += 1
-        shown += 0.02 * (loss.item() - shown)
-        right += 0.02 * ((cosine.argmax(1) == labels).float().mean().item() - right)
+        right = (cosine.argmax(1) == labels).float().mean()
+        shown += 0.02 * (np.array([entropy.item(), distance.item(), right.item()]) - shown)
         if step % 50 == 0:
-            print(f"{step} {100 * done:.0f} % loss {shown:.3f} right {right:.3f}", flush=True)
-        if step % 400 == 0:
-            save(network)
-    save(network)
-
-
-def save(network: VoiceNetwork) -> None:
-    """Write the weights into the package."""
-    builtin.WEIGHTS_FILE.parent.mkdir(exist_ok=True)
+            print(step, f"{100 * done:.0f} % entropy, distance, right:", shown.round(3), flush=True)
+    network.eval()
     save_file(network.weights(), builtin.WEIGHTS_FILE)
     print(f"wrote {builtin.WEIGHTS_FILE.name}: {builtin.WEIGHTS_FILE.stat().st_size} bytes")
 
@@ -281,11 +368,14 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
+    parser.add_argument("--teacher", type=Path, required=True, help="wheel of Resemblyzer")
     parser.add_argument("--seconds", type=float, default=4000.0, help="how long to train")
-    parser.add_argument("--cache", type=Path, default=Path("runs/embedding.npz"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/voices.npz"))
     arguments = parser.parse_args()
     arguments.cache.parent.mkdir(parents=True, exist_ok=True)
-    train(arguments.speech, arguments.seconds, arguments.cache)
+    if not arguments.cache.exists():
+        np.savez(arguments.cache, **prepare(arguments.speech, arguments.teacher))
+    train(read_material(arguments.cache), arguments.seconds)
 
 
 if __name__ == "__main__":

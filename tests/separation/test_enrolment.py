@@ -100,7 +100,10 @@ def test_recordings_that_tell_no_voice_are_refused(tmp_path: Path) -> None:
         (empty, f"voice of alice is silent: {empty}"),
         (padded, f"voice of alice is heard for 1.0 s only: {padded}"),
         (tmp_path / "none.wav", "voice of alice: no such file"),
-        (tmp_path / "noise.wav", "voice of alice: not a recording"),
+        (
+            tmp_path / "noise.wav",
+            "voice of alice: not a ",
+        ),  # recording, with ffmpeg; without it, format that can be read
     ):
         with pytest.raises(AudioError) as caught:
             read_enrolment("alice", path, RATE)

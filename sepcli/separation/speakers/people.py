@@ -17,12 +17,11 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 MOST_PEOPLE = 8
 MOST_PIECES = 1500  # that are to be clustered: memory and time grow with the square
-# chosen on conversations of training speakers, where all of them matter little
-GROUP_LIKENESS = 0.25  # mean likeness of the pieces of a group
-SAME_PERSON = 0.45  # likeness of two groups, relative to what one person's have; 0.55 was best on
-# training speakers, but others, whom the embedding does not know, are less like themselves
-SAME_PERSON_OF_TWO = 0.7  # of the last two groups, where outputs say that two speak at once
-PIECES_FOR_WORDS = 6.0  # so many tell as much about who speaks as about what is said
+# chosen on conversations of training speakers whom the embedding did not know
+GROUP_LIKENESS = 0.55  # mean likeness of the pieces of a group
+SAME_PERSON = 0.85  # likeness of two groups, relative to what one person's have
+SAME_PERSON_OF_TWO = 0.95  # of the last two groups, where outputs say that two speak at once
+PIECES_FOR_WORDS = 5.0  # so many tell as much about who speaks as about what is said
 MIN_PIECES = 4  # of a person who is counted
 SHARE_TOGETHER, LESS_ALIKE = 0.3, 0.3  # who speak at once so often have to be more alike by this
 

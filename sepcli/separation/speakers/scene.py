@@ -42,7 +42,7 @@ MIN_SECONDS_OF_A_PERSON = 1.0  # who is heard for less is not counted
 # One talker alone is loud in one output: of 30, over 60 s each, most had both this near for 1 % of
 # their speech, and two, whom the network leaves in both, for a quarter; of 30 pairs 13 to 57 %.
 NEAR_DB, MIN_SHARE_NEAR = 10.0, 0.12
-ALIKE = 0.2  # two voices this near are told apart by the outputs that the separator keeps them in
+ALIKE = 0.7  # two voices this near are told apart by the outputs that the separator keeps them in
 WEAKEST_DB = 12.0  # below the strongest output, it is no turn where people are outputs
 
 

@@ -149,15 +149,13 @@ class TimelineBuilder:
         self._rest = samples[:, whole:]
         self._held.append(block)
         self._num_held += block.shape[1]
-        if self._num_held >= self._window + (TOGETHER - 1) * self._hop:
-            self._listen_to_held()
+        self._listen_to_held(TOGETHER)
 
     def finish(self) -> Timeline:
         """Return what was heard; the end is listened to in a window of its own."""
         if self._rest.shape[1]:
             self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
-        if self._num_held >= self._window:
-            self._listen_to_held()
+        self._listen_to_held(1)
         if self._num_held >= MIN_WINDOW_SECONDS * self._rate:
             self._listen(np.concatenate(self._held, axis=1), self._num_held)
         num_windows = len(self._starts)
@@ -168,10 +166,19 @@ class TimelineBuilder:
             voices=StoredVoices(self._store, (num_windows, self._num_signals, self._dims)),
         )
 
-    def _listen_to_held(self) -> None:
-        """Listen to all whole windows of what is held, some at a time; hold what comes after."""
+    def _listen_to_held(self, least: int) -> None:
+        """Listen to so many windows of what is held, again and again; hold what comes after.
+
+        Which go together depends on the recording alone, not on how its blocks are cut.
+
+        Args:
+            least: Number of windows to go together; never more than `TOGETHER` do.
+        """
+        enough = self._window + (least - 1) * self._hop
+        if self._num_held < enough:
+            return
         held = np.concatenate(self._held, axis=1)
-        while (length := held.shape[1]) >= self._window:
+        while (length := held.shape[1]) >= enough:
             count = min((length - self._window) // self._hop + 1, TOGETHER)
             self._listen(held[:, : self._window + (count - 1) * self._hop], self._window)
             self._position += count * self._hop

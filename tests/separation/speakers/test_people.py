@@ -41,14 +41,14 @@ def test_everybody_has_a_voice(num_people: int, is_told: bool) -> None:
 
 def test_few_pieces_tell_little_and_many_much() -> None:
     """Pieces as alike as these are one person's where they are few, two people's if many."""
-    few = find_people(pieces_of([(0, 5), (1, 5)], alike(0.45), words=1.0), None)
-    many = find_people(pieces_of([(0, 60), (1, 60)], alike(0.45), words=1.0), None)
+    few = find_people(pieces_of([(0, 5), (1, 5)], alike(0.7)), None)
+    many = find_people(pieces_of([(0, 60), (1, 60)], alike(0.7)), None)
     assert (len(few), len(many)) == (1, 2)
 
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_who_speak_at_once_are_two(at_once: bool) -> None:
-    heard = pieces_of([(k // 6, 5) for k in range(12)], alike(0.55), words=1.2)
+    heard = pieces_of([(k // 6, 5) for k in range(12)], alike(0.8), words=1.0)
     windows = np.arange(60) % (30 if at_once else 60)
     assert len(find_people(Pieces(heard.voices, windows), None)) == (2 if at_once else 1)
 
@@ -87,8 +87,8 @@ def test_long_recordings_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_heard_at_once_are_one_person_only_if_much_alike() -> None:
     turns = [(0, 8), (1, 8)] * 5
-    like = pieces_of(turns, alike(0.6), words=1.6)
+    like = pieces_of(turns, alike(0.8))
     assert len(find_people(like, None)) == 1
     assert len(find_people(like, None, two_at_once=True)) == 2
-    same = pieces_of([(0, 8)] * 10, alike(0.6), words=1.6)
+    same = pieces_of([(0, 8)] * 10, alike(0.8))
     assert len(find_people(same, None, two_at_once=True)) == 1

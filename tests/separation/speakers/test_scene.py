@@ -130,7 +130,7 @@ def test_two_who_sound_alike_are_told_by_where_they_are() -> None:
     # voices that change more with the mood than from person to person: clusters are moods
     alike, calm, cross, one, other = np.eye(5, DIMS)
     sounds = np.stack(
-        [alike + p + 1.3 * m for p in (0.8 * one, 0.8 * other) for m in (calm, cross)]
+        [3.0 * alike + p + m for p in (0.8 * one, 0.8 * other) for m in (calm, cross)]
     )
     turns = tuple((2 * (n % 2) + (n // 2) % 2, n % 2, 5.0 * n, 5.0 * n + 4.5) for n in range(8))
     scene = understand(heard(turns, 40.0, sounds), 2)

@@ -1,9 +1,9 @@
 """The built-in voice embedding: a small network of ours that tells whether two are one person.
 
 It was trained with and without what lies above 4 kHz, since recordings at 8 kHz hold nothing
-there. Its weights are in the package; `benchmarks/train_voices.py` made them, and
-`benchmarks/measure_voices.py` measures how well they tell voices apart. Inference is a handful of
-matrix products, so it needs numpy only.
+there, and to agree with a published network ten times its size. Its weights are in the package;
+`benchmarks/train_voices.py` made them, and `benchmarks/measure_voices.py` measures how well they
+tell voices apart. Inference is a handful of matrix products, so it needs numpy only.
 
 Time-delay layers as in https://doi.org/10.1109/ICASSP.2018.8461375 and attentive statistics pooling
 as in https://arxiv.org/abs/1803.10963 (equations 3 to 6), much narrower than either.
@@ -24,13 +24,13 @@ WEIGHTS_FILE = Path(__file__).parents[3] / "models" / "data" / "voices" / "voice
 
 NUM_MELS = 56
 LOWEST_HZ, HIGHEST_HZ = 80.0, 7600.0
-WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.01
+WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.02
 FLOOR = 1e-4  # of the mean power: what is 40 dB below it is room, leakage or rounding, not voice
 SMALLEST_POWER = 1e-20
-STRIDE = 4  # frames in a step of the network; the first layer sees two steps
+STRIDE = 2  # frames in a step of the network; the first layer sees two steps
 DILATIONS = (1, 1, 2)  # of the layers that see three steps each
+LEAST_SCORE = -60.0  # what is believed less counts as much; its exponential is still a number
 BLOCK_FRAMES = 128  # transformed at once: they stay in the cache
-BLOCK_WINDOWS = 8  # that go through the network at once, for the same reason
 
 
 def _edges() -> Array:
@@ -90,14 +90,13 @@ def mel_power(samples: Array, sample_rate: int) -> Array:
 
 
 def log_mel(power: Array) -> Array:
-    """Return what the network is given: log power without level and channel, `[frames, mels]`.
+    """Return what the network is given: log power without the level, `[..., frames, mels]`.
 
     Args:
-        power: Mel power `[..., frames, mels]`; leading dimensions are independent pieces.
+        power: Mel power of a stretch, `[..., frames, mels]`; leading dimensions are independent.
     """
-    mean = power.mean(axis=(-2, -1), keepdims=True)
-    logs = np.log(power + FLOOR * mean + np.float32(SMALLEST_POWER))
-    return np.asarray(logs - logs.mean(axis=-2, keepdims=True), dtype=np.float32)
+    mean = power.mean(axis=(-2, -1), keepdims=True) + np.float32(SMALLEST_POWER)
+    return np.asarray(np.log(power / mean + np.float32(FLOOR)), dtype=np.float32)
 
 
 def _layer(weights: Mapping[str, Array], number: int, steps: Array, seen: Sequence[int]) -> Array:
@@ -106,54 +105,72 @@ def _layer(weights: Mapping[str, Array], number: int, steps: Array, seen: Sequen
     Args:
         weights: Of the network.
         number: Of the layer.
-        steps: `[windows, steps, width]`; what lies outside counts as zero.
+        steps: `[steps, width]`; what lies outside counts as zero.
         seen: What it sees, in the order of its weights: by how many steps earlier (later, if
             negative), and the step itself.
     """
     weight = weights[f"layers.{number}.weight"]
     columns = dict(zip(seen, np.split(weight, len(seen)), strict=True))
-    total = _product(steps, columns.pop(0))
+    total = steps @ columns.pop(0)
     for earlier, others in columns.items():
-        part = _product(steps, others)
+        part = steps @ others
         if earlier > 0:
-            total[:, earlier:] += part[:, :-earlier]
+            total[earlier:] += part[:-earlier]
         else:
-            total[:, :earlier] += part[:, -earlier:]
+            total[:earlier] += part[-earlier:]
     total += weights[f"layers.{number}.bias"]
-    return np.maximum(total, np.float32(0.0), out=total)
+    return np.asarray(np.maximum(total, np.float32(0.0), out=total))
 
 
-def _product(steps: Array, weight: Array) -> Array:
-    """Return `steps @ weight` as one product, where numpy would take one a window."""
-    return np.asarray(steps.reshape(-1, steps.shape[-1]) @ weight).reshape(*steps.shape[:-1], -1)
+def _linear(weights: Mapping[str, Array], name: str, inputs: Array) -> Array:
+    return np.asarray(inputs @ weights[f"{name}.weight"] + weights[f"{name}.bias"])
 
 
-def embed_features(weights: Mapping[str, Array], features: Array) -> Array:
-    """Return the embeddings of voices, `[windows, dims]`, each of length one.
+def listen(weights: Mapping[str, Array], features: Array) -> tuple[Array, Array]:
+    """Return what the network knows of each step, and how much of it is to be believed.
 
     Args:
         weights: Of the network, by name; normalisation is folded into the linear layers.
-        features: As `log_mel` gives them, `[windows, frames, mels]`.
+        features: As `log_mel` gives them, `[frames, mels]`.
+
+    Returns:
+        Both `[steps, width]`, the second from almost zero to one.
     """
-    windows, frames, mels = features.shape
-    steps = np.zeros((windows, -(-frames // STRIDE), STRIDE * mels), np.float32)
-    steps.reshape(windows, -1, mels)[:, :frames] = features
+    frames, mels = features.shape
+    steps = np.zeros((-(-frames // STRIDE), STRIDE * mels), np.float32)
+    steps.reshape(-1, mels)[:frames] = features
     hidden = _layer(weights, 0, steps, (1, 0))
     for number, dilation in enumerate(DILATIONS, start=1):
         hidden += _layer(weights, number, hidden, (dilation, 0, -dilation))
     scores = _linear(weights, "score", np.tanh(_linear(weights, "attend", hidden)))
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    share = scores / scores.sum(axis=1, keepdims=True)
-    mean = (share * hidden).sum(axis=1)
-    variance = (share * hidden**2).sum(axis=1) - mean**2
-    pooled = np.concatenate([mean, np.sqrt(np.maximum(variance, 1e-6))], axis=1)
-    embeddings = _linear(weights, "embed", pooled)
+    return hidden, np.exp(np.maximum(scores - scores.max(axis=0), np.float32(LEAST_SCORE)))
+
+
+def pooled(
+    weights: Mapping[str, Array], hidden: Array, belief: Array, starts: Sequence[int], count: int
+) -> Array:
+    """Return the embedding of each window of a stretch, `[windows, dims]`, of length one.
+
+    Args:
+        weights: Of the network.
+        hidden: What it knows of the stretch, `[steps, width]`.
+        belief: How much of that is to be believed, of the same shape.
+        starts: First step of each window.
+        count: Steps in a window.
+    """
+    parts = (belief, belief * hidden, belief * hidden**2)
+    whole, first, second = (_sums(part, starts, count) for part in parts)
+    mean = first / whole
+    variance = second / whole - mean**2
+    both = np.concatenate([mean, np.sqrt(np.maximum(variance, 1e-6))], axis=1)
+    embeddings = _linear(weights, "embed", both)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return np.asarray(embeddings / lengths, dtype=np.float32)
 
 
-def _linear(weights: Mapping[str, Array], name: str, inputs: Array) -> Array:
-    return np.asarray(_product(inputs, weights[f"{name}.weight"]) + weights[f"{name}.bias"])
+def _sums(values: Array, starts: Sequence[int], count: int) -> Array:
+    """Return the sums of `count` rows from each start, `[rows, width]` → `[windows, width]`."""
+    return np.stack([values[start : start + count].sum(axis=0) for start in starts])
 
 
 class Embedding:
@@ -164,22 +181,23 @@ class Embedding:
 
     def __call__(self, samples: Array, sample_rate: int) -> Array:
         """Return the embedding `[dims]` of a waveform `[samples]` at a rate [Hz]."""
-        features = log_mel(mel_power(samples, sample_rate))
-        embedding: Array = embed_features(self._weights, features[np.newaxis])[0]
-        return embedding
+        hidden, belief = self._listen(samples, sample_rate)
+        voice: Array = pooled(self._weights, hidden, belief, [0], len(hidden))[0]
+        return voice
 
     def sliding(self, samples: Array, sample_rate: int, window: int, hop: int) -> Array:
-        """Return the embedding of each window; see `evidence.Sliding`."""
+        """Return the embedding of each window; see `evidence.Sliding`.
+
+        A window begins with a whole step, up to 40 ms early.
+        """
         taken, step = round(WINDOW_SECONDS * sample_rate), round(HOP_SECONDS * sample_rate)
-        if hop % step or window < taken:
-            starts = range(0, len(samples) - window + 1, hop)
-            return np.stack([self(samples[k : k + window], sample_rate) for k in starts])
-        power = mel_power(samples, sample_rate)
-        frames = (window - taken) // step + 1
-        each = np.lib.stride_tricks.sliding_window_view(power, frames, axis=0)[:: hop // step]
-        parts = (each[k : k + BLOCK_WINDOWS] for k in range(0, len(each), BLOCK_WINDOWS))
-        found = [embed_features(self._weights, log_mel(part.swapaxes(1, 2))) for part in parts]
-        return np.concatenate(found)
+        hidden, belief = self._listen(samples, sample_rate)
+        frames = max(0, window - taken) // step + 1
+        starts = [k // (step * STRIDE) for k in range(0, len(samples) - window + 1, hop)]
+        return pooled(self._weights, hidden, belief, starts, -(-frames // STRIDE))
+
+    def _listen(self, samples: Array, sample_rate: int) -> tuple[Array, Array]:
+        return listen(self._weights, log_mel(mel_power(samples, sample_rate)))
 
 
 @cache

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 BUILTIN = "builtin"
 # from what likeness on a voice is that of a name: docs/speaker-order.md; of ecapa, its publisher's
-MIN_LIKENESS: Mapping[str, float] = MappingProxyType({BUILTIN: 0.58, "ecapa": 0.25})
+MIN_LIKENESS: Mapping[str, float] = MappingProxyType({BUILTIN: 0.80, "ecapa": 0.25})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,34 +60,45 @@ def test_unlike_voices_are_further_apart_than_pieces_of_one(embed):
     assert same > different + 0.3
 
 
-@pytest.mark.parametrize(
-    ("window", "hop"), [(12_000, 4_000), (4_000, 4_000), (3_001, 801), (200, 80)]
-)
-def test_windows_that_slide_are_embedded_as_each_on_its_own(embed, window, hop):
-    voice = vowels(120, (500, 1500))
+@pytest.mark.parametrize(("window", "hop"), [(12_000, 4_000), (4_000, 4_000), (3_001, 801)])
+def test_windows_that_slide_sound_like_each_on_its_own(embed, window, hop):
+    voice = np.concatenate([vowels(120, (500, 1500)), vowels(230, (650, 1900))])
     found = embed.sliding(voice, 8_000, window, hop)
     starts = range(0, len(voice) - window + 1, hop)
-    expected = np.stack([embed(voice[start : start + window], 8_000) for start in starts])
-    np.testing.assert_allclose(found, expected, atol=1e-5)  # float32 sums in another order
+    alone = np.stack([embed(voice[start : start + window], 8_000) for start in starts])
+    likeness = alone @ found.T
+    assert likeness.diagonal().min() > 0.8
+    assert np.median(likeness.diagonal()) > np.median(likeness) + 0.1
+
+
+def test_a_window_that_has_nothing_beside_it_is_embedded_as_it_is(embed):
+    voice = vowels(120, (500, 1500))
+    found = embed.sliding(voice, 8_000, len(voice), 4_000)
+    np.testing.assert_array_equal(found, embed(voice, 8_000)[np.newaxis])
+
+
+def test_short_windows_have_a_step_at_least(embed):
+    voice = vowels(120, (500, 1500))
+    assert np.isfinite(embed.sliding(voice, 8_000, 200, 80)).all()
 
 
 def test_mel_power_of_a_tone_is_its_power_in_its_band():
     tone = np.sin(2 * np.pi * 1000 * np.arange(8_000) / 8_000).astype(np.float32)
     power = builtin.mel_power(tone, 8_000)
-    assert power.shape == ((8_000 - 256) // 80 + 1, builtin.NUM_MELS)
+    assert power.shape == ((8_000 - 256) // 160 + 1, builtin.NUM_MELS)
     loudest = power[10].argmax()
     # Half the amplitude is in positive frequencies; the window gives bins beside it half of that.
     assert 0.2 <= power[10, loudest] <= 0.25 * 1.5
     assert power[10, loudest + 5] < 1e-4
 
 
-def test_log_mel_takes_level_and_channel_out():
+def test_log_mel_takes_the_level_out_and_keeps_what_is_40_db_down():
     power = np.random.default_rng(0).random((50, builtin.NUM_MELS), np.float32) + 1.0
-    channel = np.linspace(0.5, 2.0, builtin.NUM_MELS, dtype=np.float32)
-    np.testing.assert_allclose(
-        builtin.log_mel(power), builtin.log_mel(power * channel), atol=1e-3
-    )  # the floor, 40 dB down, is all that differs
-    np.testing.assert_allclose(builtin.log_mel(power).mean(axis=0), 0.0, atol=1e-5)
+    power[:, 7] = 1e-9
+    logs = builtin.log_mel(power)
+    np.testing.assert_allclose(logs, builtin.log_mel(1000.0 * power), atol=1e-4)
+    assert np.exp(logs).mean() == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_allclose(logs[:, 7], np.log(1e-4), atol=1e-3)
 
 
 def test_weights_fit_into_the_package():
