@@ -57,9 +57,21 @@ def levelled(samples: np.ndarray) -> np.ndarray:
     return np.asarray(LEVEL * samples / np.sqrt(np.maximum(power, 1e-12)), np.float32)
 
 
-def stretches(speech: Path, separator: Separator) -> tuple[list[str], list[str], dict]:
-    """Return speakers, their sex, and waveforms by what became of them, one a stretch."""
-    speakers = read_speakers(speech, "dev")
+def stretches(
+    speech: Path, separator: Separator, left_out: str
+) -> tuple[list[str], list[str], dict]:
+    """Return speakers, their sex, and waveforms by what became of them, one a stretch.
+
+    Args:
+        speech: Folder with a manifest.
+        separator: Of mixtures of two.
+        left_out: Corpus whose speakers are not heard.
+    """
+    speakers = {
+        name: rows
+        for name, rows in read_speakers(speech, "dev").items()
+        if name.split("/")[0] != left_out
+    }
     whole = {
         name: np.concatenate([read_speech(speech, row) for row in rows])
         for name, rows in sorted(speakers.items())
@@ -113,8 +125,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, default=Path("../shared/speech"))
     parser.add_argument("--voices", default="builtin", help="builtin or ecapa")
+    parser.add_argument("--leave-out", default="", help="a corpus")
     arguments = parser.parse_args()
-    names, sexes, kinds = stretches(arguments.speech, Separator.from_pretrained())
+    separator = Separator.from_pretrained()
+    names, sexes, kinds = stretches(arguments.speech, separator, arguments.leave_out)
     embed = load_embed(arguments.voices)
     print("| piece | what is heard | rate | all pairs | same sex |\n|---|---|---|---|---|")
     for seconds in (1.5, 3.0):
