@@ -208,7 +208,11 @@ def main() -> None:
         known = record.setdefault(entry.name, {})
         if arguments.what == "scores":
             sets = arguments.sets or [*SETS, ALONE]
-            known |= dict(scores(entry, arguments.folder, arguments.speech, sets))
+            found = dict(scores(entry, arguments.folder, arguments.speech, sets))
+            rate = known.get("sample_rate", entry.sample_rate)
+            if arguments.sets and rate != found["sample_rate"]:
+                parser.error(f"{entry.name} was judged at another rate on other sets: {rate} Hz")
+            known |= found
         else:
             known["speed"] = speed(entry)
         describe(entry, known)
