@@ -210,7 +210,7 @@ def main() -> None:
             sets = arguments.sets or [*SETS, ALONE]
             found = dict(scores(entry, arguments.folder, arguments.speech, sets))
             rate = known.get("sample_rate", entry.sample_rate)
-            if arguments.sets and rate != found["sample_rate"]:
+            if arguments.sets and known and rate != found["sample_rate"]:
                 parser.error(f"{entry.name} was judged at another rate on other sets: {rate} Hz")
             known |= found
         else:

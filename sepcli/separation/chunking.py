@@ -15,6 +15,7 @@ so the usual division by the summed weights is by one, whatever the lengths.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -239,6 +240,7 @@ def _quiet(energy: Energy, begin: int, end: int, fade: int, otherwise: int) -> i
     return int(starts[np.argmin(np.abs(starts - otherwise))])  # of equals, the most central one
 
 
+@lru_cache(maxsize=4)
 def fade_in(length: int) -> Array:
     """Return the weights of the chunk that is faded in, `[samples]`: the half-period of a cosine.
 

@@ -70,6 +70,8 @@ class RecordingPlan:
         chunk: Length of a chunk.
         overlap: Overlap of neighbouring chunks.
         level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
+        is_levelled: Whether estimates then have the level of their speaker: fitted, or of a network
+            that gives it.
         leakage: `"remove"` takes faint copies of who speaks out of who is silent.
         embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
         people: How many people there are; `"auto"` counts them; None: as many as estimates, or
@@ -86,6 +88,7 @@ class RecordingPlan:
     chunk: int
     overlap: int
     level: Level
+    is_levelled: bool = True
     counts_speakers: bool = False
     leakage: Leakage = "keep"
     embed: Embed | None = None
@@ -167,6 +170,7 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
         chunk=chunk,
         overlap=overlap,
         level=options.level or entry.level,
+        is_levelled=options.level != "as-is" or entry.level == "as-is",
         leakage=options.leakage,
         embed=embed,
         people=options.people,

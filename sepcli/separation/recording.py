@@ -138,7 +138,7 @@ class Recording:
             self.chunks[self.num_accepted],
             mixture,
             estimates,
-            is_levelled=self.plan.level == "fit",
+            is_levelled=self.plan.is_levelled,
         )
         self._estimates_peak = max(
             self._estimates_peak, float(estimates.max()), -float(estimates.min())

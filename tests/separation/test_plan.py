@@ -21,3 +21,21 @@ def test_a_copy_at_its_own_rate_is_kept_where_files_hold_some_of_it(
 ) -> None:
     options = SeparationOptions(**choices)  # type: ignore[arg-type]
     assert plan_recordings(entry(), options, hear_bands).keeps_own_rate(rate) == kept
+
+
+@pytest.mark.parametrize(
+    ("level", "chosen", "is_levelled"),
+    [
+        ("fit", None, True),
+        ("as-is", None, True),
+        ("fit", "as-is", False),  # a network that gives any level, and nobody fits it
+        ("as-is", "as-is", True),
+        ("as-is", "fit", True),
+    ],
+)
+def test_estimates_have_their_speakers_level_if_fitted_or_if_the_network_gives_it(
+    level: str, chosen: str | None, is_levelled: bool
+) -> None:
+    options = SeparationOptions(level=chosen)  # type: ignore[arg-type]
+    plan = plan_recordings(entry(level=level), options, hear_bands)
+    assert plan.is_levelled == is_levelled

@@ -24,7 +24,7 @@ FLOOR_RATIO = 1e-3  # 30 dB below the loudest frame of the chunk nobody speaks
 SILENCE = 1e-12  # power of what is not speech at any gain: -120 dB
 MIN_VOICE_SECONDS = 0.3  # an embedding of less is noise
 FULL_VOICE_SECONDS = 3.0  # somebody heard for so long is surely one speaker, not stray frames
-MOST_VOICE_SECONDS = 3.0  # listened to: more of a long chunk costs time and changes no decision
+MOST_VOICE_SECONDS = 2.0  # listened to: more of a long chunk costs time and changes no decision
 MIN_AGREEMENT_SECONDS = 0.1
 FULL_AGREEMENT_SECONDS = 0.5
 

@@ -23,7 +23,7 @@ MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 # Nearer ones may be somebody: without them decisions change.
 WEAK_DB = 15.0
 FRAMES_AT_ONCE = 1 << 16  # eleven minutes
-TOGETHER = 16  # windows that are listened to at once
+TOGETHER = 32  # windows that are listened to at once: what they share is heard once
 VOICE_STEPS = 256.0  # of an embedding's values, each about 0.1, to a whole number of 8 bits
 
 

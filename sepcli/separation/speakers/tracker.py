@@ -63,7 +63,7 @@ class SpeakerTracker:
             chunk: Where it lies; chunks come in order.
             mixture: What the separator was given, `[samples]`.
             estimates: What it gave, `[speakers, samples]`, at any level.
-            is_levelled: Whether `fit_levels` was applied to them already.
+            is_levelled: Whether they are at the level of their speakers already.
 
         Raises:
             ValueError: The shapes do not fit.

@@ -98,7 +98,7 @@ def test_only_who_dominates_is_embedded_and_trust_grows_with_time():
         return np.array([1.0, 0.0], np.float32)
 
     found, trust = voices(samples, mask, FRAME, RATE, embed)
-    assert heard == [(1000.0, 3000, RATE), (0.0, 1500, RATE)]
+    assert heard == [(1000.0, MOST_VOICE_SECONDS * RATE, RATE), (0.0, 1500, RATE)]
     np.testing.assert_allclose(trust, [1.0, 0.5, 0.0])
     np.testing.assert_array_equal(found, [[1, 0], [1, 0], [0, 0]])
 
