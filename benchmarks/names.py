@@ -1,7 +1,7 @@
 """Measures how often people whose voices are given are called by name, and strangers nobody.
 
     python benchmarks/names.py                            speakers that nothing was trained on
-    python benchmarks/names.py --split train --pieces     what the threshold is chosen by
+    python benchmarks/names.py --split train --pieces     speakers that it was trained on
 
 Draws ten people and as many strangers from the speech (`--speech`, a manifest as `sepcli mix` takes
 it). Five seconds of each of the ten are their `--voice`; conversations are made of the rest by

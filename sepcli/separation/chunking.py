@@ -247,7 +247,9 @@ def fade_in(length: int) -> Array:
     The weights of the chunk that is faded out are one minus these.
     """
     position = (np.arange(length) + 0.5) / max(length, 1)
-    return (0.5 - 0.5 * np.cos(np.pi * position)).astype(np.float32)
+    weights = (0.5 - 0.5 * np.cos(np.pi * position)).astype(np.float32)
+    weights.flags.writeable = False  # they are kept for the next seam
+    return weights
 
 
 def overlap_add(

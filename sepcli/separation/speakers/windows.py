@@ -24,12 +24,10 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 # lowered the diarization error there; the last keeps copies one voice, and lowers it a little.
 OVERLAP_WEIGHTS = (-0.55, 7.9, -15.6, -20.0)
 OVERLAP_BIAS = 19.8
-ALONE_WEIGHTS = (
-    0.554,
-    6.489,
-)  # of the first and of the likeness of outputs, before people are known
-LEAST_UNLIKE = 0.1
-COPY_LIKENESS = 0.6
+# of the first, and of the likeness of outputs: log odds that one speaks, before people are known
+ALONE_WEIGHTS = (0.554, 6.489)
+LEAST_UNLIKE = 0.1  # of two people: who are nearer tell as much as these
+COPY_LIKENESS = 0.6  # outputs nearer than this sound like copies
 BLOCK = 1024  # windows whose voices are held at once
 
 
