@@ -18,6 +18,7 @@ CORNER_HZ = 70.0
 STEEPNESS = 16  # of the response 1 / (1 + (corner / f)^16): 0.98 at 90 Hz, 0.005 at 50 Hz
 RUMBLE_SHARE = 0.03  # of the power; of clean speech it is 0.001, of white noise at 8 kHz 0.018
 MIN_SECONDS_TO_TELL_RUMBLE = 1.0
+RUMBLE_BELOW_RESPONSE = 1 - 5e-5  # where the response is higher, less than 1e-4 is rumble
 SPECTRUM_SECONDS = 0.25
 MARGIN_SECONDS = 0.25  # after which the filter has forgotten what it saw
 
@@ -51,7 +52,7 @@ class Meter:
         self._tops = np.zeros(LEVELS_DB, np.float32)
         self._power = self._rumble = 0.0
         self._num_samples = 0
-        self._unheard: list[Array] = []  # of a recording that is too short yet to tell rumble
+        self._unheard: list[Array] = []  # what is too short yet to tell rumble
 
     def add(self, block: Array) -> None:
         """Hear the next samples, `[samples]`."""
@@ -67,17 +68,22 @@ class Meter:
         np.maximum.at(self._tops, places, peaks)
         self._unheard.append(block)
         if self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate:
-            for each in self._unheard:
-                self._add_spectra(each)
-            self._unheard.clear()
+            heard = np.concatenate(self._unheard)
+            length = round(SPECTRUM_SECONDS * self._rate)
+            whole = len(heard) // length * length
+            self._add_spectra(heard[:whole].reshape(-1, length))
+            self._unheard = [heard[whole:]]
 
-    def _add_spectra(self, block: Array) -> None:
-        length = min(len(block), round(SPECTRUM_SECONDS * self._rate))
-        frames = block[: len(block) // length * length].reshape(-1, length)
-        power = np.square(np.abs(np.fft.rfft(frames * _window(length), axis=1))).sum(axis=0)
-        response = high_pass_response(length, self._rate)
-        self._power += float(power.sum())
+    def _add_spectra(self, frames: Array) -> None:
+        """Add the power of frames, `[frames, samples]`."""
+        length = frames.shape[1]
+        low = frames @ _low_waves(length, self._rate)
+        power = np.einsum("fk,fk->k", low, low).reshape(-1, 2).sum(axis=1)
+        response = high_pass_response(length, self._rate)[: len(power)]
         self._rumble += float((power * (1 - response**2)).sum())
+        # by Parseval's theorem; of a real signal's spectrum one half and all of DC are counted
+        windowed = np.einsum("fs,fs->s", frames, frames) @ np.square(_window(length))
+        self._power += (length * float(windowed) + float(power[0])) / 2
 
     @property
     def usual_peak(self) -> float:
@@ -102,9 +108,21 @@ class Meter:
 
 
 @lru_cache(8)
-def _window(length: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _window(length: int) -> Array:
     """Return a Hann window of `length` samples."""
-    return np.hanning(length)
+    return np.hanning(length).astype(np.float32)
+
+
+@lru_cache(8)
+def _low_waves(length: int, sample_rate: int) -> Array:
+    """Return windowed cosines and sines that rumble is found by, `[samples, 2 * frequencies]`.
+
+    They are those of the Fourier transform, as far up as more than a ten-thousandth is rumble.
+    """
+    num_low = np.count_nonzero(high_pass_response(length, sample_rate) < RUMBLE_BELOW_RESPONSE)
+    turns = np.outer(np.arange(length), np.arange(num_low)) % length / length
+    waves = np.exp(2j * np.pi * turns) * _window(length)[:, np.newaxis]
+    return np.asarray(waves.astype(np.complex64).view(np.float32))
 
 
 @lru_cache(8)

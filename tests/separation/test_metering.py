@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sepcli.separation.metering import CallMeter, Meter, without_rumble
+from sepcli.separation.metering import CallMeter, Meter, high_pass_response, without_rumble
 
 RATE = 8000
 NOISE = np.random.default_rng(3).uniform(-0.3, 0.3, 10 * RATE).astype(np.float32)
@@ -58,6 +58,17 @@ def test_rumble_is_told_from_speech_at_any_level(level):
             assert has_rumble(speech + rumble)
     assert not has_rumble(0 * NOISE)
     assert not has_rumble(0.4 + 0 * NOISE[: RATE - 1])  # too short to tell
+
+
+@pytest.mark.parametrize("step", [700, 5000, 80_000])
+@pytest.mark.parametrize("amplitude", [0.0, 0.05, 0.2])
+def test_rumble_share_is_that_of_spectra_however_the_recording_is_cut(step, amplitude):
+    signal = NOISE + tone(60, amplitude) + np.float32(amplitude / 4)
+    spectra = np.fft.rfft(signal.reshape(-1, RATE // 4) * np.hanning(RATE // 4))
+    power = np.square(np.abs(spectra)).sum(axis=0)
+    lost = 1 - high_pass_response(RATE // 4, RATE) ** 2
+    share = (power * lost).sum() / power.sum()
+    assert measured(signal, step).rumble_share == pytest.approx(share, rel=1e-3)
 
 
 @pytest.mark.parametrize(("hz", "gain"), [(50, 0.0046), (60, 0.078), (90, 0.982), (150, 1.0)])
