@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sepcli.networks.layers.linear import can_fuse, linear
 
-HIDDEN_BYTES = 2**24  # what one call puts out, unless that is of too few sequences
+HIDDEN_BYTES = 2**23  # what one call puts out, unless that is of too few sequences
 FEWEST = 48  # sequences of one call; with fewer the kernel is slower, most of all on two cores
 
 _LSTM = 2  # the kernel's number for this kind of layer
