@@ -19,6 +19,14 @@ import numpy as np
 from sepcli.separation.chunking import percentile
 from sepcli.separation.speakers.path import States, best_path
 from sepcli.separation.speakers.people import MOST_PEOPLE, unit
+from sepcli.separation.speakers.steps import (
+    LEVEL_WEIGHT,
+    STEP_FRAMES,
+    odds_of_several,
+    present,
+    step_levels,
+    usual_level,
+)
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, runs
 from sepcli.separation.speakers.windows import (
@@ -38,15 +46,11 @@ PEAK_PERCENTILE = 95.0
 SMOOTHING_FRAMES = 10
 MOST_FRAMES = 1 << 18  # three quarters of an hour: of longer recordings every so many are enough
 SHORTEST_PAUSE_SECONDS, SHORTEST_SPEECH_SECONDS = 0.5, 0.2
-STEP_FRAMES = 10
 MOST_STEPS = 600  # that are looked at together: weights of windows in them grow with the square
 VOICE_WEIGHT = 12.0  # of a cosine, in log odds
 # chosen, with the costs, on conversations of training speakers whose voices were known
 WINDOW_SHARE = 0.25  # of the evidence of a window that a step gets: windows overlap
-LEVEL_WEIGHT = 0.08  # log odds a step and dB
-PRESENT_DB = 3.0  # below the strongest output: as likely a voice as leakage
-SMALLEST_DB = 25.0  # below the strongest; differences beyond say no more
-ENTER_COST, CHANGE_COST, MOVE_COST = 2.5, 3.0, 4.0  # somebody joins or leaves; another set; output
+ENTER_COST, CHANGE_COST, MOVE_COST = 1.8, 4.0, 4.0  # somebody joins or leaves; another set; output
 MOST_STATES = 120
 MIN_SHARE_OF_A_WINDOW = 0.7  # in which the same people speak: it says what they sound like
 
@@ -115,9 +119,10 @@ def decide_activity(
     states = _states(len(people), timeline.num_outputs)
     prices = _prices(states)
     scores_of = _score_by_block(windows, people, states)
+    usual_db = usual_level(timeline)
     found: list[Stretch] = []
     for start, stop in runs(speaks):
-        evidence = _steps(timeline, windows, scores_of, states, start, stop)
+        evidence = _steps(timeline, windows, scores_of, states, usual_db, start, stop)
         for first, last, state in _constant(best_path(evidence, prices)):
             begin, end = start + first * STEP_FRAMES, min(start + last * STEP_FRAMES, stop)
             found.append(Stretch(begin, end, states[state]))
@@ -192,10 +197,12 @@ def _steps(
     windows: Windows,
     scores_of: Callable[[int], FloatArray],
     states: Sequence[State],
+    usual_db: float,
     start: int,
     stop: int,
 ) -> Iterator[FloatArray]:
     """Yield the evidence of each step of some frames, some at a time, `[steps, states]`."""
+    sizes = np.array([len(state) for state in states])
     half = WINDOW_SECONDS / FRAME_SECONDS / 2.0
     length = MOST_STEPS * STEP_FRAMES
     for begin in range(start, stop, length):
@@ -210,27 +217,13 @@ def _steps(
         offset = blocks.start * BLOCK
         scores = np.concatenate([scores_of(number) for number in blocks])
         evidence = WINDOW_SHARE * weights @ scores[first - offset : last - offset]
-        below = _below_strongest(timeline, begin, num_steps)
+        levels = step_levels(timeline, begin, num_steps)
+        evidence[:, sizes > 1] += odds_of_several(levels, usual_db)[:, np.newaxis]
         for number, state in enumerate(states):
             held = [output for _, output in state]
             signs = np.where(np.isin(np.arange(timeline.num_outputs), held), 1.0, -1.0)
-            evidence[:, number] += LEVEL_WEIGHT * ((PRESENT_DB - below) @ signs)
+            evidence[:, number] += LEVEL_WEIGHT * (present(levels) @ signs)
         yield evidence
-
-
-def _below_strongest(timeline: Timeline, start: int, num_steps: int) -> FloatArray:
-    """Return by how much each output is weaker than the strongest [dB], `[steps, outputs]`."""
-    first = max(0, start - STEP_FRAMES)
-    decibels = timeline.decibels(first, start + (num_steps + 1) * STEP_FRAMES)[1:]
-    power = 10.0 ** (decibels / 10.0)
-    total = np.cumsum(np.pad(power, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
-    edges = start - first + np.arange(num_steps) * STEP_FRAMES
-    last = power.shape[1]
-    around = total[:, np.minimum(edges + 2 * STEP_FRAMES, last)]
-    around = around - total[:, np.maximum(edges - STEP_FRAMES, 0)]
-    levels = 10.0 * np.log10(np.maximum(around, 1e-12))
-    below: FloatArray = np.minimum(levels.max(axis=0) - levels, SMALLEST_DB)
-    return below.T
 
 
 def _constant(path: States) -> list[tuple[int, int, int]]:

@@ -20,9 +20,9 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 # Log odds that two speak in a window, from: how much stronger one output is [dB]; how much better
 # two voices fit than one, relative to how unlike the two are; how well the best voice fits the
 # mixture; how far outputs sound like copies of one. The first three were fitted on windows of
-# conversations of training speakers whom the embedding did not know, then made larger, which
-# lowered the diarization error there; the last keeps copies one voice, and lowers it a little.
-OVERLAP_WEIGHTS = (-0.55, 7.9, -15.6, -20.0)
+# conversations of training speakers whom the embedding did not know, then changed as lowered the
+# diarization error there; the last keeps copies one voice, and lowers it a little.
+OVERLAP_WEIGHTS = (-0.35, 7.9, -15.6, -10.0)
 OVERLAP_BIAS = 19.8
 # of the first, and of the likeness of outputs: log odds that one speaks, before people are known
 ALONE_WEIGHTS = (0.554, 6.489)
