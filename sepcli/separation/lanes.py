@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from sepcli.memory import loaded_function
 
@@ -41,8 +42,8 @@ class Lanes:
         self._threads: set[int] = set()  # others may run the network too
         share = max(torch.get_num_threads() // count, 1)
         self._pool = ThreadPoolExecutor(count, "network", partial(self._begin, share))
-        watched = network.modules() if count > 1 else ()
-        self._hooks = [module.register_forward_pre_hook(self._stop_if_told) for module in watched]
+        self._unwatched = list(network.modules()) if count > 1 else []  # until there is work
+        self._hooks: list[RemovableHandle] = []
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +57,9 @@ class Lanes:
 
     def start(self, call: Callable[..., T], *arguments: Any) -> Future[T]:
         """Call `call` in the next lane that is free."""
+        while self._unwatched:
+            module = self._unwatched.pop()
+            self._hooks.append(module.register_forward_pre_hook(self._stop_if_told))
         future: Future[T] = self._pool.submit(call, *arguments)
         return future
 

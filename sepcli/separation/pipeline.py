@@ -32,6 +32,8 @@ CHUNKS_TO_TIDY = 8  # each time costs as much as some milliseconds of the networ
 TOGETHER_CHUNKS, TOGETHER_SECONDS = 16, 0.5
 MOST_WAITING = 4  # batches in the lanes, so that these have work while estimates are taken in
 SIDE_BY_SIDE_SECONDS = 30.0  # longer chunks take so much memory that there is one at a time
+# Of shorter ones, lanes wait for each other: Python runs in one of them at a time.
+LEAST_SIDE_BY_SIDE_SECONDS = 0.75
 
 _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
 
@@ -129,15 +131,20 @@ class Pipeline:
         running: deque[Future[list[_Done]]] = deque()
         with Lanes(self.runner.network, self._num_lanes) as lanes:
             while together := list(islice(batches, self._num_lanes)):
-                is_alone = len(together) == 1  # it runs here, where it has all cores
+                # these run here, where they have all cores
+                is_alone = len(together) == 1 or any(map(self._is_short, together))
                 if not is_alone:
                     running.extend(lanes.start(self._separated, items) for items in together)
                 while running and (is_alone or len(running) > MOST_WAITING or running[0].done()):
                     yield running.popleft().result()
                 if is_alone:
-                    yield self._separated(together[0])
+                    yield from map(self._separated, together)
             while running:
                 yield running.popleft().result()
+
+    def _is_short(self, items: Sequence[_Item]) -> bool:
+        """Return whether chunks are too short to run side by side with others."""
+        return items[0][0].chunk_length < LEAST_SIDE_BY_SIDE_SECONDS * self.plan.sample_rate
 
     def _batches(self, recordings: Iterable[Recording]) -> Iterator[list[_Item]]:
         """Yield chunks of one length, as many as run at once; complete recordings by themselves."""

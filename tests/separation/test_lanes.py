@@ -149,3 +149,12 @@ def test_chunks_that_need_much_memory_run_one_by_one(monkeypatch: pytest.MonkeyP
     network = Watched()
     separate(network, 5.0)
     assert set(network.threads) == {LANES}
+
+
+@pytest.mark.parametrize(("chunk", "lanes"), [(0.5, False), (0.7, False), (0.8, True)])
+def test_chunks_that_are_soon_done_run_one_by_one(chunk: float, lanes: bool) -> None:
+    network = Watched()
+    separate(network, 5.0, chunk_seconds=chunk, overlap_seconds=0.1)
+    assert len(network.threads) > 4
+    assert (1 in network.threads) == lanes
+    assert not any(module._forward_pre_hooks for module in network.modules())
