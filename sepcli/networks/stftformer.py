@@ -336,10 +336,9 @@ def with_neighbours(bands: Tensor) -> Tensor:
 def half_shifted(tokens: Tensor) -> Tensor:
     """Tokens, a quarter of the channels from the frame before, a quarter from the one after."""
     quarter = tokens.shape[-1] // 4
-    before, after, own = torch.split(tokens, [quarter, quarter, 2 * quarter], -1)
-    before = F.pad(before[:, :-1], (0, 0, 1, 0))
-    after = F.pad(after[:, 1:], (0, 0, 0, 1))
-    return torch.cat((before, after, own), -1)
+    padded = F.pad(tokens, (0, 0, 1, 1))
+    before, after = padded[:, :-2, :quarter], padded[:, 2:, quarter : 2 * quarter]
+    return torch.cat((before, after, tokens[:, :, 2 * quarter :]), -1)
 
 
 def runs(widths: Sequence[int]) -> list[tuple[int, int]]:
@@ -348,15 +347,15 @@ def runs(widths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def rotary_table(tokens: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines `[frames, size / 2]` of the positions (Su et al., eq. 15)."""
+    """Cosines and signed sines `[frames, size]` of the positions (Su et al., eq. 34)."""
     pairs = torch.arange(0, size, 2, device=tokens.device)
     frames = torch.arange(tokens.shape[1], device=tokens.device)
     angles = frames.unsqueeze(-1) * 10000.0 ** -(pairs / size)
-    return angles.cos().to(tokens.dtype), angles.sin().to(tokens.dtype)
+    cos, sin = angles.cos().to(tokens.dtype), angles.sin().to(tokens.dtype)
+    return torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
 
 
 def rotate(vectors: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Vectors `[..., frames, size]`, channel pairs (i, i + size / 2) turned by their position."""
     cos, sin = rotation
-    first, second = vectors.chunk(2, -1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
+    return vectors * cos + vectors.roll(vectors.shape[-1] // 2, -1) * sin
