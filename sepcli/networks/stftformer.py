@@ -347,7 +347,7 @@ def runs(widths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def rotary_table(tokens: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines `[frames, size]` of the positions (Su et al., eq. 34)."""
+    """Cosines and signed sines `[frames, size]` of the positions (Su et al., section 3.4.2)."""
     pairs = torch.arange(0, size, 2, device=tokens.device)
     frames = torch.arange(tokens.shape[1], device=tokens.device)
     angles = frames.unsqueeze(-1) * 10000.0 ** -(pairs / size)

@@ -32,7 +32,7 @@ CHUNKS_TO_TIDY = 8  # each time costs as much as some milliseconds of the networ
 TOGETHER_CHUNKS, TOGETHER_SECONDS = 16, 0.5
 MOST_WAITING = 4  # batches in the lanes, so that these have work while estimates are taken in
 SIDE_BY_SIDE_SECONDS = 30.0  # longer chunks take so much memory that there is one at a time
-# Of shorter ones, lanes wait for each other: Python runs in one of them at a time.
+# shorter ones are soon done, and lanes would wait for each other: Python runs in one at a time
 LEAST_SIDE_BY_SIDE_SECONDS = 0.75
 
 _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs

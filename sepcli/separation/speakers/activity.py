@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from sepcli.separation.chunking import percentile
+from sepcli.separation.chunking import PEAK_PERCENTILE, percentile
 from sepcli.separation.speakers.path import States, best_path
 from sepcli.separation.speakers.people import MOST_PEOPLE, unit
 from sepcli.separation.speakers.steps import (
     LEVEL_WEIGHT,
     STEP_FRAMES,
+    loud_level,
     odds_of_several,
     present,
     step_levels,
-    usual_level,
 )
 from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
 from sepcli.separation.speakers.turns import Mask, runs
@@ -42,7 +42,6 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 State = tuple[tuple[int, int], ...]  # people, and the output of each
 
 SPEECH_BELOW_PEAK_DB = 35.0
-PEAK_PERCENTILE = 95.0
 SMOOTHING_FRAMES = 10
 MOST_FRAMES = 1 << 18  # three quarters of an hour: of longer recordings every so many are enough
 SHORTEST_PAUSE_SECONDS, SHORTEST_SPEECH_SECONDS = 0.5, 0.2
@@ -119,10 +118,10 @@ def decide_activity(
     states = _states(len(people), timeline.num_outputs)
     prices = _prices(states)
     scores_of = _score_by_block(windows, people, states)
-    usual_db = usual_level(timeline)
+    loud_db = loud_level(timeline)
     found: list[Stretch] = []
     for start, stop in runs(speaks):
-        evidence = _steps(timeline, windows, scores_of, states, usual_db, start, stop)
+        evidence = _steps(timeline, windows, scores_of, states, loud_db, start, stop)
         for first, last, state in _constant(best_path(evidence, prices)):
             begin, end = start + first * STEP_FRAMES, min(start + last * STEP_FRAMES, stop)
             found.append(Stretch(begin, end, states[state]))
@@ -197,7 +196,7 @@ def _steps(
     windows: Windows,
     scores_of: Callable[[int], FloatArray],
     states: Sequence[State],
-    usual_db: float,
+    loud_db: float,
     start: int,
     stop: int,
 ) -> Iterator[FloatArray]:
@@ -218,7 +217,7 @@ def _steps(
         scores = np.concatenate([scores_of(number) for number in blocks])
         evidence = WINDOW_SHARE * weights @ scores[first - offset : last - offset]
         levels = step_levels(timeline, begin, num_steps)
-        evidence[:, sizes > 1] += odds_of_several(levels, usual_db)[:, np.newaxis]
+        evidence[:, sizes > 1] += odds_of_several(levels, loud_db)[:, np.newaxis]
         for number, state in enumerate(states):
             held = [output for _, output in state]
             signs = np.where(np.isin(np.arange(timeline.num_outputs), held), 1.0, -1.0)

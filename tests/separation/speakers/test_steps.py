@@ -11,10 +11,10 @@ from sepcli.separation.speakers.steps import (
     PRESENT_DB,
     SEVERAL_ODDS,
     SMALLEST_DB,
+    loud_level,
     odds_of_several,
     present,
     step_levels,
-    usual_level,
 )
 from sepcli.separation.speakers.timeline import Timeline
 
@@ -35,18 +35,18 @@ def test_levels_are_of_300_ms_around_a_step_also_in_the_middle_of_a_recording() 
     levels = step_levels(timeline, 0, 10)
     assert levels.shape == (10, 2)
     assert levels[:, 0] == pytest.approx(
-        np.where(np.isin(range(10), (4, 5, 6)), third, -60.0), abs=2.0
+        np.where(np.isin(range(10), (4, 5, 6)), third, -60.0), abs=EXACT
     )
     assert step_levels(timeline, 40, 3) == pytest.approx(levels[4:7])
 
 
-def test_the_usual_level_is_the_loud_parts_whatever_is_silent() -> None:
+def test_the_loud_level_is_the_loud_parts_whatever_is_silent() -> None:
     silence = np.full(500, FLOOR_DB)
     speech = np.where(np.arange(100) < 90, -40.0, -20.0)
     for before in (silence[:0], silence):
         mixture = np.concatenate([before, speech])
-        assert usual_level(timeline_of(mixture, mixture)) == pytest.approx(-20.0, abs=EXACT)
-    assert np.isfinite(usual_level(timeline_of(silence, silence)))
+        assert loud_level(timeline_of(mixture, mixture)) == pytest.approx(-20.0, abs=EXACT)
+    assert np.isfinite(loud_level(timeline_of(silence, silence)))
 
 
 def test_outputs_near_the_strongest_hold_somebody_and_weak_ones_do_not() -> None:
@@ -58,7 +58,7 @@ def test_outputs_near_the_strongest_hold_somebody_and_weak_ones_do_not() -> None
 
 def test_two_signals_with_nothing_in_common_are_several_and_one_in_two_outputs_is_not() -> None:
     two, one = np.array([-17.0, -20.0, -20.0]), np.array([-14.0, -20.0, -20.0])
-    odds = odds_of_several(np.stack([two, one]), usual_db=-20.0)
+    odds = odds_of_several(np.stack([two, one]), loud_db=-20.0)
     assert odds[0] == pytest.approx(SEVERAL_ODDS, abs=0.01)
     assert odds[1] - odds[0] == pytest.approx(3.0 * COHERENT_WEIGHT)
     assert odds[1] < -1.0 < 0.0 < odds[0]
@@ -66,7 +66,7 @@ def test_two_signals_with_nothing_in_common_are_several_and_one_in_two_outputs_i
 
 def test_faint_words_and_noise_that_the_network_leaves_out_speak_for_one_within_bounds() -> None:
     levels = np.array([[-17.0, -20.0, -20.0], [0.0, -70.0, -70.0]])
-    odds = odds_of_several(levels, usual_db=-10.0)
+    odds = odds_of_several(levels, loud_db=-10.0)
     assert odds[0] == pytest.approx(SEVERAL_ODDS - 10.0 * LOUD_WEIGHT, abs=0.01)
     assert odds[1] == pytest.approx(
         SEVERAL_ODDS - 60.0 * LOUD_WEIGHT + MOST_COHERENT_DB * COHERENT_WEIGHT, abs=0.01
