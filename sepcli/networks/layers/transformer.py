@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from sepcli.networks.layers.linear import linear
 
-SHORT, NARROW = 256, 16  # frames and features of a head, at most, for `attend` to multiply itself
+NARROW = 16  # features of a head, at most, for `attend` to multiply itself
+SHORT, SHORT_ALONE = 256, 48  # frames, at most: on several cores, and on one
 SCORE_BYTES = 2**20  # what it holds of scores at a time
-BLOCK_FRAMES = 2048  # what one pass through a stack takes at a time; its temporaries stay in cache
+BLOCK_FRAMES = 4096  # what one pass through a stack takes at a time; its temporaries stay in cache
 
 
 def sinusoids(start: int, stop: int, dim: int, like: Tensor | None = None) -> Tensor:
@@ -54,14 +55,15 @@ class Positions(nn.Module):
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
     """Return scaled dot-product attention, `[rows, heads, time, width]` of three of that shape.
 
-    Torch's fused kernel takes a few frames of one head at a time; where sequences are short and
-    heads narrow, a second core does not make it faster. Products of a head in many rows do use it,
-    and their scores stay in the cache. Without autograd and dropout only.
+    Torch's fused kernel takes a few frames of one head at a time; where heads are narrow, a second
+    core does not make it faster, nor is it fast where sequences are very short. Products of a head
+    in many rows are, and their scores stay in the cache. Without autograd and dropout only.
     """
     rows, heads, time, width = query.shape
     plain = query.device.type == "cpu" and query.dtype == torch.float32
     trains = torch.is_grad_enabled() or dropout > 0
-    if trains or not plain or time > SHORT or width > NARROW:
+    longest = SHORT if torch.get_num_threads() > 1 else SHORT_ALONE
+    if trains or not plain or time > longest or width > NARROW:
         if width < NARROW:  # copied in order, these take half the time
             query, key, value = (part.contiguous() for part in (query, key, value))
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)

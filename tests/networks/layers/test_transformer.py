@@ -30,7 +30,8 @@ def test_products_attend_as_the_fused_kernel(
     score_bytes: int, short: int, narrow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transformer, "SCORE_BYTES", score_bytes)
-    monkeypatch.setattr(transformer, "SHORT", short)  # the last two settings are the fused kernel
+    for cores in ("SHORT", "SHORT_ALONE"):
+        monkeypatch.setattr(transformer, cores, short)  # the last two settings are the fused kernel
     monkeypatch.setattr(transformer, "NARROW", narrow)
     query, key, value = randn(3, 5, 2, 4, 9).transpose(-1, -2)  # features first in memory
     expected = nn.functional.scaled_dot_product_attention(query, key, value)
