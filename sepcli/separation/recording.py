@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
 QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
 USUAL_PEAK = 0.5
+MOST_GAIN = 1e30  # what is quieter yet stays silence: numbers of 32 bits end at 1e38
 
 
 class Recording:
@@ -101,6 +103,8 @@ class Recording:
         if not self.chunks:
             return 0
         found = min(self.spool.finished_chunks(self.chunk_length), len(self.chunks))
+        sound = (self.spool.is_sound(index, self.chunk_length) for index in range(found))
+        found = sum(takewhile(bool, sound))
         kept = found if found == len(self.chunks) else found - found % keep_multiple_of
         self.spool.keep_chunks(kept, self.chunk_length)
         for index in range(kept):
@@ -262,4 +266,4 @@ def _input_gain(peak: float) -> float:
     """
     if peak == 0.0 or QUIET_PEAK <= peak <= LOUD_PEAK:
         return 1.0
-    return USUAL_PEAK / peak
+    return min(USUAL_PEAK / peak, MOST_GAIN)

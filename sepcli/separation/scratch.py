@@ -3,7 +3,8 @@
 A spool holds the mixture at the network's rate, where files need it the recording at its own rate
 too, and the estimates of every chunk, all as raw float32: in memory as long as that is little, then
 in unnamed temporary files, which vanish with the process. The estimates of a long recording have a
-name instead, in a folder of this user's own, so that an interrupted run can be resumed.
+name instead, in a folder of this user's own, so that an interrupted run can be resumed. Each chunk
+of these ends with a checksum, since a disk may lose what was written before the power went.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import os
 import re
 import tempfile
 import threading
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +38,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 def spool_bytes(num_samples: int, num_chunks: int, chunk: int, num_speakers: int) -> int:
     """Return the size of a spool [bytes], known before any work is done."""
-    return FLOAT_BYTES * (num_samples + num_chunks * chunk * num_speakers)
+    return FLOAT_BYTES * (num_samples + num_chunks * (chunk * num_speakers + 1))
 
 
 def default_spool_folder() -> Path:
@@ -90,6 +92,7 @@ class Spool:
                     f"spool is in use, or its disk has no locks: {path}",
                     "wait for the other run to end, or leave out --resume",
                 )
+        self._num_checks = int(file is not None)  # values behind the estimates of each chunk
         self._mixture = Values(self._folder)
         self._original = Values(self._folder)
         self._estimates = Values(self._folder, file=file)
@@ -153,20 +156,34 @@ class Spool:
 
     def finished_chunks(self, chunk: int) -> int:
         """Return how many chunks of `chunk` samples already have their estimates here."""
-        return self._estimates.count // (chunk * self.num_speakers)
+        return self._estimates.count // self._values_of(chunk)
+
+    def is_sound(self, index: int, chunk: int) -> bool:
+        """Return whether the estimates of chunk `index` are those that were added."""
+        size = self._values_of(chunk)
+        values = self._estimates.read(index * size, size)
+        end = size - self._num_checks
+        return not self._num_checks or values[end:].tobytes() == _check(values[:end]).tobytes()
 
     def keep_chunks(self, count: int, chunk: int) -> None:
         """Forget the estimates of all chunks from number `count` on."""
-        self._estimates.truncate(count * chunk * self.num_speakers)
+        self._estimates.truncate(count * self._values_of(chunk))
 
     def append_estimates(self, estimates: Array) -> None:
         """Add the estimates of the next chunk, `[speakers, samples]`."""
         self._estimates.append(estimates)
+        if self._num_checks:
+            self._estimates.append(_check(estimates))
 
     def read_estimates(self, index: int, chunk: int) -> Array:
         """Return the estimates of chunk `index`, `[speakers, samples]`."""
         size = self.num_speakers * chunk
-        return self._estimates.read(index * size, size).reshape(self.num_speakers, chunk)
+        values = self._estimates.read(index * self._values_of(chunk), size)
+        return values.reshape(self.num_speakers, chunk)
+
+    def _values_of(self, chunk: int) -> int:
+        """Return how many values there are of each chunk."""
+        return chunk * self.num_speakers + self._num_checks
 
     def close(self, *, keep: bool = False) -> None:
         """Close the files; of those with a name, only estimates that `keep` is set for stay."""
@@ -266,6 +283,12 @@ class Values:
     def _place(self, index: int) -> int:
         """Return where value `index` is in the file [bytes]."""
         return self._offset + index * self._kind.itemsize
+
+
+def _check(values: Array) -> Array:
+    """Return the checksum of some values, as bits of one more, `[1]`."""
+    checksum = zlib.crc32(np.ascontiguousarray(values, np.float32).data)
+    return np.frombuffer(checksum.to_bytes(FLOAT_BYTES, "little"), np.float32)
 
 
 def _file_without_name(folder: Path | None) -> IO[bytes]:

@@ -165,6 +165,25 @@ def test_a_resumed_run_gives_the_same_bytes(
     assert names(spool_folder) == []
 
 
+def test_estimates_that_a_disk_damaged_are_made_again(tmp_path: Path, spool_folder: Path) -> None:
+    write_stopping(tmp_path / "in/a.wav")
+    whole, pieces = (jobs_of(tmp_path / "in", tmp_path / name) for name in ("whole", "pieces"))
+    run(Seeded(), whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(StoppingSeeded(), pieces, OutputOptions(resume=True))
+    (name,) = names(spool_folder)
+    (kept,) = spool_folder.rglob(Path(name).name)
+    with kept.open("r+b") as stream:
+        stream.seek(kept.stat().st_size // 2)
+        stream.write(b"\xff" * 64)
+    again = Seeded()
+    (outcome,) = run(again, pieces, OutputOptions(resume=True))
+    assert outcome.error is None
+    assert again.num_calls > 1  # the damaged chunk, and all after it
+    for one, other in zip(whole[0].outputs, pieces[0].outputs, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
 def test_estimates_are_resumed_whoever_is_known_and_by_another_device_of_the_kind(
     tmp_path: Path,
 ) -> None:

@@ -105,6 +105,14 @@ def test_clean_speech_loses_nothing(tmp_path: Path) -> None:
     assert outcome.notes == ()
 
 
+def test_what_is_too_quiet_for_any_gain_is_silence(tmp_path: Path) -> None:
+    quiet = (1e-42 * MIXTURE / np.abs(MIXTURE).max()).astype(np.float32)
+    assert quiet.any()
+    outcome = outcome_of(tmp_path, quiet, "FLOAT")
+    assert outcome.error is None
+    assert np.abs(total_of(outcome)).max() < 1e-30
+
+
 class Heard(Identity):
     """Remembers how loud it was spoken to."""
 

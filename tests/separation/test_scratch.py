@@ -150,6 +150,17 @@ def test_half_a_chunk_does_not_count(tmp_path: Path) -> None:
     spool.close()
 
 
+@pytest.mark.parametrize(("damaged", "sound"), [(3, [False, True]), (39, [True, False])])
+def test_damage_is_noticed(damaged: int, sound: list[bool], tmp_path: Path) -> None:
+    filled(Spool(2, tmp_path, KEY)).close(keep=True)
+    with kept(tmp_path)[0].open("r+b") as stream:
+        stream.seek(len(scratch.MARKER) + damaged)
+        stream.write(b"\x7f")
+    spool = Spool(2, tmp_path, KEY, resume=True)
+    assert [spool.is_sound(index, 4) for index in range(2)] == sound
+    spool.close()
+
+
 def test_without_resume_it_starts_empty(tmp_path: Path) -> None:
     filled(Spool(2, tmp_path, KEY)).close(keep=True)
     spool = Spool(2, tmp_path, KEY)
