@@ -9,16 +9,18 @@ class SepcliError(Exception):
 
     Attributes:
         message: What went wrong: one line, no full stop, the offending value after a colon.
-        hint: What to do next, preferably a command to run; empty where there is nothing to say.
+        hint: What to do next, preferably a command to run.
         exit_code: The process exit code when this error ends the run.
+        usual_hint: That of an error of this class which is given none.
     """
 
     exit_code = 1
+    usual_hint = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class UsageError(SepcliError):
@@ -30,9 +32,13 @@ class UsageError(SepcliError):
 class ModelError(SepcliError):
     """A model is unknown, or its entry or configuration is wrong."""
 
+    usual_hint = "correct its entry, or choose another model: sepcli info"
+
 
 class WeightsError(SepcliError):
     """Weights cannot be fetched, are unsafe, or do not fit their network."""
+
+    usual_hint = "fetch them again: sepcli download NAME --verify; or choose another: sepcli info"
 
 
 class AudioError(SepcliError):

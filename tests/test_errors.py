@@ -49,6 +49,19 @@ def test_every_message_has_a_row() -> None:
     assert undocumented == []
 
 
+def test_every_error_has_a_hint() -> None:
+    usual = {name for name in PUBLIC if getattr(errors, name).usual_hint}
+    without = [
+        f"{path.name}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in PUBLIC - usual
+        and len(node.args) + len(node.keywords) < 2
+    ]
+    assert without == []
+
+
 def test_every_class_has_a_section_and_every_row_three_cells() -> None:
     assert [name for name in PUBLIC - {"SepcliError"} if f"## {name}: " not in TEXT] == []
     assert [row for row in ROWS if row.replace("\\|", "").count("|") != 4] == []

@@ -33,7 +33,7 @@ def download(
 ) -> None:
     """Fetch models into the cache, so that later runs need no network."""
     if everything and (models or revision):
-        raise UsageError("--all goes with neither MODEL nor --revision")
+        raise UsageError("--all goes with neither MODEL nor --revision", "give --all alone")
     if not (models or everything or verify):
         raise UsageError("no model given", "name one, or give --all; see: sepcli info")
     failed, first_code = 0, 1

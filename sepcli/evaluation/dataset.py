@@ -120,7 +120,8 @@ def read(paths: Sequence[Path]) -> tuple[Waveforms, int, bool]:
             waveforms.append(np.concatenate([*blocks, np.zeros(0, np.float32)]))
             rates.add(reader.info.sample_rate)
     if len(rates) > 1:
-        raise AudioError(f"sample rates differ: {', '.join(map(str, sorted(rates)))}")
+        found = ", ".join(map(str, sorted(rates)))
+        raise AudioError(f"sample rates differ: {found}", "bring all files of it to one rate")
     lengths = {len(waveform) for waveform in waveforms}
     cut = np.stack([waveform[: min(lengths)] for waveform in waveforms])
     return cut, rates.pop(), len(lengths) > 1

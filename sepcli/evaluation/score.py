@@ -131,9 +131,14 @@ def score(
         AudioError: There are fewer estimates than references, or next to no samples.
     """
     if len(estimates) < len(references):
-        raise AudioError("fewer estimates than references")
+        raise AudioError(
+            f"fewer estimates than references: {len(estimates)} of {len(references)}",
+            "choose a model with as many speakers: sepcli info; or give all of their files",
+        )
     if references.shape[1] < MIN_SECONDS * sample_rate:
-        raise AudioError(f"shorter than {MIN_SECONDS:g} s")
+        raise AudioError(
+            f"shorter than {MIN_SECONDS:g} s", "leave it out of the set: nothing can be said of it"
+        )
     table = pairwise_si_sdr(estimates, references)
     order = [int(place) for place in best_order(table)]
     matched = estimates[order]

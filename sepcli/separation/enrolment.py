@@ -102,7 +102,7 @@ def _sounding_seconds(samples: Array, sample_rate: int) -> float:
     """Return for how long there is speech, judged by the loudest frame [s]."""
     frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
     whole = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
-    power = np.square(whole).mean(axis=1)
+    power = whole.var(axis=1)  # DC is no sound
     loud = power > power.max() * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0)
     return float(np.count_nonzero(loud)) * FRAME_SECONDS
 

@@ -53,7 +53,9 @@ def plan_jobs(
                     is_named.add(key)
         except SepcliError as error:
             failures.append(Failure(name, error))
-    left_out = _outputs_among(jobs, jobs.keys() - is_named, naming, places, on_skip)
+    left_out = _outputs_among(
+        jobs, jobs.keys() - is_named, naming, places, on_skip, replaces=overwrite
+    )
     once = _without_doubles((job for key, job in jobs.items() if key not in left_out), places)
     kept, refused = refuse_conflicts(once, overwrite=overwrite, also_read=also_read)
     return kept, failures + refused
@@ -97,7 +99,13 @@ def _nearest(path: Path) -> str:
 
 
 def _outputs_among(
-    jobs: Mapping[str, Job], searched: Set[str], naming: Naming, places: Places, on_skip: OnSkip
+    jobs: Mapping[str, Job],
+    searched: Set[str],
+    naming: Naming,
+    places: Places,
+    on_skip: OnSkip,
+    *,
+    replaces: bool,
 ) -> set[str]:
     """Return which of the files that a search found this run writes or an earlier one wrote."""
     written = {places.of_content(path) for job in jobs.values() for path in job.possible}
@@ -112,7 +120,7 @@ def _outputs_among(
         elif naming.stems_behind(path.stem) & stems:
             earlier.append(name)
     for names, reason in (
-        (own, "an output of this run has its name"),
+        (own, f"an output of this run has its name{' and replaces it' if replaces else ''}"),
         (earlier, "named like an output of an earlier run"),
     ):
         if names:

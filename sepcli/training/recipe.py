@@ -251,4 +251,6 @@ def _check(recipe: Recipe) -> None:
         if is_wrong:
             table, key = name.split(".")
             value = getattr(getattr(recipe, table), key)
-            raise UsageError(f"{recipe.path.name} makes no sense: {name} = {value}")
+            raise UsageError(
+                f"{recipe.path.name} makes no sense: {name} = {value}", "correct the recipe"
+            )

@@ -94,12 +94,14 @@ def test_recordings_that_tell_no_voice_are_refused(tmp_path: Path) -> None:
     silent = write(tmp_path / "silent.wav", np.zeros(5 * RATE))
     short = conversation("0", 1.0)
     padded = write(tmp_path / "short.wav", np.concatenate([short, np.zeros(9 * RATE)]))
+    steady = write(tmp_path / "steady.wav", np.full(5 * RATE, 0.5))
     empty = write(tmp_path / "empty.wav", np.zeros(0))
     (tmp_path / "noise.wav").write_bytes(b"nothing that is a recording")
     kind = "recording" if shutil.which("ffmpeg") else "format that can be read here"
     for path, says in (
         (silent, f"voice of alice is silent: {silent}"),
         (empty, f"voice of alice is silent: {empty}"),
+        (steady, "voice of alice is heard for 0."),
         (padded, f"voice of alice is heard for 1.0 s only: {padded}"),
         (tmp_path / "none.wav", "voice of alice: no such file"),
         (tmp_path / "noise.wav", f"voice of alice: not a {kind}"),
