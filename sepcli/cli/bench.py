@@ -51,6 +51,7 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(help="Draw score over operations (png, svg, pdf).")
     ] = None,
+    overwrite: options.Overwrite = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per setting, not a table.")
     ] = False,
@@ -67,7 +68,7 @@ def bench(
     if any(not 0 < length < math.inf for length in chunk or []):
         raise UsageError("a chunk must be longer than 0 s", "give --chunk 4")
     if plot is not None:
-        require_plot(plot)
+        require_plot(plot, overwrite=overwrite)
     if against:
         if threads or batch_size:
             hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size"

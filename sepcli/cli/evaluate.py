@@ -1,9 +1,10 @@
 """`sepcli evaluate`: how close estimates come to their references."""
 
 import csv
+import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from sepcli.cli import console, options
 from sepcli.cli.plots import drawn, require_plot
 from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
+from sepcli.files import refuse_taken, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +45,7 @@ class Judged:
     elapsed_seconds: float = 0.0
     scores: "Scores | None" = None
     error: str = ""
+    hint: str = ""
 
 
 def evaluate(
@@ -72,6 +75,7 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option(help="Draw how the scores are distributed (png, svg, pdf).")
     ] = None,
+    overwrite: options.Overwrite = False,
     device: options.Device = "auto",
     precision: options.ProductPrecision = options.Precision.fp32,
     as_json: Annotated[
@@ -96,11 +100,12 @@ def evaluate(
 
     extras = list(dict.fromkeys(metric or []))
     require_metrics(extras)
-    if csv_file is not None and not csv_file.parent.is_dir():
-        raise OutputError(f"no such folder: {csv_file.parent}", "make it first")
+    if csv_file is not None:
+        refuse_taken(csv_file, overwrite=overwrite)
     if plot is not None:
-        require_plot(plot)
+        require_plot(plot, overwrite=overwrite)
     items, chosen = find_items(data, mixtures)
+    _refuse_inputs([csv_file, plot], [data, estimates])
     if not chosen and model:
         raise AudioError(f"no mixtures in: {data}", "name their folder with --mixtures")
     if chosen:
@@ -123,13 +128,28 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _refuse_inputs(outputs: Iterable[Path | None], folders: Iterable[Path | None]) -> None:
+    """Raise `OutputError` if an output has the name of a recording in one of the folders."""
+    from sepcli.audio import find_audio_files
+
+    inputs = {
+        path.resolve()
+        for folder in folders
+        if folder is not None and folder.is_dir()
+        for path in find_audio_files(folder, recursive=True)
+    }
+    for path in outputs:
+        if path is not None and path.resolve() in inputs:
+            raise OutputError(f"output would replace an input: {path}", "give another name")
+
+
 def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Iterator[Judged]:
     """Yield what became of each recording."""
     for item in items:
         try:
             yield _judge_one(item, estimator, extras)
         except SepcliError as failure:
-            yield Judged(item.name, error=failure.message)
+            yield Judged(item.name, error=failure.message, hint=failure.hint)
 
 
 def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judged:
@@ -181,10 +201,13 @@ def _files(folder: Path) -> "Estimator":
     def find(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":
         found = find_estimates(files, item.name)
         if not found:
-            raise AudioError("no estimates")
+            raise AudioError("no estimates", "call them NAME_spk1.wav, … or s1/NAME.wav, …")
         waveforms, own_rate, _ = read(found)
         if own_rate != rate:
-            raise AudioError(f"estimates at {own_rate} Hz, references at {rate} Hz")
+            raise AudioError(
+                f"estimates at {own_rate} Hz, references at {rate} Hz",
+                f"separate again with --sample-rate {rate}",
+            )
         return waveforms
 
     return find
@@ -195,13 +218,13 @@ def _count(one: Judged, tally: "Tally") -> None:
         tally.add(one.scores)
         return
     tally.failures[one.error] += 1
-    console.error(SepcliError(f"{one.name}: {one.error}"))
+    console.error(SepcliError(f"{one.name}: {one.error}", one.hint))
 
 
 def record(one: Judged) -> dict[str, Any]:
     """Return what `--json` prints about a recording; JSON knows neither nan nor infinity."""
     if one.scores is None:
-        return {"name": one.name, "error": one.error}
+        return {"name": one.name, "error": one.error, "hint": one.hint}
     values = {
         name: [value if math.isfinite(value) else None for value in row]
         for name, row in one.scores.values.items()
@@ -253,22 +276,18 @@ def _table(averages: "dict[str, Average]") -> Any:
 def _write_csv(path: Path, judged: list[Judged]) -> None:
     """Write one line per recording and reference."""
     names = dict.fromkeys(name for one in judged if one.scores for name in one.scores.values)
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["name", "reference", "estimate", *names, "remarks", "error"])
-            for one in judged:
-                if one.scores is None:
-                    writer.writerow([one.name, "", "", *("" for _ in names), "", one.error])
-                    continue
-                remarks = "; ".join(one.scores.remarks)
-                for place, matched in enumerate(one.scores.order):
-                    row = [f"{one.scores.values[name][place]:.6g}" for name in names]
-                    writer.writerow([one.name, place + 1, matched + 1, *row, remarks, ""])
-    except OSError as problem:
-        from sepcli.files import output_error
-
-        raise output_error(path, problem) from problem
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["name", "reference", "estimate", *names, "remarks", "error"])
+    for one in judged:
+        if one.scores is None:
+            writer.writerow([one.name, "", "", *("" for _ in names), "", one.error])
+            continue
+        remarks = "; ".join(one.scores.remarks)
+        for place, matched in enumerate(one.scores.order):
+            row = [f"{one.scores.values[name][place]:.6g}" for name in names]
+            writer.writerow([one.name, place + 1, matched + 1, *row, remarks, ""])
+    write_whole(path, table.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def draw(path: Path, tally: "Tally") -> None:

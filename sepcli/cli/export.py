@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from sepcli.cli import console, options
-from sepcli.errors import ModelError, OutputError, UsageError
-from sepcli.files import PendingFile
+from sepcli.errors import ModelError, UsageError
+from sepcli.files import PendingFile, refuse_taken
 from sepcli.models.registry import complete_model
 
 
@@ -26,10 +26,7 @@ def export(
     """Write a model as an ONNX file, which takes mixtures of one chunk, and check it."""
     if file.suffix.lower() != ".onnx":
         raise UsageError(f"not a name of an ONNX file: {file}", "name it FILE.onnx")
-    if not file.parent.is_dir():
-        raise OutputError(f"no such folder: {file.parent}", "make it first")
-    if file.exists() and not overwrite:
-        raise OutputError(f"output is already there: {file}", "use --overwrite to replace it")
+    refuse_taken(file, overwrite=overwrite)
     console.result(_written(model, file, chunk, revision, overwrite=overwrite))
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from sepcli.files import output_error, write_whole
 if TYPE_CHECKING:
     import numpy as np
 
-    from sepcli.training.dataset import Skipped
+    from sepcli.training.dataset import Skipped, Utterance
     from sepcli.training.mixtures import Material, Mixture
 
     Waveform = np.ndarray[Any, np.dtype[np.float32]]
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CACHED_RECORDINGS = 512
 MANIFEST = "manifest.csv"
 TURNS = "turns.rttm"
+MOST_SPEAKERS = 8
+TRACKS = ("mix_clean", "mix_both", "noise", *(f"s{n}" for n in range(1, MOST_SPEAKERS + 1)))
+PARTS = (MANIFEST, TURNS, *TRACKS)
 
 
 class Style(StrEnum):
@@ -51,7 +54,9 @@ def mix(
         Path, typer.Option("-o", "--output-dir", help="Folder to write the set to.")
     ],
     count: Annotated[int, typer.Option("-n", "--count", help="Mixtures to make.", min=1)] = 100,
-    speakers: Annotated[int, typer.Option(help="Speakers of a mixture.", min=1, max=8)] = 2,
+    speakers: Annotated[
+        int, typer.Option(help="Speakers of a mixture.", min=1, max=MOST_SPEAKERS)
+    ] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
     sample_rate: Annotated[
         int, typer.Option(metavar="HZ", help="Sample rate.", min=1000, max=768_000)
@@ -102,6 +107,7 @@ def mix(
     speaks when, and DIR/manifest.csv. References in rooms are reverberant.
     """
     console.configure(quiet=quiet)
+    from sepcli.training.dataset import find_speech
     from sepcli.training.mixtures import MixOptions, make_mixture
 
     options = MixOptions(
@@ -116,10 +122,16 @@ def mix(
         pause_seconds=pause_seconds,
         snr_db=snr_db,
     )
-    if (output_dir / MANIFEST).exists() and not overwrite:
-        raise OutputError(f"a set is there already: {output_dir}", "give --overwrite or another -o")
-    material, skipped = _material(speech, split, sample_rate, noise, rooms)
+    if not overwrite and (there := [name for name in PARTS if (output_dir / name).exists()]):
+        raise OutputError(
+            f"a set is there already, or a part of one: {output_dir / there[0]}",
+            "give --overwrite or another -o",
+        )
+    utterances = find_speech(speech, split=split)
+    _refuse_inputs(output_dir, [speech, noise, rooms, *(item.path for item in utterances)])
+    material, skipped = _material(speech, utterances, sample_rate, noise, rooms)
     rows, turns = [], []
+    _remove_set(output_dir)
     try:
         with console.progress("mixing", total=count, unit="items") as bar:
             for number in range(count):
@@ -138,20 +150,47 @@ def mix(
     console.result(str(output_dir / MANIFEST))
 
 
+def _refuse_inputs(folder: Path, inputs: Iterable[Path | None]) -> None:
+    """Raise `OutputError` if the set would lie among what it is made of, or replace it."""
+    ours = folder.resolve()
+    tracks = [(folder / track).resolve() for track in TRACKS]
+    for given in filter(None, inputs):
+        theirs = given.resolve()
+        within = [theirs.is_relative_to(track) for track in tracks]
+        if (theirs.is_dir() and ours.is_relative_to(theirs)) or any(within):
+            raise OutputError(
+                f"the set would lie among its own inputs: {folder}", "choose another -o"
+            )
+
+
+def _remove_set(folder: Path) -> None:
+    """Remove what an earlier set left: of it, files with numbers for names, and its tables.
+
+    The manifest goes first, so that there is none of a set that is not whole.
+    """
+    for name in (MANIFEST, TURNS):
+        (folder / name).unlink(missing_ok=True)
+    for track in TRACKS:
+        for path in sorted((folder / track).glob("*.wav")):
+            if path.stem.isdecimal():
+                path.unlink()
+
+
 def _material(
-    speech: Path, split: str, sample_rate: int, noise: Path | None, rooms: Path | None
+    speech: Path,
+    utterances: "Sequence[Utterance]",
+    sample_rate: int,
+    noise: Path | None,
+    rooms: Path | None,
 ) -> "tuple[Material, Skipped]":
     """Return what mixtures are made of, and the account of what was passed over on the way."""
-    from sepcli.training.dataset import Skipped, decode, find_speech, read_recordings, to_float
+    from sepcli.training.dataset import Skipped, decode, read_recordings, to_float
     from sepcli.training.mixtures import Material
     from sepcli.training.simulate import group_rooms
 
     skipped = Skipped()
     root = speech if speech.is_dir() else speech.parent
-    found = {
-        item.member or os.path.relpath(item.path, root): item
-        for item in find_speech(speech, split=split)
-    }
+    found = {item.member or os.path.relpath(item.path, root): item for item in utterances}
     recordings: dict[str, list[str]] = {}
     for name, item in found.items():
         recordings.setdefault(item.speaker, []).append(name)

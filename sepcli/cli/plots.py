@@ -1,19 +1,21 @@
 """Pictures that commands draw on the side: what could stop them is said before the work."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sepcli.errors import OutputError, SepcliError
+from sepcli.files import refuse_taken, write_whole
 
 
-def require_plot(path: Path) -> None:
+def require_plot(path: Path, *, overwrite: bool) -> None:
     """Raise if nothing can be drawn to `path`.
 
     Raises:
         SepcliError: matplotlib is not installed.
-        OutputError: The folder is not there, or the ending is no picture's.
+        OutputError: The ending is no picture's; see also `refuse_taken`.
     """
     try:
         from matplotlib.backend_bases import FigureCanvasBase
@@ -21,8 +23,7 @@ def require_plot(path: Path) -> None:
         raise SepcliError(
             "drawing needs matplotlib", "install it with: pip install 'sepcli[metrics]'"
         ) from problem
-    if not path.parent.is_dir():
-        raise OutputError(f"no such folder: {path.parent}", "make it first")
+    refuse_taken(path, overwrite=overwrite)
     if path.suffix.lower().lstrip(".") not in FigureCanvasBase.filetypes:
         raise OutputError(f"cannot draw a file of this kind: {path}", "name it .png, .svg or .pdf")
 
@@ -38,9 +39,6 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
 
     figure = Figure(figsize=(width, height), layout="constrained")
     yield figure.subplots()
-    try:
-        figure.savefig(path)
-    except OSError as problem:
-        from sepcli.files import output_error
-
-        raise output_error(path, problem) from problem
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix.lower().lstrip("."))
+    write_whole(path, picture.getvalue())

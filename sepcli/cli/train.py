@@ -8,6 +8,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import OutputError, SepcliError, UsageError
+from sepcli.files import refuse_taken
 
 if TYPE_CHECKING:
     from sepcli.training.export import Measurement
@@ -61,6 +62,7 @@ def train(
         import lightning.fabric  # noqa: F401
     except ImportError as problem:
         raise SepcliError("training needs the extra `train`", INSTALL_HINT) from problem
+    from sepcli.separation.output_checks import prepare_folder
     from sepcli.training.recipe import find_recipe, read_recipe
     from sepcli.training.setup import missing, with_places
 
@@ -69,10 +71,26 @@ def train(
     for line in missing(settings):
         console.warn(line)
     folder = output_dir or Path("trained") / (settings.model.name or settings.path.stem)
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare_folder(folder)
+    _refuse_foreign(folder)
     outcome = _train(settings, folder, source, time_limit, device)
     if outcome is not None:
         _report(outcome, folder, settings)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise `OutputError` if a model is there that no run in this folder has made."""
+    from sepcli.models.registry import MODEL_FILE
+    from sepcli.training.export import WEIGHTS_FILE
+    from sepcli.training.loop import CHECKPOINT_FILE
+
+    models = [folder / name for name in (MODEL_FILE, WEIGHTS_FILE)]
+    there = [path for path in models if path.exists()]
+    if there and not (folder / CHECKPOINT_FILE).exists():
+        raise OutputError(
+            f"a model is there that no run in this folder has made: {there[0]}",
+            f"choose another --output-dir; to go on from its weights, add --from {folder}",
+        )
 
 
 def _train(
@@ -140,8 +158,7 @@ def pack(
 
     if coding not in ("opus", "flac"):
         raise UsageError(f"unknown coding: {coding}", "use opus or flac")
-    if output.exists() and not overwrite:
-        raise OutputError(f"output is already there: {output}", "give --overwrite or another name")
+    refuse_taken(output, overwrite=overwrite)
     utterances = find_speech(speech, split=split)
     with console.progress("packing", total=len(utterances), unit="items") as bar:
         skipped = write_pack(

@@ -1,12 +1,34 @@
 """Files that are there completely or not at all: tables, checkpoints, archives."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from sepcli.errors import OutputError
 from sepcli.files.pending import PendingFile, output_error
+from sepcli.files.temporary import printable
+
+
+def refuse_taken(path: Path, *, overwrite: bool) -> None:
+    """Raise unless a file may be written there; asked before the work that it is to hold.
+
+    Raises:
+        OutputError: Its folder is not there, its name is taken, or belongs to no file.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"no such folder: {printable(path.parent)}", "make it first")
+    if not os.path.lexists(path):
+        return
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise OutputError(f"not a file: {printable(path)}", "give a name that is free")
+    if not overwrite:
+        raise OutputError(
+            f"output is already there: {printable(path)}",
+            "use --overwrite to replace it, or give another name",
+        )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Conversations take turns, with pauses and with overlaps that add up to a given s
 Every mixture is a function of the speech, the options, the seed and its own number alone.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,6 +26,7 @@ LOUDNESS_LUFS = -29.0  # middle of LibriMix's range
 PAUSE_SECONDS = (0.05, 0.3)  # between joined utterances of one speaker
 MEAN_TO_LONGEST_PAUSE = 5  # pauses between turns are drawn exponentially, then cut
 MAX_OVERLAP_RATIO = 0.6
+MAX_LEVEL_DB = 60.0
 PART_OF_TURN = 0.95  # the most of a turn that another may cover: who speaks next is then clear
 MAX_DRAWS = 200  # of recordings that turn out to be unusable, before a mixture is given up
 
@@ -58,6 +60,15 @@ class MixOptions:
     snr_db: tuple[float, float] = (5.0, 20.0)
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise UsageError(
+                        f"no such {name.replace('_', ' ')}: {number}", "give a finite number"
+                    )
+        if not 0 <= self.level_db <= MAX_LEVEL_DB:
+            hint = f"give 0 to {MAX_LEVEL_DB:g}"
+            raise UsageError(f"no such range of loudness: {self.level_db:g} dB", hint)
         if not 0 <= self.overlap_ratio <= MAX_OVERLAP_RATIO:
             hint = f"give a share from 0 to {MAX_OVERLAP_RATIO}"
             raise UsageError(f"no such overlap ratio: {self.overlap_ratio:g}", hint)

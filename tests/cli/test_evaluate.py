@@ -51,6 +51,27 @@ def test_scores_estimates_in_their_best_order(sepcli: CommandLine, test_set: Pat
     assert float(rows[0]["si_sdr"]) == pytest.approx(records[0]["si_sdr"][0], rel=1e-5)
 
 
+@pytest.mark.parametrize("option", ["--csv", "--plot"])
+def test_nothing_is_replaced_unasked_and_no_input_ever(
+    sepcli: CommandLine, test_set: Path, option: str
+) -> None:
+    ending = {"--csv": ".csv", "--plot": ".svg"}[option]
+    command = ("evaluate", test_set, "--estimates", "guess", option)
+    there = Path(f"there{ending}")
+    there.write_text("mine")
+    done = sepcli(*command, there)
+    assert done.code == 1 and f"output is already there: {there}" in done.err
+    assert there.read_text() == "mine"
+    assert sepcli(*command, there, "--overwrite").code == 0
+    assert there.read_text() != "mine"
+    if option == "--csv":
+        for path in (test_set / "s1/0.wav", Path("guess/0_spk1.wav")):
+            before = path.read_bytes()
+            done = sepcli(*command, path, "--overwrite")
+            assert done.code == 1 and f"output would replace an input: {path}" in done.err
+            assert path.read_bytes() == before
+
+
 def test_scores_a_model(
     sepcli: CommandLine, test_set: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

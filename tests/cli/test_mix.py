@@ -113,10 +113,52 @@ def test_a_set_is_not_overwritten_unasked(sepcli: CommandLine, speech: Path) -> 
     assert sepcli("mix", speech, "-o", "set", *OPTIONS).code == 0
     before = content(Path("set"))
     done = sepcli("mix", speech, "-o", "set", *OPTIONS, "--seed", 1)
-    assert done.code == 1 and "a set is there already: set" in done.err
+    assert (
+        done.code == 1 and "a set is there already, or a part of one: set/manifest.csv" in done.err
+    )
     assert content(Path("set")) == before
     assert sepcli("mix", speech, "-o", "set", *OPTIONS, "--seed", 1, "--overwrite").code == 0
     assert content(Path("set")) != before
+
+
+def test_a_smaller_set_leaves_nothing_of_a_larger_one(sepcli: CommandLine, speech: Path) -> None:
+    noise = ("--noise", speech / "bob")
+    larger = ("mix", speech, "-o", "set", *OPTIONS, "-n", 4, "--speakers", 3, *noise)
+    assert sepcli(*larger).code == 0
+    Path("set/s1/mine.wav").write_bytes(b"mine")
+    assert sepcli("mix", speech, "-o", "set", *OPTIONS, "-n", 1, "--overwrite").code == 0
+    assert sorted(content(Path("set"))) == [
+        "manifest.csv", "mix_clean/00000.wav", "s1/00000.wav", "s1/mine.wav", "s2/00000.wav",
+        "turns.rttm",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        (("{0}",), "{0}"),
+        (("{0}",), "{0}/sets/new"),
+        (("{1}", "--noise", "{0}"), "{0}"),
+        (("list.csv",), "{0}"),
+        (("{1}", "--noise", "{0}/s1"), "{0}"),
+    ],
+)
+def test_what_a_set_is_made_of_is_never_replaced(
+    sepcli: CommandLine, speech: Path, given: tuple[str, ...], output: str, options: tuple[str]
+) -> None:
+    corpus = speech.parent / "corpus"  # whose speakers have the names of a set's folders
+    for name, own in (("s1", "ann"), ("s2", "more/cy")):
+        (corpus / name).mkdir(parents=True)
+        (corpus / name / "00000.wav").write_bytes((speech / own / "1.wav").read_bytes())
+    lines = [f"{corpus}/{name}/00000.wav,{name}" for name in ("s1", "s2")]
+    Path("list.csv").write_text("\n".join(["path,speaker", *lines]))
+    before = content(corpus)
+    arguments = [text.format(corpus, speech) for text in (*given, "-o", output)]
+    done = sepcli("mix", *arguments, *OPTIONS, *options)
+    assert done.code == 1, done.err
+    assert "the set would lie among its own inputs" in done.err or "there already" in done.err
+    assert content(corpus) == before
 
 
 @pytest.mark.parametrize(
@@ -125,6 +167,10 @@ def test_a_set_is_not_overwritten_unasked(sepcli: CommandLine, speech: Path) -> 
         (("--speakers", 4), 1, "too few speakers for mixtures of 4: 3"),
         (("--overlap-ratio", "0.9"), 2, "no such overlap ratio: 0.9"),
         (("--pause-seconds", "0"), 2, "no such pause: 0 s"),
+        (("--pause-seconds", "nan"), 2, "no such pause seconds: nan"),
+        (("--snr-db", "nan", "nan"), 2, "no such snr db: nan"),
+        (("--max-seconds", "inf"), 2, "no such max seconds: inf"),
+        (("--level-db", "1e9"), 2, "no such range of loudness: 1e+09 dB"),
         (("--rooms", "{speech}/more"), 2, "no room with responses from two places"),
         (("--noise", "{speech}/nowhere"), 1, "nowhere"),
     ],

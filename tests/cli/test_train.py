@@ -116,9 +116,7 @@ def test_a_pack_replaces_nothing_unasked(sepcli: CommandLine, speech: Path) -> N
 def test_a_pack_that_cannot_be_made_is_told(sepcli: CommandLine, speech: Path) -> None:
     done = sepcli("pack", speech, "absent/speech.pack", "--coding", "flac")
     assert done.code == 1
-    assert done.err.startswith(
-        "error: cannot write (no such file or directory): absent/speech.pack\nhint: "
-    )
+    assert done.err.startswith("error: no such folder: absent\nhint: make it first")
 
 
 def test_an_output_folder_that_cannot_be_made_is_told(
@@ -128,6 +126,21 @@ def test_an_output_folder_that_cannot_be_made_is_told(
     done = sepcli("train", recipe, "-o", "file/model", "-d", "cpu")
     assert done.code == 1
     assert done.err.splitlines()[-2:] == [
-        "error: file or folder cannot be used (not a directory): file/model",
-        "hint: check the path, its permissions, and the room on its disk",
+        "error: cannot write (not a directory): file/model",
+        "hint: a file has the name of that folder; choose another folder",
     ]
+
+
+@pytest.mark.parametrize("name", ["model.toml", "model.safetensors"])
+def test_a_model_that_no_run_made_is_not_replaced(
+    sepcli: CommandLine, speech: Path, recipe: Path, name: str
+) -> None:
+    Path("mine").mkdir()
+    Path("mine", name).write_text("mine")
+    done = sepcli("train", recipe, "-o", "mine", "-d", "cpu")
+    assert done.code == 1
+    assert done.err.splitlines()[-2:] == [
+        f"error: a model is there that no run in this folder has made: mine/{name}",
+        "hint: choose another --output-dir; to go on from its weights, add --from mine",
+    ]
+    assert Path("mine", name).read_text() == "mine"
