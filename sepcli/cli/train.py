@@ -160,6 +160,8 @@ def pack(
         raise UsageError(f"unknown coding: {coding}", "use opus or flac")
     refuse_taken(output, overwrite=overwrite)
     utterances = find_speech(speech, split=split)
+    if output.resolve() in {path.resolve() for path in (speech, *(u.path for u in utterances))}:
+        raise OutputError(f"output would replace an input: {output}", "give another name")
     with console.progress("packing", total=len(utterances), unit="items") as bar:
         skipped = write_pack(
             utterances,

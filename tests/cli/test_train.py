@@ -119,6 +119,14 @@ def test_a_pack_that_cannot_be_made_is_told(sepcli: CommandLine, speech: Path) -
     assert done.err.startswith("error: no such folder: absent\nhint: make it first")
 
 
+def test_a_pack_replaces_no_recording_that_goes_into_it(sepcli: CommandLine, speech: Path) -> None:
+    recording = next(path for path in sorted(speech.rglob("*")) if path.is_file())
+    before = recording.read_bytes()
+    done = sepcli("pack", speech, recording, "--coding", "flac", "--overwrite")
+    assert done.code == 1 and f"output would replace an input: {recording}" in done.err
+    assert recording.read_bytes() == before
+
+
 def test_an_output_folder_that_cannot_be_made_is_told(
     sepcli: CommandLine, speech: Path, recipe: Path
 ) -> None:
