@@ -18,6 +18,7 @@ from sepcli.separation.writing import Place
 
 # of a speaker's row; an output has no offset, whatever part of its recording it is
 OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}
+MOST_SECONDS = 1e9  # of an offset or a duration: 30 years
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,12 @@ def parse_row(fields: Mapping[str, Any], place: str, folder: Path) -> Row:
         raise UsageError(
             f"{place}: no audio_filepath", f"name the recording there; the line has: {others}"
         )
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as cause:
+        raise UsageError(
+            f"{place}: no name of a file: {name!a}", "write it as the system does, in UTF-8"
+        ) from cause
     start = _seconds(fields, "offset", place)
     length = _seconds(fields, "duration", place)
     if length == 0.0:
@@ -224,7 +231,7 @@ def _seconds(fields: Mapping[str, Any], key: str, place: str) -> float | None:
     if value is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < math.inf:
+    if not is_number or not 0 <= value < MOST_SECONDS:
         raise UsageError(
             f"{place}: {key} is not a time: {json.dumps(value)}", "give seconds, as in 12.5"
         )

@@ -208,7 +208,7 @@ def publish_segments(
         OutputError: Files or rows cannot be written; nothing of them is left.
     """
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    whole = folder.absolute()
+    whole = Path(os.path.realpath(folder))
     mark = json.dumps(str(whole) + os.sep)[:-1].encode()
 
     def is_replaced(line: bytes) -> bool:
@@ -252,7 +252,7 @@ def segment_rows(
     """
     return [
         {
-            "audio_filepath": str(cut.path.absolute()),
+            "audio_filepath": os.path.realpath(cut.path),
             "duration": round(len(cut.span) / rate, 6),
             "speaker": names[cut.segment.speaker],
             "start": round(start + cut.span.start / rate, 6),

@@ -102,6 +102,18 @@ def test_overwriting_leaves_only_the_segments_of_this_run(cut: Segmenting, mixtu
     assert len(rows()) == record["segments"]["count"] + 1
 
 
+@pytest.mark.parametrize("kind", ["dots", "link"])
+def test_a_folder_of_segments_is_the_same_by_any_way(
+    cut: Segmenting, mixture: Path, tmp_path: Path, kind: str
+) -> None:
+    cut(mixture)
+    before = rows()
+    (tmp_path / "link").symlink_to(tmp_path / "cut")
+    way = {"dots": tmp_path / "cut/../cut", "link": tmp_path / "link"}[kind]
+    assert cut(mixture, "--segments", way, "--overwrite").code == 0
+    assert rows() == before
+
+
 def test_an_input_is_never_replaced(cut: Segmenting, mixture: Path, tmp_path: Path) -> None:
     inside = write_mixture(tmp_path / "cut/mix/spk1_0001.wav")
     before = inside.read_bytes()

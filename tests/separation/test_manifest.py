@@ -54,6 +54,12 @@ def test_rows_say_which_part_of_which_recording() -> None:
         ('{"audio_filepath": "a.wav", "duration": true}', "duration is not a time: true"),
         ('{"audio_filepath": "a.wav", "duration": "3"}', 'duration is not a time: "3"'),
         ('{"audio_filepath": "a.wav", "duration": 0}', "duration is not above 0"),
+        (
+            f'{{"audio_filepath": "a.wav", "offset": 1{"0" * 400}}}',
+            "offset is not a time: 1" + "0" * 400,
+        ),
+        ('{"audio_filepath": "a.wav", "offset": 1e308}', "offset is not a time: 1e+308"),
+        ('{"audio_filepath": "a\\ud800.wav"}', r"no name of a file: 'a\ud800.wav'"),
         ('{"audio_filepath": "./first.wav"}', "the same part of a recording as line 1"),
     ],
 )
