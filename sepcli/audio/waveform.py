@@ -1,5 +1,6 @@
 """A waveform in memory, read like a file."""
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,12 +34,13 @@ class WaveformReader:
                 f"not a waveform: shape {list(samples.shape)}",
                 "give [samples] or [channels, samples]",
             )
-        if sample_rate < 1:
+        rate = _whole(sample_rate)
+        if rate < 1:
             raise AudioError(f"not a sample rate: {sample_rate} Hz", "give that of the waveform")
         self._samples = samples[:, np.newaxis] if samples.ndim == 1 else samples.T
         self.warnings: tuple[str, ...] = ()
         num_samples, num_channels = self._samples.shape
-        self.info = AudioInfo(None, sample_rate, num_channels, num_samples, "ARRAY", "FLOAT")
+        self.info = AudioInfo(None, rate, num_channels, num_samples, "ARRAY", "FLOAT")
 
     def blocks(self) -> Iterator[Array]:
         """Yield `[samples, channels]`; what is not finite becomes 0 and is told."""
@@ -51,3 +53,13 @@ class WaveformReader:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _whole(sample_rate: Any) -> int:
+    """Return a rate as a whole number, 0 where it is none; many libraries give it as a float."""
+    if isinstance(sample_rate, float | np.floating) and float(sample_rate).is_integer():
+        return int(sample_rate)
+    try:
+        return operator.index(sample_rate)
+    except TypeError:
+        return 0

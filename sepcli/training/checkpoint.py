@@ -4,6 +4,7 @@ It is written beside the old one and moved over it, so a kill at any moment leav
 """
 
 import io
+import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def save_checkpoint(
     write_whole(path, buffer.getvalue())
 
 
+# what torch and the unpickler raise on files that are damaged or hold something else
+UNFIT = (
+    *(RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, OSError, EOFError),
+    pickle.UnpicklingError,
+)
+
+
 def load_checkpoint(
     path: Path, network: nn.Module, optimisers: list[Optimizer], average: dict[str, Tensor]
 ) -> Progress:
@@ -96,16 +104,16 @@ def load_checkpoint(
         network.load_state_dict(state["weights"])
         for optimiser, held in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(held)
-    except (RuntimeError, KeyError, ValueError, OSError, EOFError) as problem:
+        for key, value in average.items():
+            value.copy_(state["average"][key])
+        return Progress(
+            step=state["step"],
+            skipped_steps=state["skipped_steps"],
+            train_sum=state["train_sum"],
+            train_count=state["train_count"],
+            measurements=[Measurement(**row) for row in state["measurements"]],
+            best=None if state["best"] is None else Measurement(**state["best"]),
+            best_weights=state["best_weights"],
+        )
+    except UNFIT as problem:
         raise WeightsError(f"checkpoint does not fit this recipe: {path}", hint) from problem
-    for key, value in average.items():
-        value.copy_(state["average"][key])
-    return Progress(
-        step=state["step"],
-        skipped_steps=state["skipped_steps"],
-        train_sum=state["train_sum"],
-        train_count=state["train_count"],
-        measurements=[Measurement(**row) for row in state["measurements"]],
-        best=None if state["best"] is None else Measurement(**state["best"]),
-        best_weights=state["best_weights"],
-    )

@@ -9,6 +9,7 @@ and counted, with the reason.
 import csv
 import io
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -204,7 +205,7 @@ def read_recordings(folder: Path, sample_rate: int) -> tuple[dict[str, Waveform]
 def _manifest(path: Path, split: str) -> Iterator[Utterance]:
     """Recordings listed in a CSV file; paths are relative to it."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise AudioError(f"cannot read the manifest: {printable(path)}", LAYOUT_HINT) from problem
@@ -226,6 +227,12 @@ def _weight(row: dict[str, str]) -> float:
     return min(1.0, max(LEAST_WEIGHT, (snr_db - NOISY_DB) / (CLEAN_DB - NOISY_DB)))
 
 
+# of a zip: damaged, gone, encrypted, compressed in a way that is not known here
+UNREADABLE_MEMBER = (
+    *(zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, NotImplementedError),
+)
+
+
 def decode(
     item: Utterance, sample_rate: int, speeds: Sequence[float], min_seconds: float = MIN_SECONDS
 ) -> list[Pcm] | str:
@@ -236,7 +243,7 @@ def decode(
             rate = reader.info.sample_rate
             blocks = [downmix(block) for block in reader.blocks()]
             signal = np.concatenate([*blocks, np.zeros(0, np.float32)])
-    except (AudioError, OSError, zipfile.BadZipFile, KeyError):
+    except (AudioError, OSError, *UNREADABLE_MEMBER):
         return "not readable"
     if rate < sample_rate:
         return f"sample rate below {sample_rate} Hz"

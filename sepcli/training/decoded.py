@@ -46,14 +46,22 @@ def read_decoded(
 
 def _digest(utterances: Sequence[Utterance], sample_rate: int, speeds: Sequence[float]) -> str:
     """Name of what these recordings become; another one as soon as one of them changes."""
-    stats = {path: path.stat() for path in {item.path for item in utterances}}
-    states = {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+    states = {path: _state(path) for path in {item.path for item in utterances}}
     parts = [
         [item.speaker, str(item.path), item.member, item.weight, *states[item.path]]
         for item in utterances
     ]
     text = json.dumps([sample_rate, list(speeds), parts])
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _state(path: Path) -> tuple[int, int] | tuple[()]:
+    """Return size and time of a file; nothing of one that is not there, which is skipped later."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns
 
 
 def _save(speech: Speech, path: Path) -> None:

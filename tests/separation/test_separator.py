@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,20 @@ def test_chunks_that_cannot_be_are_refused(
 def test_a_rate_that_is_none_is_refused() -> None:
     with pytest.raises(AudioError, match="not a sample rate: 0 Hz"):
         separator(Identity()).separate(np.zeros(9, np.float32), 0)
+
+
+@pytest.mark.parametrize("rate", [8000.5, float("nan"), "8000", None])
+def test_a_rate_that_is_no_number_is_refused(rate: Any) -> None:
+    with pytest.raises(AudioError, match="not a sample rate"):
+        separator(Identity()).separate(np.zeros(9, np.float32), rate)
+
+
+@pytest.mark.parametrize("rate", [8000.0, np.float32(8000), np.int64(8000)])
+def test_a_whole_rate_may_be_of_any_kind(rate: Any) -> None:
+    mixture = two_voices(1.0, rate=8000).sum(0)
+    one, other = (separator(Identity()).separate(mixture, each) for each in (8000, rate))
+    np.testing.assert_array_equal(one.estimates, other.estimates)
+    assert other.sample_rate == 8000
 
 
 def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Speech from folders, manifests and packs: what is taken, what is skipped and counted."""
 
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,32 @@ def test_a_manifest_names_files_speakers_and_splits(speech_folder: Path) -> None
     )
     assert [item.speaker for item in find_speech(manifest, split="train")] == ["c/a", "c/b"]
     assert [item.speaker for item in find_speech(manifest)] == ["c/a", "c/b", "c/d"]
+
+
+def test_a_manifest_may_begin_with_the_mark_of_spreadsheets(speech_folder: Path) -> None:
+    manifest = speech_folder / "list.csv"
+    manifest.write_text("path,speaker\ncorpus0/speaker0/0.wav,a\n", encoding="utf-8-sig")
+    assert [item.speaker for item in find_speech(manifest)] == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["damaged", "encrypted"])
+def test_a_damaged_member_of_a_zip_is_skipped(kind: str, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, voice(1), RATE, format="WAV")
+    pack = tmp_path / "speech.zip"
+    with zipfile.ZipFile(pack, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("anna/1.wav", "bob/1.wav"):
+            archive.writestr(name, content.getvalue())
+    raw = bytearray(pack.read_bytes())
+    if kind == "damaged":
+        raw[200:600] = bytes(400)
+    else:
+        entry = raw.index(b"PK\x01\x02")  # of the first member, in the directory at the end
+        raw[entry + 8] |= 1
+        raw[6] |= 1
+    pack.write_bytes(raw)
+    speech = read_speech(find_speech(pack), RATE)
+    assert list(speech.speakers) == ["bob"] and speech.skipped.counts == {"not readable": 1}
 
 
 def test_a_flac_pack_is_the_folder(speech_folder: Path, tmp_path: Path) -> None:

@@ -41,6 +41,15 @@ def test_a_changed_recording_is_read_again(speech_folder: Path, tmp_path: Path) 
     assert read(speech_folder, tmp_path / "kept").seconds == pytest.approx(before + 0.4)
 
 
+def test_a_recording_that_is_gone_is_skipped(speech_folder: Path, tmp_path: Path) -> None:
+    manifest = speech_folder / "list.csv"
+    lines = ["path,speaker", "corpus0/speaker0/0.wav,a", "corpus0/speaker2/0.wav,b", "gone.wav,c"]
+    manifest.write_text("\n".join(lines))
+    for _ in range(2):  # read, then from what was kept
+        speech = read_decoded(find_speech(manifest), RATE, tmp_path / "kept")
+        assert list(speech.speakers) == ["a", "b"] and speech.skipped.counts == {"not readable": 1}
+
+
 def test_half_a_cache_is_none(speech_folder: Path, tmp_path: Path) -> None:
     whole = read(speech_folder, tmp_path / "kept")
     (index,) = (tmp_path / "kept").glob("*.json")

@@ -123,6 +123,21 @@ def test_another_network_is_refused(tmp_path: Path, write_recipe: Callable[..., 
         run(write_recipe(hidden="24"), tmp_path / "first")
 
 
+@pytest.mark.parametrize("kind", ["garbage", "cut", "other"])
+def test_a_damaged_checkpoint_is_told(
+    kind: str, tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    run(write_recipe(), tmp_path / "first")
+    checkpoint = tmp_path / "first" / CHECKPOINT_FILE
+    whole = checkpoint.read_bytes()
+    if kind == "other":
+        torch.save([1, 2], checkpoint)
+    else:
+        checkpoint.write_bytes(b"garbage" if kind == "garbage" else whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match="checkpoint does not fit this recipe"):
+        run(write_recipe(), tmp_path / "first")
+
+
 def test_training_stops_when_nothing_is_gained(
     tmp_path: Path, write_recipe: Callable[..., Recipe]
 ) -> None:
