@@ -23,12 +23,8 @@ from sepcli.audio.sndfile import read_channel_names
 from sepcli.audio.together import Together
 from sepcli.audio.waveform import WaveformReader
 from sepcli.audio.writer import AudioWriter
-from sepcli.files.pending import output_error
-from sepcli.files.space import remove_stale_temporaries, require_free_space
-from sepcli.files.temporary import TEMPORARY_PREFIX, create_temporary, printable
 
 __all__ = [
-    "TEMPORARY_PREFIX",
     "AudioInfo",
     "AudioReader",
     "AudioWriter",
@@ -38,17 +34,12 @@ __all__ = [
     "Together",
     "WaveformReader",
     "check_output_format",
-    "create_temporary",
     "downmix",
     "find_audio_files",
     "kept_subtype",
-    "output_error",
-    "printable",
     "read_blocks",
     "read_channel_names",
     "read_info",
-    "remove_stale_temporaries",
-    "require_free_space",
     "resample_blocks",
     "resample_signals",
     "resampled_length",

@@ -143,10 +143,15 @@ class AudioReader:
         rate = self.info.sample_rate
         self._start = round((start_seconds or 0.0) * rate)
         self._stop = None if stop_seconds is None else round(stop_seconds * rate)
+        if self._stop is not None and self._stop <= self._start:
+            raise AudioError(
+                f"no sample from {start_seconds or 0:g} to {stop_seconds:g} s: {self._name}",
+                "let the part end later",
+            )
         is_known = self.info.format != "FLAC"  # which shows only at its end that it holds more
         if self._start > 0 and self.num_expected == 0 and is_known:
             raise AudioError(
-                f"recording ends before {start_seconds:g} s: {self._name}", "use an earlier --start"
+                f"recording ends before {start_seconds:g} s: {self._name}", "begin earlier"
             )
 
     def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:

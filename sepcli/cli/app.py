@@ -7,7 +7,6 @@ import platform
 import re
 import signal
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -59,17 +58,20 @@ def _root(
 
 
 class _Command(TyperCommand):
-    """A command whose options take no empty path, which pathlib reads as the current folder."""
+    """A command that takes no empty path, which pathlib reads as the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse, once no variable that is not set stands where a file or folder is asked for."""
         annotations = inspect.get_annotations(inspect.unwrap(self.callback or _root))
         paths = {name for name, kind in annotations.items() if _is_path(kind)}
-        flags = {flag for option in self.params if option.name in paths for flag in option.opts}
-        for word, value in pairwise((*args, None)):
-            flag, joined, rest = str(word).partition("=")
-            if flag in flags and (rest if joined else value) == "":
-                raise UsageError(f"path is empty: {flag}", "leave it out, or name a file or folder")
+        given = self.make_parser(ctx).parse_args(args=[*args])[0]
+        for param in self.params:
+            values = given.get(param.name or "")
+            values = values if isinstance(values, list | tuple) else [values]
+            if param.name in paths and "" in values:
+                word = max(param.opts, key=len)
+                word = word if word.startswith("-") else word.upper()
+                raise UsageError(f"path is empty: {word}", "leave it out, or name a file or folder")
         return super().parse_args(ctx, args)
 
 

@@ -70,8 +70,8 @@ def bench(
     if plot is not None:
         require_plot(plot, overwrite=overwrite)
     if against:
-        if threads or batch_size:
-            hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size"
+        if threads or batch_size or plot is not None:
+            hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size and --plot"
             raise UsageError("--against times whole commands, as they are", hint)
         how = ["-d", device, "--precision", precision.value]
         _against(names, how, against, runs, chunk or [30.0], as_json=as_json)

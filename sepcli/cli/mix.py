@@ -144,9 +144,9 @@ def mix(
     finally:  # an error may be about what was skipped
         for line in skipped.lines():
             console.warn(line)
-    write_whole(output_dir / TURNS, "".join(turns).encode())
+    write_whole(output_dir / TURNS, "".join(turns).encode("utf-8", "surrogateescape"))
     # last: where there is one, the set is whole
-    write_whole(output_dir / MANIFEST, _table(rows).encode())
+    write_whole(output_dir / MANIFEST, _table(rows).encode("utf-8", "surrogateescape"))
     console.result(str(output_dir / MANIFEST))
 
 

@@ -172,14 +172,17 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
         "model": entry.name if entry is not None else None,
         "skipped": outcome.skipped,
     }
+    if not outcome.skipped:
+        record |= {
+            "seconds": round(outcome.seconds, 3),
+            "elapsed_seconds": round(outcome.elapsed, 3),
+            "notes": [*outcome.warnings, *outcome.notes],
+        }
     if outcome.delivery is not None:
         rate = entry.sample_rate if entry is not None else 1
         record |= {
-            "seconds": round(outcome.seconds, 3),
             "sample_rate": outcome.delivery.sample_rate,
             "gain_db": round(outcome.delivery.gain_db, 2),
-            "elapsed_seconds": round(outcome.elapsed, 3),
-            "notes": [*outcome.warnings, *outcome.notes],
             **_conversation(outcome.delivery),
             **_segments(outcome),
             "uncertain": [

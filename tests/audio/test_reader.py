@@ -169,7 +169,10 @@ def test_selecting_seconds(tmp_path):
     with AudioReader(path) as reader, pytest.raises(AudioError) as caught:
         reader.select(1.0, None)
     assert caught.value.message == f"recording ends before 1 s: {path}"
-    assert caught.value.hint == "use an earlier --start"
+    assert caught.value.hint == "begin earlier"
+    with AudioReader(path) as reader, pytest.raises(AudioError) as caught:
+        reader.select(0.3, 0.30001)
+    assert caught.value.message == f"no sample from 0.3 to 0.30001 s: {path}"
 
 
 # The hostile list.

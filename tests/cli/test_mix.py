@@ -1,4 +1,5 @@
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,12 @@ def test_a_smaller_set_leaves_nothing_of_a_larger_one(sepcli: CommandLine, speec
         "manifest.csv", "mix_clean/00000.wav", "s1/00000.wav", "s1/mine.wav", "s2/00000.wav",
         "turns.rttm",
     ]  # fmt: skip
+
+
+def test_names_that_are_no_text_come_through(sepcli: CommandLine, speech: Path) -> None:
+    (speech / "bob/1.ogg").rename(os.fsdecode(os.fsencode(speech / "bob") + b"/\xff.ogg"))
+    assert sepcli("mix", speech, "-o", "set", *OPTIONS).code == 0
+    assert b"bob/\xff.ogg" in Path("set/manifest.csv").read_bytes()
 
 
 @pytest.mark.parametrize("options", [(), ("--overwrite",)])

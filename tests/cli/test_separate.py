@@ -273,6 +273,7 @@ def test_channels_of_a_call_are_told_and_kept_on_request(
     assert (done.code, done.err) == (0, "")
     (record,) = map(json.loads, done.lines)
     assert record["model"] is None
+    assert (record["seconds"], record["notes"]) == (12.0, [])
     for channel, output in enumerate(record["outputs"]):
         np.testing.assert_allclose(soundfile.read(output)[0], call[:, channel], atol=2**-15)
 

@@ -45,13 +45,20 @@ def test_one_line_and_a_hint(
         ("evaluate", "set", "--csv", ""),
         ("mix", "speech", "--output-dir", ""),
         ("mix", "speech", "--rooms", "rooms", "--rooms", ""),
+        ("mix", "", "--output-dir", "set", "SPEECH"),
+        ("evaluate", "", "--csv", "x", "DATA"),
+        ("pack", "speech", "", "OUTPUT"),
     ],
 )
 def test_an_empty_path_is_not_the_current_folder(
     sepcli: CommandLine, arguments: tuple[str, ...]
 ) -> None:
+    if arguments[-1].isupper():
+        *arguments, flag = arguments
+    else:
+        flag = next(word for word in reversed(arguments) if word.startswith("-") and word != "-q")
+        flag = {"-o": "--output-dir"}.get(flag, flag)
     done = sepcli(*arguments)
-    flag = next(word for word in reversed(arguments) if word.startswith("-") and word != "-q")
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
         f"error: path is empty: {flag.rstrip('=')}",
