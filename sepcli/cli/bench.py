@@ -1,6 +1,5 @@
 """`sepcli bench`: how fast models run on this machine."""
 
-import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from sepcli.cli import console, options
 from sepcli.cli.plots import drawn, require_plot
 from sepcli.errors import SepcliError, UsageError
+from sepcli.models.entry import LONGEST_CHUNK_SECONDS
 from sepcli.models.registry import DEFAULT_MODEL, find_entry, load_entries
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def bench(
     if models and everything:
         raise UsageError("--all and names of models exclude each other", "give one of them")
     names = list(load_entries()) if everything else models or [DEFAULT_MODEL]
-    if any(not 0 < length < math.inf for length in chunk or []):
-        raise UsageError("a chunk must be longer than 0 s", "give --chunk 4")
+    if any(not 0 < length <= LONGEST_CHUNK_SECONDS for length in chunk or []):
+        raise UsageError("a chunk must be longer than 0 s and a day at most", "give --chunk 4")
     if plot is not None:
         require_plot(plot, overwrite=overwrite)
     if against:

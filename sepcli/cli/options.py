@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sepcli.models.entry import LONGEST_CHUNK_SECONDS
 from sepcli.models.registry import complete_model
 
 
@@ -169,7 +170,11 @@ End = Annotated[
 Chunk = Annotated[
     float | None,
     typer.Option(
-        "--chunk", metavar="SECONDS", help="Length of a chunk; default: the model's.", min=0.1
+        "--chunk",
+        metavar="SECONDS",
+        help="Length of a chunk; default: the model's.",
+        min=0.1,
+        max=LONGEST_CHUNK_SECONDS,
     ),
 ]
 Overlap = Annotated[

@@ -1,9 +1,9 @@
 """What options say in words of their own: sample rates, numbers of speakers, times."""
 
-import math
 from typing import Literal
 
 from sepcli.errors import UsageError
+from sepcli.separation.jobs import MOST_SECONDS
 
 
 def parse_rate(text: str) -> Literal["input", "model"] | int:
@@ -70,7 +70,7 @@ def parse_time(text: str) -> float | None:
         raise UsageError(
             f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5"
         ) from cause
-    if not math.isfinite(seconds):
+    if not seconds < MOST_SECONDS:
         raise UsageError(f"not a time: {text}", "use seconds or h:mm:ss, as in 1:02:03.5")
     return seconds
 

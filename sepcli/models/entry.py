@@ -86,6 +86,7 @@ class ModelEntry(Source):
 
 _LARGEST = 2**53  # bytes of a file are more than any size of a network
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+LONGEST_CHUNK_SECONDS = 86_400.0  # a day
 _LIMITS = {"speakers": (1, 64), "sample_rate": (1_000, 384_000)}
 
 

@@ -15,6 +15,8 @@ from sepcli.separation.places import Place, Places
 T = TypeVar("T")
 Span = tuple[float | None, float | None]  # where a part begins and ends [s]; None: the whole's end
 
+MOST_SECONDS = 1e9  # where a part may end: 30 years
+
 STDIN = "-"
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 from sepcli.audio import read_channel_names, read_info
 from sepcli.errors import SepcliError, UsageError
-from sepcli.separation.jobs import Failure, Job, Span, job_of, refuse_conflicts
+from sepcli.separation.jobs import MOST_SECONDS, Failure, Job, Span, job_of, refuse_conflicts
 from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.writing import Place
 
 # of a speaker's row; an output has no offset, whatever part of its recording it is
 OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}
-MOST_SECONDS = 1e9  # of an offset or a duration: 30 years
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """How recordings are cut and joined: what was chosen, with what the model prefers."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from sepcli.errors import UsageError
+from sepcli.models.entry import LONGEST_CHUNK_SECONDS
 from sepcli.models.registry import ModelEntry
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.enrolment import check_only, enrol
@@ -154,10 +154,10 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
         overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
-    if not math.isfinite(chunk_seconds):
+    if not chunk_seconds <= LONGEST_CHUNK_SECONDS:
         raise UsageError(f"not a length of a chunk: {chunk_seconds} s", "give --chunk 8")
     chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
-    overlap = seconds_to_samples(overlap_seconds, entry.sample_rate)
+    overlap = seconds_to_samples(min(overlap_seconds, chunk_seconds), entry.sample_rate)
     if overlap >= chunk:
         raise UsageError(
             f"overlap is not shorter than the chunk: {overlap_seconds:g} s",

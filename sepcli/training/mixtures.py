@@ -27,6 +27,7 @@ PAUSE_SECONDS = (0.05, 0.3)  # between joined utterances of one speaker
 MEAN_TO_LONGEST_PAUSE = 5  # pauses between turns are drawn exponentially, then cut
 MAX_OVERLAP_RATIO = 0.6
 MAX_LEVEL_DB = 60.0
+LONGEST_SECONDS = 86_400.0  # a day, which is held in memory
 PART_OF_TURN = 0.95  # the most of a turn that another may cover: who speaks next is then clear
 MAX_DRAWS = 200  # of recordings that turn out to be unusable, before a mixture is given up
 
@@ -72,6 +73,9 @@ class MixOptions:
         if not 0 <= self.overlap_ratio <= MAX_OVERLAP_RATIO:
             hint = f"give a share from 0 to {MAX_OVERLAP_RATIO}"
             raise UsageError(f"no such overlap ratio: {self.overlap_ratio:g}", hint)
+        if self.max_seconds > LONGEST_SECONDS:
+            hint = f"give at most {LONGEST_SECONDS:g}"
+            raise UsageError(f"mixtures cannot be that long: {self.max_seconds:g} s", hint)
         if not 0 < self.min_seconds <= self.max_seconds:
             raise UsageError(
                 f"shortest length beyond the longest: {self.min_seconds:g} s",

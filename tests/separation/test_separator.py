@@ -137,6 +137,8 @@ def test_an_overlap_as_long_as_the_chunk_is_refused() -> None:
     [
         (float("inf"), None, "not a length of a chunk: inf s"),
         (float("nan"), None, "not a length of a chunk: nan s"),
+        (1e308, None, r"not a length of a chunk: 1e\+308 s"),
+        (1.0, 1e308, "overlap is not shorter than the chunk"),
         (1.0, 0.99999, "overlap is not shorter than the chunk"),  # by less than a sample
     ],
 )
