@@ -15,6 +15,11 @@ __version__ = "0.1.0"
 __all__ = ["Separation", "SeparationOptions", "Separator", "__version__", "list_models"]
 
 
+def __dir__() -> list[str]:
+    """Return the public names, also of what is loaded on first use."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Return what needs torch on first use, so that `sepcli --help` does not wait for it."""
     if name in ("Separation", "SeparationOptions", "Separator"):

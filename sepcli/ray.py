@@ -33,7 +33,8 @@ class Separate:
     - `audio_filepath`, perhaps with `offset` and `duration` [s], as in a manifest: files are
       written, and out comes a row a speaker that names its file.
 
-    A recording that cannot be done has one row, whose `error` says why; elsewhere it is empty.
+    A recording that cannot be done has one row, whose `error` says why; elsewhere it is empty, and
+    `warnings` are what was wrong with a recording that was done.
     Before its first batch, and where it is copied to, an object holds no weights.
 
     Args:
@@ -91,7 +92,8 @@ class Separate:
             try:
                 if outcome.error is not None:
                     raise outcome.error
-                done += [{**row, "error": ""} for row in outcome_rows(outcome)]
+                told = {"error": "", "warnings": list(outcome.warnings)}
+                done += [{**row, **told} for row in outcome_rows(outcome)]
             except SepcliError as error:
                 done.append(_failed(outcome.job.row or {}, error))
         return done
@@ -103,19 +105,17 @@ class Separate:
         return self._loaded
 
     def _in_memory(self, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-        waveform, rate = np.asarray(fields["amplitude"], np.float32), fields.get("sample_rate")
-        if isinstance(rate, float) and rate.is_integer():  # of a column in which others have none
-            rate = int(rate)
-        if not isinstance(rate, int):
+        if (rate := fields.get("sample_rate")) is None:
             raise UsageError("no sample_rate beside amplitude", "add a column with the rate in Hz")
-        separation = self._separator.separate(waveform, rate)
+        separation = self._separator.separate(fields["amplitude"], rate)
         others = {k: v for k, v in fields.items() if k not in ("amplitude", "sample_rate")}
         margins = separation.order.margins
         shared = {
-            "duration": separation.estimates.shape[1] / rate,
-            "sample_rate": rate,
+            "duration": separation.estimates.shape[1] / separation.sample_rate,
+            "sample_rate": separation.sample_rate,
             "margins": margins[np.isfinite(margins)].tolist(),
             "error": "",
+            "warnings": list(separation.warnings),
         }
         return [
             carry(others, {"amplitude": estimate, "speaker": name, **shared})
@@ -171,6 +171,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
         "sample_rate": pyarrow.int64(),
         "margins": pyarrow.list_(pyarrow.float64()),
         "error": pyarrow.string(),
+        "warnings": pyarrow.list_(pyarrow.string()),
     }
     keys = dict.fromkeys(key for row in rows for key in row)
     return pyarrow.table(

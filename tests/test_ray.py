@@ -38,6 +38,24 @@ def test_it_is_small_when_it_travels(separate: Separate) -> None:
     assert (copy._folder, copy._root) == (separate._folder, separate._root)
 
 
+def test_warnings_are_told_and_no_row_ends_its_batch(separate: Separate, tmp_path: Path) -> None:
+    path = write_mixture(tmp_path / "in/a.wav", 2.0)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    stereo = np.empty(2, object)
+    stereo[:] = list(two_voices(0.5))
+    rows = separate.rows(
+        [
+            {"amplitude": "abc", "sample_rate": RATE, "id": 1},
+            {"amplitude": stereo, "sample_rate": float(RATE), "id": 2},
+            {"audio_filepath": "a.wav", "id": 3},
+        ]
+    )
+    found = {row["id"]: row for row in rows}
+    assert found[1]["error"] == "not a waveform: str"
+    assert (found[2]["error"], found[2]["warnings"], found[2]["sample_rate"]) == ("", [], RATE)
+    assert "samples could not be read" in found[3]["warnings"][0]
+
+
 def test_paths_in_and_a_row_a_speaker_out_again_and_again(
     separate: Separate, tmp_path: Path
 ) -> None:
@@ -84,6 +102,7 @@ def test_arrays_in_and_arrays_out(separate: Separate, num_channels: int) -> None
         "margins": [],
         "path": "s3:a",
         "error": "",
+        "warnings": [],
     }
     assert second == first | {"speaker": "spk2"}
 
@@ -100,7 +119,7 @@ def test_a_column_of_rates_may_have_gaps(separate: Separate, tmp_path: Path) -> 
     assert [(row["error"], row.get("speaker", "")) for row in rows] == [
         ("", "spk1"),
         ("", "spk2"),
-        ("no sample_rate beside amplitude", ""),
+        ("not a sample rate: 8000.5 Hz", ""),
         ("", "spk1"),
         ("", "spk2"),
     ]

@@ -39,7 +39,7 @@ ERRORS = [
 API = {
     sepcli: ("Separator", "SeparationOptions", "Separation", "list_models"),
     ray: ("Separate",),
-    metrics: ("si_sdr", "si_sdr_improvement", "best_order"),
+    metrics: ("si_sdr", "si_sdr_improvement", "pairwise_si_sdr", "best_order", "reorder"),
     errors: ERRORS,
 }
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from sepcli.audio.reader import AudioInfo
+from sepcli.audio.reader import MAX_MAGNITUDE, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioInfo
 from sepcli.errors import AudioError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -26,8 +27,8 @@ class WaveformReader:
             a file read by soundfile would seem to have; or the rate is none.
     """
 
-    def __init__(self, waveform: Array, sample_rate: int) -> None:
-        samples = np.asarray(waveform, dtype=np.float32)
+    def __init__(self, waveform: ArrayLike, sample_rate: float) -> None:
+        samples = _samples(waveform)
         is_whole = samples.ndim == 1 or (samples.ndim == 2 and len(samples) <= samples.shape[1])
         if not is_whole or samples.size == 0:
             raise AudioError(
@@ -35,24 +36,54 @@ class WaveformReader:
                 "give [samples] or [channels, samples]",
             )
         rate = _whole(sample_rate)
-        if rate < 1:
+        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
             raise AudioError(f"not a sample rate: {sample_rate} Hz", "give that of the waveform")
         self._samples = samples[:, np.newaxis] if samples.ndim == 1 else samples.T
-        self.warnings: tuple[str, ...] = ()
+        self._num_replaced = self._num_limited = 0
         num_samples, num_channels = self._samples.shape
         self.info = AudioInfo(None, rate, num_channels, num_samples, "ARRAY", "FLOAT")
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the samples, a line each; complete after reading."""
+        found = []
+        if self._num_replaced:
+            found.append(f"{self._num_replaced} values were not finite and became 0")
+        if self._num_limited:
+            found.append(f"{self._num_limited} values were beyond ±2^31 and limited")
+        return tuple(found)
+
     def blocks(self) -> Iterator[Array]:
-        """Yield `[samples, channels]`; what is not finite becomes 0 and is told."""
+        """Yield `[samples, channels]`, with values that can be computed with; others are told."""
         for start in range(0, len(self._samples), BLOCK_SAMPLES):
             block = self._samples[start : start + BLOCK_SAMPLES]
-            if not np.isfinite(block).all():
-                self.warnings = ("values that were not finite were set to 0",)
+            if not np.abs(block).max() <= MAX_MAGNITUDE:
+                self._num_replaced += int(np.count_nonzero(~np.isfinite(block)))
                 block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+                self._num_limited += int(np.count_nonzero(np.abs(block) > MAX_MAGNITUDE))
+                block = np.clip(block, -MAX_MAGNITUDE, MAX_MAGNITUDE)
             yield block
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _samples(waveform: Any) -> Array:
+    """Return a waveform as an array; also where channels are a column of arrays, as in tables.
+
+    Raises:
+        AudioError: It holds something else than numbers, or rows of different lengths.
+    """
+    try:
+        return np.asarray(waveform, np.float32)
+    except (TypeError, ValueError):
+        pass
+    try:
+        return np.stack([np.asarray(channel, np.float32) for channel in waveform])
+    except (TypeError, ValueError) as cause:
+        raise AudioError(
+            f"not a waveform: {type(waveform).__name__}", "give [samples] or [channels, samples]"
+        ) from cause
 
 
 def _whole(sample_rate: Any) -> int:

@@ -56,14 +56,14 @@ def si_sdr_improvement(
         mixture: What was separated, `[..., time]`.
         zero_mean: Remove the mean of all signals first.
     """
-    baseline = torch.as_tensor(mixture).unsqueeze(-2)
+    baseline = _tensor(mixture).unsqueeze(-2)
     gained = si_sdr(estimate, reference, zero_mean=zero_mean)
     return gained - si_sdr(baseline, reference, zero_mean=zero_mean)
 
 
 def pairwise_si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
     """Return SI-SDR [dB] of every estimate and reference, `[..., estimates, references]`."""
-    guess, truth = torch.as_tensor(estimate), torch.as_tensor(reference)
+    guess, truth = _tensor(estimate), _tensor(reference)
     return si_sdr(guess.unsqueeze(-2), truth.unsqueeze(-3), zero_mean=zero_mean)
 
 
@@ -80,7 +80,7 @@ def best_order(scores: Signal) -> Tensor:
     Raises:
         ValueError: there are fewer estimates than references.
     """
-    table = torch.as_tensor(scores).detach().to(torch.float64)
+    table = _tensor(scores).detach().to(torch.float64)
     num_estimates, num_references = table.shape[-2:]
     if num_estimates < num_references:
         raise ValueError(f"fewer estimates than references: {num_estimates} < {num_references}")
@@ -93,8 +93,9 @@ def best_order(scores: Signal) -> Tensor:
     return found.reshape(*table.shape[:-2], num_references)
 
 
-def reorder(estimate: Tensor, order: Tensor) -> Tensor:
+def reorder(estimate: Signal, order: Tensor) -> Tensor:
     """Return estimates `[..., references, time]` in `order` `[..., references]`."""
+    estimate = estimate if isinstance(estimate, Tensor) else torch.from_numpy(estimate.copy())
     index = order.unsqueeze(-1).expand(*order.shape, estimate.shape[-1])
     return torch.gather(estimate, -2, index.to(estimate.device))
 
@@ -110,10 +111,14 @@ def _exhaustive_order(table: Tensor) -> Tensor:
     return orders[totals.argmax(-1)]
 
 
+def _tensor(signal: Signal) -> Tensor:
+    """Return a signal as a tensor; of an array, in any order of bytes and memory, a copy."""
+    return signal if isinstance(signal, Tensor) else torch.from_numpy(np.array(signal, np.float64))
+
+
 def _pair(estimate: Signal, reference: Signal, zero_mean: bool) -> tuple[Tensor, Tensor]:
     """Both signals in float64, without their mean where asked for."""
-    guess = torch.as_tensor(estimate).to(torch.float64)
-    truth = torch.as_tensor(reference).to(torch.float64)
+    guess, truth = (_tensor(signal).to(torch.float64) for signal in (estimate, reference))
     if guess.shape[-1] != truth.shape[-1]:
         raise ValueError(f"lengths differ: {guess.shape[-1]} and {truth.shape[-1]}")
     if zero_mean:

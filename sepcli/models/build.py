@@ -52,7 +52,7 @@ def build_empty(make: Callable[[], M], *, where: str) -> M:
     """
     try:
         with Weightless():
-            network = make()
+            network = make().float()  # whatever the program's own default is
         for name, parameter in network.named_parameters():
             if parameter.numel() == 0:
                 raise ValueError(f"a parameter without elements: {name}")

@@ -175,7 +175,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         ModelError: It cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as cause:
         raise ModelError(f"cannot read {file}: {cause.strerror}") from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:

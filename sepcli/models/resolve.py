@@ -37,6 +37,8 @@ def resolve_model(
         WeightsError: The repository cannot be reached, or its format is not recognised.
         UsageError: A folder was given together with a revision.
     """
+    if not model:
+        raise ModelError("no model is named", "give a NAME, a FOLDER or hf:ORG/REPO: sepcli info")
     if model.startswith(HUB_PREFIX):
         repo = check_repo(model.removeprefix(HUB_PREFIX))
         known = [entry for entry in load_entries().values() if entry.repo == repo]

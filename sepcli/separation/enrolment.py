@@ -74,7 +74,7 @@ def check_only(only: str, names: Iterable[str]) -> None:
         raise UsageError(f"no voice is called: {only}", did_you_mean(only, names))
 
 
-def read_enrolment(name: str, path: Path, sample_rate: int) -> Array:
+def read_enrolment(name: str, path: str | Path, sample_rate: int) -> Array:
     """Return a person's recording, mixed down, at a rate, `[samples]`; at most a minute of it.
 
     Raises:
@@ -108,7 +108,7 @@ def _sounding_seconds(samples: Array, sample_rate: int) -> float:
 
 
 def enrol(
-    files: Mapping[str, Path], sample_rate: int, embed: Embed, min_likeness: float
+    files: Mapping[str, str | Path], sample_rate: int, embed: Embed, min_likeness: float
 ) -> KnownVoices | None:
     """Return what people sound like; None where there are none.
 
@@ -126,7 +126,7 @@ def enrol(
         return None
     check_names(files)
     voices = [
-        voice_of(read_enrolment(name, Path(path), sample_rate), sample_rate, embed)
+        voice_of(read_enrolment(name, path, sample_rate), sample_rate, embed)
         for name, path in files.items()
     ]
     return KnownVoices(tuple(files), np.stack(voices), min_likeness)

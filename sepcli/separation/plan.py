@@ -1,9 +1,10 @@
 """How recordings are cut and joined: what was chosen, with what the model prefers."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from sepcli.errors import UsageError
 from sepcli.models.entry import LONGEST_CHUNK_SECONDS
@@ -18,6 +19,13 @@ Level = Literal["fit", "as-is"]
 Leakage = Literal["keep", "remove"]
 OutsideOverlap = Literal["original", "separated"]
 Bandwidth = Literal["full", "model"]
+CHOICES = {
+    "precision": Precision,
+    "level": Level,
+    "leakage": Leakage,
+    "outside_overlap": OutsideOverlap,
+    "bandwidth": Bandwidth,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +50,9 @@ class SeparationOptions:
         bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
         known: Recordings of people by name; files are called after those who are heard.
         only: The one of them whose file alone is wanted; None for everybody's.
+
+    Raises:
+        UsageError: A value is none of these.
     """
 
     device: str = "auto"
@@ -55,8 +66,32 @@ class SeparationOptions:
     people: int | Literal["auto"] | None = None
     outside_overlap: OutsideOverlap = "original"
     bandwidth: Bandwidth = "full"
-    known: Mapping[str, Path] = field(default_factory=dict)
+    known: Mapping[str, str | Path] = field(default_factory=dict)
     only: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in CHOICES.items():
+            value, known = getattr(self, name), get_args(kind)
+            if value not in known and not (name == "level" and value is None):
+                raise UsageError(f"no such {name}: {value!r}", f"choose {' or '.join(known)}")
+        people, size = self.people, self.batch_size
+        if people not in (None, "auto") and not _is_count(people, MOST_PEOPLE):
+            raise UsageError(
+                f"not a number of speakers: {people!r}",
+                f"use auto, or a number from 1 to {MOST_PEOPLE}",
+            )
+        if size is not None and not _is_count(size, sys.maxsize):
+            raise UsageError(f"not a size of a batch: {size!r}", "give a whole number above 0")
+        chunk, overlap = self.chunk_seconds, self.overlap_seconds
+        if chunk is not None and not 0 < chunk <= LONGEST_CHUNK_SECONDS:
+            raise UsageError(f"not a length of a chunk: {chunk} s", "give --chunk 8")
+        if overlap is not None and not overlap >= 0:
+            raise UsageError(f"not a length of an overlap: {overlap} s", "give --overlap 1")
+
+
+def _is_count(value: object, most: int) -> bool:
+    """Return whether a value is a whole number from 1 to `most`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +189,6 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
         overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
-    if not chunk_seconds <= LONGEST_CHUNK_SECONDS:
-        raise UsageError(f"not a length of a chunk: {chunk_seconds} s", "give --chunk 8")
     chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
     overlap = seconds_to_samples(min(overlap_seconds, chunk_seconds), entry.sample_rate)
     if overlap >= chunk:

@@ -130,7 +130,7 @@ class Runner:
         if os.getpid() != self._process:  # torch's threads stayed there: it would wait for ever
             raise DeviceError(
                 "a separator was made before this process was forked",
-                "make it in this process, or start processes with the method spawn",
+                "make one in this process",
             )
         estimates: list[Array] = []
         while len(estimates) < len(chunks):

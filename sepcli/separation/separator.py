@@ -7,9 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 
 from sepcli.audio import WaveformReader
+from sepcli.errors import OutputError
 from sepcli.models.load import load_model
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
 from sepcli.models.resolve import resolve_model
@@ -17,7 +19,7 @@ from sepcli.separation.batch import separate_jobs
 from sepcli.separation.casting import cast_people
 from sepcli.separation.composing import compose
 from sepcli.separation.jobs import job_of
-from sepcli.separation.naming import Naming
+from sepcli.separation.naming import DEFAULT_NAME, Naming, check_speaker_names
 from sepcli.separation.pipeline import Pipeline, silent
 from sepcli.separation.plan import SeparationOptions
 from sepcli.separation.recording import Recording
@@ -66,7 +68,8 @@ class Separator:
             of one that is to be trained or stored again.
         entry: What is known about it.
         options: How it runs.
-        say: Told what the user should know: batch size halved, fallback used.
+        say: Told what the user should know: batch size halved, fallback used, samples of a file
+            that could not be read.
         embed: Voice embedding that is loaded already; None to load that of `options.voices`.
 
     Attributes:
@@ -76,7 +79,8 @@ class Separator:
         DeviceError: The device is not available.
         ModelError: There are no voices of that name.
         WeightsError: Their weights cannot be fetched or do not fit.
-        UsageError: The overlap is not shorter than the chunk.
+        UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
+            unknown speaker, as spk1.
     """
 
     def __init__(
@@ -88,13 +92,15 @@ class Separator:
         embed: Embed | None = None,
     ) -> None:
         options = options or SeparationOptions()
+        check_speaker_names(DEFAULT_NAME, list(options.known))
         self.entry = entry
+        self._say = say
         self.pipeline = Pipeline(network, entry, options, embed or load_embed(options.voices), say)
 
     @classmethod
     def from_pretrained(
         cls,
-        model: str = DEFAULT_MODEL,
+        model: str | Path = DEFAULT_MODEL,
         *,
         revision: str = "",
         options: SeparationOptions | None = None,
@@ -115,22 +121,23 @@ class Separator:
         """
         options = options or SeparationOptions()
         choose_device(options.device)  # before a download, not after it
-        loaded = load_model(resolve_model(model, revision=revision or None))
+        loaded = load_model(resolve_model(str(model), revision=revision or None))
         if loaded.note:
             say(loaded.note)
         return cls(loaded.network, loaded.entry, options, say)
 
-    def separate(self, waveform: Array | torch.Tensor, sample_rate: int) -> Separation:
+    def separate(self, waveform: ArrayLike | torch.Tensor, sample_rate: float) -> Separation:
         """Return one estimate per speaker of a waveform in memory.
 
         Args:
             waveform: `[samples]` or `[channels, samples]`; channels are mixed down. Full scale
                 is ±1, though other scales come back as they went in.
-            sample_rate: Its rate [Hz].
+            sample_rate: Its rate [Hz], a whole number of whatever kind.
 
         Raises:
-            AudioError: The waveform is empty, has more than two dimensions, or more channels than
-                samples, as a file read by soundfile would seem to have; or the rate is none.
+            AudioError: The waveform is no array of numbers, is empty, has more than two dimensions,
+                or more channels than samples, as a file read by soundfile would seem to have; or
+                the rate is none.
         """
         if isinstance(waveform, torch.Tensor):
             waveform = waveform.detach().float().cpu().numpy()
@@ -141,13 +148,13 @@ class Separator:
             for _, failure in self.pipeline.process([recording]):
                 if failure is not None:
                     raise failure
-            order = recording.solve()
+            rate, order = reader.info.sample_rate, recording.solve()
             scene = recording.scene(order)
             cast = cast_people(recording.plan, scene)
-            blocks = list(compose(recording, order, scene, cast, sample_rate))
+            blocks = list(compose(recording, order, scene, cast, rate))
             return Separation(
                 estimates=np.concatenate(blocks, axis=1),
-                sample_rate=sample_rate,
+                sample_rate=rate,
                 order=order,
                 turns=cast.turns_in_files(scene.turns),
                 names=cast.names,
@@ -180,6 +187,8 @@ class Separator:
             OutputError: The outputs cannot be written, or are there already.
         """
         path, options = Path(path), OutputOptions(overwrite=overwrite, tells_turns=False)
+        if not str(output_dir):
+            raise OutputError("path is empty: output_dir", 'name a folder; "." is this one')
         plan = self.pipeline.plan
         naming = Naming(
             folder=Path(output_dir),
@@ -193,4 +202,6 @@ class Separator:
         (outcome,) = separate_jobs(self.pipeline, [job], options)
         if outcome.error is not None:
             raise outcome.error
+        for warning in outcome.warnings:
+            self._say(warning)
         return list(outcome.outputs)

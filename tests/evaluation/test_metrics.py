@@ -135,3 +135,21 @@ def test_silent_reference_does_not_spoil_the_order() -> None:
 def test_too_few_estimates_are_refused() -> None:
     with pytest.raises(ValueError, match="fewer estimates than references: 1 < 2"):
         best_order(torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("kind", ["turned", "big-endian", "read-only", "whole"])
+def test_arrays_may_lie_in_memory_as_they_like(kind: str) -> None:
+    random = np.random.default_rng(0)
+    truth = (random.standard_normal((2, 400)) * 1000).round()
+    guess = truth[::-1] + 100 * random.standard_normal((2, 400))
+    expected = pairwise_si_sdr(guess, truth)
+    other = {
+        "turned": np.ascontiguousarray(truth[:, ::-1])[:, ::-1],
+        "big-endian": truth.astype(">f8"),
+        "read-only": truth.copy(),
+        "whole": truth.astype(np.int32).astype(np.int64),
+    }[kind]
+    other.flags.writeable = kind != "read-only"
+    scores = pairwise_si_sdr(guess, other)
+    torch.testing.assert_close(scores, expected)
+    assert reorder(guess, best_order(scores)).tolist() == guess[::-1].tolist()

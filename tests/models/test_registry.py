@@ -84,7 +84,7 @@ NAMES = "use letters, digits, dots, dashes and underscores"
             "not valid TOML: {file}: Invalid statement (at line 1, column 1)",
             "correct the file",
         ),
-        ("stray = 1", "key outside of a model entry in {file}: stray", ""),
+        ("stray = 1", "key outside of a model entry in {file}: stray", ModelError.usual_hint),
         (f'["a b"]\nrepo = "a/b"\n{BODY}', "bad model name in {file}: 'a b'", NAMES),
         (
             f'[x]\nrepo = "a/b"\nfallback = "spmg"\n{BODY}',

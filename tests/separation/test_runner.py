@@ -201,6 +201,6 @@ def test_after_a_fork_it_says_so_and_does_not_hang() -> None:
         try:
             runner.run(chunks(1))
         except DeviceError as failure:
-            os._exit(0 if "forked" in failure.message and "spawn" in failure.hint else 1)
+            os._exit(0 if "forked" in failure.message and "this process" in failure.hint else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

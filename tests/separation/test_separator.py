@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sepcli.errors import AudioError, DeviceError, UsageError
+from sepcli.errors import AudioError, DeviceError, ModelError, UsageError
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.separation.separator import SeparationOptions, Separator
 from tests.doubles import (
@@ -166,6 +166,94 @@ def test_a_whole_rate_may_be_of_any_kind(rate: Any) -> None:
     one, other = (separator(Identity()).separate(mixture, each) for each in (8000, rate))
     np.testing.assert_array_equal(one.estimates, other.estimates)
     assert other.sample_rate == 8000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"level": "ful"},
+        {"leakage": "removed"},
+        {"outside_overlap": "seperated"},
+        {"bandwidth": "Model"},
+        {"precision": "float32"},
+        {"people": 0},
+        {"people": 9},
+        {"people": -1},
+        {"people": "2"},
+        {"people": True},
+        {"batch_size": 0},
+        {"batch_size": 1.5},
+        {"chunk_seconds": 0.0},
+        {"chunk_seconds": -1.0},
+        {"overlap_seconds": -1.0},
+        {"overlap_seconds": float("nan")},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        SeparationOptions(**options)
+    (value,) = options.values()
+    assert str(value) in caught.value.message and caught.value.hint
+
+
+@pytest.mark.parametrize("waveform", ["mix.wav", [[0.0] * 9, [0.0] * 8], {"a": 1}, [None, "x"]])
+def test_what_is_no_array_of_numbers_is_refused(waveform: Any) -> None:
+    with pytest.raises(AudioError, match="not a waveform"):
+        separator(Identity()).separate(waveform, RATE)
+
+
+def test_channels_may_be_a_column_of_arrays() -> None:
+    stereo = two_voices(1.0)
+    column = np.empty(2, object)
+    column[:] = list(stereo)
+    one, other = (separator(Identity()).separate(each, RATE) for each in (stereo, column))
+    np.testing.assert_array_equal(one.estimates, other.estimates)
+
+
+def test_values_that_cannot_be_computed_with_are_counted() -> None:
+    mixture = two_voices(1.0).sum(0)
+    mixture[10:13] = 1e30
+    mixture[20] = np.nan
+    made = separator(Identity()).separate(mixture, RATE)
+    assert np.isfinite(made.estimates).all()
+    assert made.warnings == (
+        "1 values were not finite and became 0",
+        "3 values were beyond ±2^31 and limited",
+    )
+
+
+def test_a_voice_has_no_name_of_an_unknown_speaker(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", conversation("0", 5.0), RATE)
+    with pytest.raises(UsageError, match="name is that of an unknown speaker's file: spk2"):
+        separator(Identity(), known={"spk2": tmp_path / "a.wav"})
+
+
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "mix.wav", two_voices(2.0).sum(0), RATE)
+    whole = (tmp_path / "mix.wav").read_bytes()
+    (tmp_path / "mix.wav").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    options = SeparationOptions(**AS_SEPARATED)  # type: ignore[arg-type]
+    made = Separator(Identity(), entry(level="as-is"), options, said.append)
+    made.separate_file(tmp_path / "mix.wav", tmp_path / "out")
+    assert any("samples could not be read" in line for line in said)
+
+
+def test_a_program_may_have_another_kind_of_number_as_its_default() -> None:
+    mixture = two_voices(1.0).sum(0)
+    expected = Separator.from_pretrained("stftformer-8k").separate(mixture, RATE).estimates
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = Separator.from_pretrained("stftformer-8k").separate(mixture, RATE).estimates
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_allclose(made, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["", Path("nowhere")])
+def test_a_model_that_is_not_there_is_told(model: Any) -> None:
+    with pytest.raises(ModelError):
+        Separator.from_pretrained(model)
 
 
 def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ class Uncertain:
     """A stretch in which speakers may be swapped.
 
     Attributes:
-        start: Its first sample.
-        stop: The sample after its last.
+        start: Its first sample, at the network's rate.
+        stop: The sample after its last, at that rate.
         margin: How much better the order taken scores than the next best.
     """
 
