@@ -224,7 +224,7 @@ def row(title: str, scores: list[Score], elapsed: float) -> str:
     cells = [
         title,
         str(len(scores)),
-        f"{100 * sum(each.error_seconds for each in scores) / speech:.1f} %",
+        f"{100 * max(0.0, sum(each.error_seconds for each in scores)) / speech:.1f} %",
         f"{100 * sum(each.wrong_seconds for each in scores) / speech:.1f} %",
         f"{sum(each.num_mixed for each in scores)} of {sum(each.num_files for each in scores)}",
         f"{sum(each.num_files == each.num_people for each in scores)} of {len(scores)}",
