@@ -10,7 +10,6 @@ from sepcli.audio.formats import OutputFormat, check_output_format, kept_subtype
 from sepcli.audio.reader import (
     AudioInfo,
     AudioReader,
-    read_blocks,
     read_info,
 )
 from sepcli.audio.resample import (
@@ -37,7 +36,6 @@ __all__ = [
     "downmix",
     "find_audio_files",
     "kept_subtype",
-    "read_blocks",
     "read_channel_names",
     "read_info",
     "resample_blocks",

@@ -143,16 +143,13 @@ class AudioReader:
         rate = self.info.sample_rate
         self._start = round((start_seconds or 0.0) * rate)
         self._stop = None if stop_seconds is None else round(stop_seconds * rate)
-        if self._stop is not None and self._stop <= self._start:
-            raise AudioError(
-                f"no sample from {start_seconds or 0:g} to {stop_seconds:g} s: {self._name}",
-                "let the part end later",
-            )
         is_known = self.info.format != "FLAC"  # which shows only at its end that it holds more
+        begin = f"{start_seconds or 0:g}"
+        if self._stop is not None and self._stop <= self._start:
+            message = f"no sample from {begin} to {stop_seconds:g} s: {self._name}"
+            raise AudioError(message, "let the part end later")
         if self._start > 0 and self.num_expected == 0 and is_known:
-            raise AudioError(
-                f"recording ends before {start_seconds:g} s: {self._name}", "begin earlier"
-            )
+            raise AudioError(f"recording ends before {begin} s: {self._name}", "begin earlier")
 
     def blocks(self, block_samples: int = BLOCK_SAMPLES) -> Iterator[Samples]:
         """Yield the samples in order, `[samples, channels]`, at most `block_samples` at a time.
@@ -281,25 +278,3 @@ def read_info(source: Source) -> AudioInfo:
     """
     with AudioReader(source) as reader:
         return reader.info
-
-
-def read_blocks(
-    source: Source,
-    block_samples: int = BLOCK_SAMPLES,
-    start: int | None = None,
-    stop: int | None = None,
-) -> tuple[AudioInfo, Iterator[Samples]]:
-    """Return the header and the blocks `[samples, channels]`; the file closes after the last.
-
-    For counts of missing and replaced samples use `AudioReader`.
-
-    Raises:
-        AudioError: It cannot be opened, or no decoder reads it.
-    """
-    reader = AudioReader(source, start, stop)
-
-    def blocks() -> Iterator[Samples]:
-        with reader:
-            yield from reader.blocks(block_samples)
-
-    return reader.info, blocks()

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +13,8 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.cli.plots import drawn, require_plot
-from sepcli.errors import AudioError, OutputError, SepcliError, UsageError
-from sepcli.files import refuse_taken, write_whole
+from sepcli.errors import AudioError, SepcliError, UsageError
+from sepcli.files import refuse_replacing, refuse_taken, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +95,7 @@ def evaluate(
     console.configure(quiet=quiet, verbose=verbose)
     if bool(model) == bool(estimates):
         raise UsageError("give either --model or --estimates", "see: sepcli evaluate --help")
+    from sepcli.audio import find_audio_files
     from sepcli.evaluation.dataset import find_items
     from sepcli.evaluation.score import Tally, require_metrics
 
@@ -105,12 +106,15 @@ def evaluate(
     if plot is not None:
         require_plot(plot, overwrite=overwrite)
     items, chosen = find_items(data, mixtures)
-    _refuse_inputs([csv_file, plot], [data, estimates])
     if not chosen and model:
         raise AudioError(f"no mixtures in: {data}", "name their folder with --mixtures")
     if chosen:
         console.note(f"mixtures: {data / chosen}")
     estimator = _files(estimates) if estimates else _separator(model, device, precision)
+    folders = [data] if estimates is None else [data, estimates]
+    inputs = [path for each in folders for path in find_audio_files(each, recursive=True)]
+    for output in (csv_file, plot):
+        refuse_replacing(output, inputs)
     tally, judged = Tally(), []
     with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
         for one in judge(items[:limit], estimator, extras):
@@ -126,21 +130,6 @@ def evaluate(
         draw(plot, tally)
     if tally.failures:
         raise typer.Exit(1)
-
-
-def _refuse_inputs(outputs: Iterable[Path | None], folders: Iterable[Path | None]) -> None:
-    """Raise `OutputError` if an output has the name of a recording in one of the folders."""
-    from sepcli.audio import find_audio_files
-
-    inputs = {
-        path.resolve()
-        for folder in folders
-        if folder is not None and folder.is_dir()
-        for path in find_audio_files(folder, recursive=True)
-    }
-    for path in outputs:
-        if path is not None and path.resolve() in inputs:
-            raise OutputError(f"output would replace an input: {path}", "give another name")
 
 
 def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Iterator[Judged]:

@@ -8,7 +8,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import OutputError, SepcliError, UsageError
-from sepcli.files import refuse_taken
+from sepcli.files import refuse_replacing, refuse_taken
 
 if TYPE_CHECKING:
     from sepcli.training.export import Measurement
@@ -160,8 +160,7 @@ def pack(
         raise UsageError(f"unknown coding: {coding}", "use opus or flac")
     refuse_taken(output, overwrite=overwrite)
     utterances = find_speech(speech, split=split)
-    if output.resolve() in {path.resolve() for path in (speech, *(u.path for u in utterances))}:
-        raise OutputError(f"output would replace an input: {output}", "give another name")
+    refuse_replacing(output, [speech, *(item.path for item in utterances)])
     with console.progress("packing", total=len(utterances), unit="items") as bar:
         skipped = write_pack(
             utterances,

@@ -10,7 +10,7 @@ from sepcli.files.pending import (
 )
 from sepcli.files.space import remove_stale_temporaries, require_free_space
 from sepcli.files.temporary import printable
-from sepcli.files.whole import refuse_taken, whole_file, write_whole
+from sepcli.files.whole import refuse_replacing, refuse_taken, whole_file, write_whole
 
 __all__ = [
     "AlreadyThereError",
@@ -20,6 +20,7 @@ __all__ = [
     "output_error",
     "printable",
     "publish_all",
+    "refuse_replacing",
     "refuse_taken",
     "remove_stale_temporaries",
     "require_free_space",

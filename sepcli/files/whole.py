@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -28,6 +28,14 @@ def refuse_taken(path: Path, *, overwrite: bool) -> None:
         raise OutputError(
             f"output is already there: {printable(path)}",
             "use --overwrite to replace it, or give another name",
+        )
+
+
+def refuse_replacing(output: Path | None, inputs: Iterable[Path]) -> None:
+    """Raise `OutputError` if an output has the name of an input; there may be no output."""
+    if output is not None and output.resolve() in {path.resolve() for path in inputs}:
+        raise OutputError(
+            f"output would replace an input: {printable(output)}", "give another name"
         )
 
 

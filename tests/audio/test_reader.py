@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from sepcli.audio import reader as reading
 from sepcli.audio.reader import (
     AudioReader,
-    read_blocks,
     read_info,
 )
 from sepcli.errors import AudioError
@@ -114,16 +113,16 @@ def test_blocks_are_as_long_as_asked_except_the_last(tmp_path):
     path = write(tmp_path / "x.wav", tone(10_000))
     with AudioReader(path) as reader:
         assert [len(block) for block in reader.blocks(4000)] == [4000, 4000, 2000]
-    info, blocks = read_blocks(path, 9000, start=500)
-    assert info.num_samples == 10_000
-    assert [len(block) for block in blocks] == [9000, 500]
+    with AudioReader(path, start=500) as reader:
+        assert reader.info.num_samples == 10_000
+        assert [len(block) for block in reader.blocks(9000)] == [9000, 500]
 
 
-def test_read_blocks_closes_the_file(tmp_path, open_files):
+def test_the_file_is_closed(tmp_path, open_files):
     path = write(tmp_path / "x.wav", tone(10))
     before = open_files()
-    _, blocks = read_blocks(path)
-    assert len(list(blocks)) == 1
+    with AudioReader(path) as reader:
+        assert len(list(reader.blocks())) == 1
     assert open_files() == before
     read_info(path)
     assert open_files() == before

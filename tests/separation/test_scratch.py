@@ -8,7 +8,7 @@ import pytest
 
 from sepcli.errors import OutputError
 from sepcli.files import private
-from sepcli.separation import scratch
+from sepcli.separation import scratch, values
 from sepcli.separation.scratch import (
     FLOAT_BYTES,
     MEMORY_BYTES,
@@ -38,7 +38,7 @@ def test_what_went_in_comes_out(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if where == "disk":
-        monkeypatch.setattr(scratch, "MEMORY_BYTES", 1)
+        monkeypatch.setattr(values, "MEMORY_BYTES", 1)
     spool = filled(Spool(2, tmp_path if where == "kept" else None, KEY))
     spool.append_mixture(np.array([10], np.float32))
     assert spool.num_samples == 11
