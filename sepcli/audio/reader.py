@@ -179,15 +179,11 @@ class AudioReader:
         self._account(decoder)
 
     def _sanitized(self, block: Samples) -> Samples:
-        """Return `block` with every value finite and bounded."""
-        limit = self._limit
-        if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
-            return block
-        finite = np.isfinite(block)
-        block = np.where(finite, block, np.float32(0))
-        self.num_replaced += int(block.size - np.count_nonzero(finite))
-        self.num_limited += int(np.count_nonzero(np.abs(block) > limit))
-        return np.clip(block, np.float32(-limit), np.float32(limit))
+        """Return `block` with every value finite and bounded, counting what was not."""
+        block, num_replaced, num_limited = sanitized(block, self._limit)
+        self.num_replaced += num_replaced
+        self.num_limited += num_limited
+        return block
 
     @property
     def _limit(self) -> float:
@@ -246,6 +242,22 @@ class AudioReader:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
+
+
+def sanitized(block: Samples, limit: float = MAX_MAGNITUDE) -> tuple[Samples, int, int]:
+    """Return a block with every value finite and bounded, how many were not, and how many beyond.
+
+    Args:
+        block: Of any shape.
+        limit: The largest magnitude.
+    """
+    if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
+        return block, 0, 0
+    finite = np.isfinite(block)
+    block = np.where(finite, block, np.float32(0))
+    num_limited = int(np.count_nonzero(np.abs(block) > limit))
+    bounded = np.clip(block, np.float32(-limit), np.float32(limit))
+    return bounded, int(block.size - np.count_nonzero(finite)), num_limited
 
 
 def _decoder(file: IO[bytes], name: str, track: int | None) -> Decoder:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sepcli.audio.reader import MAX_MAGNITUDE, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioInfo
+from sepcli.audio.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioInfo, sanitized
 from sepcli.errors import AudioError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -56,12 +56,11 @@ class WaveformReader:
     def blocks(self) -> Iterator[Array]:
         """Yield `[samples, channels]`, with values that can be computed with; others are told."""
         for start in range(0, len(self._samples), BLOCK_SAMPLES):
-            block = self._samples[start : start + BLOCK_SAMPLES]
-            if not np.abs(block).max() <= MAX_MAGNITUDE:
-                self._num_replaced += int(np.count_nonzero(~np.isfinite(block)))
-                block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
-                self._num_limited += int(np.count_nonzero(np.abs(block) > MAX_MAGNITUDE))
-                block = np.clip(block, -MAX_MAGNITUDE, MAX_MAGNITUDE)
+            block, num_replaced, num_limited = sanitized(
+                self._samples[start : start + BLOCK_SAMPLES]
+            )
+            self._num_replaced += num_replaced
+            self._num_limited += num_limited
             yield block
 
     def close(self) -> None:

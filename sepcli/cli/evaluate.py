@@ -111,10 +111,9 @@ def evaluate(
     if chosen:
         console.note(f"mixtures: {data / chosen}")
     estimator = _files(estimates) if estimates else _separator(model, device, precision)
-    folders = [data] if estimates is None else [data, estimates]
-    inputs = [path for each in folders for path in find_audio_files(each, recursive=True)]
-    for output in (csv_file, plot):
-        refuse_replacing(output, inputs)
+    for output in filter(None, (csv_file, plot)):
+        for folder in filter(None, (data, estimates)):
+            refuse_replacing(output, find_audio_files(folder, recursive=True))
     tally, judged = Tally(), []
     with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
         for one in judge(items[:limit], estimator, extras):

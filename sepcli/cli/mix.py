@@ -131,11 +131,12 @@ def mix(
     _refuse_inputs(output_dir, [speech, noise, rooms, *(item.path for item in utterances)])
     material, skipped = _material(speech, utterances, sample_rate, noise, rooms)
     rows, turns = [], []
-    _remove_set(output_dir)
     try:
         with console.progress("mixing", total=count, unit="items") as bar:
             for number in range(count):
                 mixture = make_mixture(material, options, seed, number)
+                if number == 0:  # only now it is known that a new set can be made
+                    _remove_set(output_dir)
                 name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
                 _write(mixture, output_dir, name, sample_rate)
                 rows.append(_row(mixture, name, sample_rate))

@@ -95,7 +95,9 @@ def best_order(scores: Signal) -> Tensor:
 
 def reorder(estimate: Signal, order: Tensor) -> Tensor:
     """Return estimates `[..., references, time]` in `order` `[..., references]`."""
-    estimate = estimate if isinstance(estimate, Tensor) else torch.from_numpy(estimate.copy())
+    if not isinstance(estimate, Tensor):
+        native = estimate.dtype.newbyteorder("=")
+        estimate = torch.from_numpy(np.array(estimate, native))
     index = order.unsqueeze(-1).expand(*order.shape, estimate.shape[-1])
     return torch.gather(estimate, -2, index.to(estimate.device))
 

@@ -31,9 +31,9 @@ def refuse_taken(path: Path, *, overwrite: bool) -> None:
         )
 
 
-def refuse_replacing(output: Path | None, inputs: Iterable[Path]) -> None:
-    """Raise `OutputError` if an output has the name of an input; there may be no output."""
-    if output is not None and output.resolve() in {path.resolve() for path in inputs}:
+def refuse_replacing(output: Path, inputs: Iterable[Path]) -> None:
+    """Raise `OutputError` if an output has the name of an input."""
+    if output.resolve() in {path.resolve() for path in inputs}:
         raise OutputError(
             f"output would replace an input: {printable(output)}", "give another name"
         )

@@ -50,9 +50,8 @@ def resolve_model(
     else:
         entry = find_entry(model)
     if revision and (entry.folder is not None or entry.address):
-        built_in = model in load_entries()
-        kind = "an address" if entry.address else "a model folder"
-        kind = "a model inside the package" if built_in and not entry.address else kind
+        inside = "a model inside the package" if model in load_entries() else "a model folder"
+        kind = "an address" if entry.address else inside
         raise UsageError(f"{kind} has no revision: {revision}", "leave out --revision")
     return _at_revision(entry, revision)
 

@@ -252,7 +252,7 @@ def segment_rows(
     """
     return [
         {
-            "audio_filepath": os.path.realpath(cut.path),
+            "audio_filepath": str(Path(os.path.realpath(cut.path.parent)) / cut.path.name),
             "duration": round(len(cut.span) / rate, 6),
             "speaker": names[cut.segment.speaker],
             "start": round(start + cut.span.start / rate, 6),

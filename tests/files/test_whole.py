@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sepcli.errors import OutputError
-from sepcli.files.whole import whole_file, write_whole
+from sepcli.files.whole import refuse_taken, whole_file, write_whole
 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
@@ -46,3 +46,19 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
         write_whole(tmp_path / "table.csv", b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_has_a_name_is_kept_or_replaced_if_it_is_a_file(
+    tmp_path: Path, overwrite: bool
+) -> None:
+    refuse_taken(tmp_path / "free.csv", overwrite=overwrite)
+    (tmp_path / "file.csv").touch()
+    (tmp_path / "device").symlink_to(os.devnull)
+    refused = {"device": "not a file", "absent/file.csv": "no such folder"}
+    refused |= {} if overwrite else {"file.csv": "output is already there"}
+    for name, message in refused.items():
+        with pytest.raises(OutputError, match=message):
+            refuse_taken(tmp_path / name, overwrite=overwrite)
+    if overwrite:
+        refuse_taken(tmp_path / "file.csv", overwrite=True)
