@@ -29,7 +29,7 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 
 from sepcli.models.architectures import load_architecture, make_config
-from sepcli.models.load import load_network
+from sepcli.models.load import load_model
 from sepcli.models.resolve import resolve_model
 from sepcli.training.export import write_model_folder
 from sepcli.training.loop import config_values
@@ -68,7 +68,7 @@ def wider_masker(values: Tensor, num_speakers: int, num_bins: int) -> Tensor:
 
 def transformer(network: nn.Module) -> dict[str, Tensor]:
     """Return the weights of `stftformer-8k` for the transformer with bands."""
-    weights = load_network(resolve_model("stftformer-8k")).state_dict()
+    weights = load_model(resolve_model("stftformer-8k")).network.state_dict()
     num_bins = network.config.window // 2 + 1
     weights["encoder.linear.weight"] = wider_encoder(weights["encoder.linear.weight"], num_bins)
     for name in ("masker.linear.weight", "masker.linear.bias"):
@@ -89,7 +89,7 @@ def high_filters(count: int, window: int, sample_rate: int) -> Tensor:
 
 def groupcomm(network: nn.Module) -> dict[str, Tensor]:
     """Return the weights of `groupcomm-8k` for windows of twice the samples and more groups."""
-    weights = load_network(resolve_model("groupcomm-8k")).state_dict()
+    weights = load_model(resolve_model("groupcomm-8k")).network.state_dict()
     number, _, window = weights["encoder.weight"].shape
     added = network.config.num_filters - number
     high = high_filters(added, 2 * window, 16000)
@@ -118,7 +118,7 @@ def ensemble(models: Sequence[str]) -> dict[str, Tensor]:
         {
             part + key: weight
             for part, model in zip(parts, models, strict=True)
-            for key, weight in load_network(resolve_model(model)).state_dict().items()
+            for key, weight in load_model(resolve_model(model)).network.state_dict().items()
         }
     )
 

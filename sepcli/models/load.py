@@ -7,7 +7,6 @@ configuration of its own, that one is used, since it was written with the weight
 import dataclasses
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from sepcli.errors import ModelError
@@ -24,7 +23,7 @@ class LoadedModel:
     """A network with its weights.
 
     Attributes:
-        network: In eval mode, float32.
+        network: In eval mode, float32, on the processor.
         entry: Whose weights they are: of the model asked for, or of its fallback.
         note: Why it is the fallback, one line to tell the user; empty where it is not.
     """
@@ -34,17 +33,11 @@ class LoadedModel:
     note: str = ""
 
 
-def load_model(
-    entry: ModelEntry,
-    *,
-    device: str | torch.device = "cpu",
-    on_progress: OnProgress | None = None,
-) -> LoadedModel:
+def load_model(entry: ModelEntry, *, on_progress: OnProgress | None = None) -> LoadedModel:
     """Return the entry's network with its weights, or that of its fallback, in eval mode.
 
     Args:
         entry: Which model.
-        device: Where the network is put.
         on_progress: Called with (file, bytes done, bytes in all) while a download runs.
 
     Raises:
@@ -59,17 +52,7 @@ def load_model(
             raise
         files = fetch_again(fetched.entry, fetched.files, on_progress=on_progress)
         network = _network_of(dataclasses.replace(fetched, files=files))
-    return LoadedModel(network.eval().to(device), fetched.entry, fetched.note)
-
-
-def load_network(
-    entry: ModelEntry,
-    *,
-    device: str | torch.device = "cpu",
-    on_progress: OnProgress | None = None,
-) -> nn.Module:
-    """Like `load_model`, network only."""
-    return load_model(entry, device=device, on_progress=on_progress).network
+    return LoadedModel(network.eval(), fetched.entry, fetched.note)
 
 
 def _network_of(fetched: Fetched) -> nn.Module:

@@ -27,7 +27,6 @@ from sepcli.networks.layers.ublock import UBlock
 OPSET = 18  # the first that adds overlapping frames
 INPUT, OUTPUT = "mixture", "estimates"  # names in the graph
 TOLERANCE = 1e-4  # of the largest estimate; float32 sums in another order differ by 1e-6
-_OBSTACLES: dict[str, str] = {}
 HINT = "docs/models.md says which can be; one is: sepcli export stftformer-8k FILE.onnx"
 
 
@@ -86,10 +85,7 @@ def onnx_graph(network: nn.Module, num_samples: int, *, where: str) -> bytes:
             )
     except Exception as cause:  # of many kinds, as many as operations that have no counterpart
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:120].rstrip(". ")
-        raise ModelError(
-            f"network cannot be written as ONNX: {where}: {reason}",
-            HINT,
-        ) from cause
+        raise ModelError(f"network cannot be written as ONNX: {where}: {reason}", HINT) from cause
     return _with_equal_constants_once(file.getvalue())
 
 

@@ -104,9 +104,7 @@ def entry_from_folder(folder: Path, *, builtin: bool = False) -> ModelEntry:
     """
     file = folder / MODEL_FILE
     if not folder.is_dir():
-        raise ModelError(
-            f"no such model folder: {folder}", "run `sepcli info` for the known models"
-        )
+        raise ModelError(f"no such model folder: {folder}", LISTING)
     if not file.is_file():
         raise ModelError(
             f"no {MODEL_FILE} in model folder: {folder}",

@@ -56,7 +56,6 @@ class Config:
     query: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bands", tuple(self.bands))
         check_sizes(self, hidden=2, depth=2)
         for name in ("heads", "num_speakers"):
             if self.channels % getattr(self, name):

@@ -1,6 +1,5 @@
 """What a run leaves behind: a model folder, the log of its measurements, and their curve."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -120,18 +119,6 @@ def write_log(path: Path, measurements: list[Measurement]) -> None:
     rows = [[f"{value:.6g}" for value in asdict(row).values()] for row in measurements]
     lines = [",".join(cells) for cells in [names, *rows]]
     write_whole(path, ("\n".join(lines) + "\n").encode())
-
-
-def read_log(path: Path) -> list[Measurement]:
-    """Return the measurements of a log."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Measurement(
-                step=int(row["step"]),
-                **{key: float(value) for key, value in row.items() if key != "step"},
-            )
-            for row in csv.DictReader(file)
-        ]
 
 
 def plot_curve(measurements: list[Measurement], path: Path, title: str) -> None:

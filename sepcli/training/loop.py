@@ -154,8 +154,6 @@ class Trainer:
     def _average(self, average: dict[str, Tensor], step: int) -> None:
         """Move the average towards the weights; early on it forgets faster."""
         decay = min(self.recipe.optimiser.averaging, (1 + step) / (10 + step))
-        if self.recipe.optimiser.averaging == 0:
-            decay = 0.0
         for key, value in self._state().items():
             if value.is_floating_point():
                 average[key].lerp_(value, 1 - decay)

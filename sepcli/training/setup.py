@@ -13,7 +13,7 @@ from torch import nn
 
 from sepcli.errors import ModelError, UsageError
 from sepcli.models.architectures import load_architecture, make_config
-from sepcli.models.load import load_network
+from sepcli.models.load import load_model
 from sepcli.models.resolve import resolve_model
 from sepcli.training.dataset import Generator, Speech, Waveform, find_speech, read_recordings
 from sepcli.training.decoded import read_decoded
@@ -155,7 +155,7 @@ def make_network(recipe: Recipe, source: str = "") -> nn.Module:
             f"{source} has another sample rate than the recipe: {entry.sample_rate}",
             f"set sample_rate = {entry.sample_rate} in {recipe.path.name}",
         )
-    network = load_network(entry)
+    network = load_model(entry).network
     if model.config:
         wanted = make_config(model.architecture, model.config, where=where)
         if wanted != network.config:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from sepcli.errors import ModelError, UsageError, WeightsError
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry
-from sepcli.models.load import LoadedModel, load_model, load_network
+from sepcli.models.load import LoadedModel, load_model
 from sepcli.models.registry import find_entry, user_table_path
 from sepcli.models.resolve import resolve_model
 from tests.hub import HUB_DATA, Hub, set_client
@@ -214,7 +214,7 @@ def _change(folder: Path, old: str, new: str) -> ModelEntry:
 
 
 def test_a_folder_loads(hub: Hub, folder: Path) -> None:
-    network = load_network(resolve_model(str(folder)))
+    network = load_model(resolve_model(str(folder))).network
     weights = load_file(folder / "model.safetensors")
     assert all(torch.equal(tensor, weights[key]) for key, tensor in network.state_dict().items())
     assert hub.requests == []
