@@ -45,7 +45,7 @@ class Config:
         channels: Channels of the encoder and the masker, even `<N>`.
         kernel_size: Length of an encoder frame [samples]; frames are half of it apart.
         layers: Pairs of an attention and a memory block `<R>`.
-        memory_channels: Channels inside a memory block, an even number.
+        memory_channels: Channels inside a memory block, even.
         group: Length of a group of the quadratic attention [frames].
         query_channels: Channels of queries and keys, even.
         expansion: Channels of values and gates together, over `channels`.
@@ -64,7 +64,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_sizes(self, kernel_size=2)
-        for name in ("channels", "query_channels"):
+        for name in ("channels", "memory_channels", "query_channels"):
             if getattr(self, name) % 2:
                 raise ValueError(f"{name} must be even: {getattr(self, name)}")
 

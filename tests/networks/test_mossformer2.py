@@ -7,6 +7,12 @@ from sepcli.networks import mossformer2
 CONFIG = mossformer2.Config(channels=12, layers=1, memory_channels=6, group=16, query_channels=8)
 
 
+@pytest.mark.parametrize("name", ["channels", "memory_channels", "query_channels"])
+def test_odd_channels_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be even: 5"):
+        mossformer2.Config(**{name: 5})
+
+
 def test_a_conv_linear_adds_its_convolution() -> None:
     module = mossformer2.ConvLinear(mossformer2.ScaleNorm(), 6, 4)
     features = torch.randn(2, 30, 6)
