@@ -1,5 +1,6 @@
 """`sepcli train` and `sepcli pack`: weights from speech, and speech in one file."""
 
+import importlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +60,8 @@ def train(
     """
     console.configure(quiet=quiet, verbose=verbose)
     try:
-        import lightning.fabric  # noqa: F401
+        for package in ("lightning.fabric", "tensorboard", "matplotlib"):
+            importlib.import_module(package)
     except ImportError as problem:
         raise SepcliError("training needs the extra `train`", INSTALL_HINT) from problem
     from sepcli.separation.output_checks import prepare_folder

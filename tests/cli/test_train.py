@@ -1,5 +1,6 @@
 """`sepcli train` and `sepcli pack` as a user runs them."""
 
+import sys
 import tomllib
 from pathlib import Path
 
@@ -98,6 +99,16 @@ def test_failures_are_one_line_and_a_hint(
     assert message in done.err and "hint: " in done.err
     assert "Traceback" not in done.err and done.lines == []
     assert not Path("model/model.toml").exists()
+
+
+@pytest.mark.parametrize("package", ["lightning.fabric", "tensorboard", "matplotlib"])
+def test_a_part_of_the_extra_that_is_missing_is_told_first(
+    sepcli: CommandLine, recipe: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = sepcli("train", recipe, "-o", "model", "-d", "cpu")
+    assert done.code == 1 and "training needs the extra `train`" in done.err
+    assert not Path("model").exists()
 
 
 def test_a_wrong_coding_is_a_usage_error(sepcli: CommandLine, speech: Path) -> None:
