@@ -21,6 +21,7 @@ from sepcli.training.loader import Batch, make_batch
 from sepcli.training.recipe import Recipe
 from sepcli.training.simulate import (
     Surroundings,
+    check_speakers,
     draw_mixture,
     group_rooms,
     speaker_weights,
@@ -81,8 +82,13 @@ def read_material(
 def batch_maker(
     recipe: Recipe, material: Material, num_speakers: int, rank: int
 ) -> Callable[[int], Batch]:
-    """Return the function from the number of a batch to the batch, for one process."""
+    """Return the function from the number of a batch to the batch, for one process.
+
+    Raises:
+        AudioError: There are too few speakers who may be in one mixture.
+    """
     weights = speaker_weights(material.train, recipe.data)
+    check_speakers(material.train, recipe.data.pools, weights, num_speakers)
     num_samples = round(recipe.data.segment_seconds * recipe.model.sample_rate)
 
     def draw(rng: Generator) -> tuple[Waveform, Waveform]:
@@ -104,6 +110,9 @@ def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[
 
     They are clean and fully overlapped, whatever is trained on. Speakers are equally likely; the
     mixtures are the same in every run of the recipe.
+
+    Raises:
+        AudioError: There are too few speakers who may be in one mixture.
     """
     if material.dev is None:
         return []
@@ -112,6 +121,8 @@ def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[
     nothing: dict[str, Any] = dict.fromkeys(shares, 0.0)
     plain = dataclasses.replace(data, **nothing)
     count = len(material.dev.speakers)
+    weights = np.full(count, 1 / count)
+    check_speakers(material.dev, data.pools, weights, num_speakers)
     drawn = []
     for number in range(data.dev_mixtures):
         rng = np.random.default_rng((data.dev_seed, number))
@@ -121,7 +132,7 @@ def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[
             rng,
             num_speakers=num_speakers,
             num_samples=round(rng.uniform(*data.dev_seconds) * rate),
-            weights=np.full(count, 1 / count),
+            weights=weights,
         )
         drawn.append((torch.from_numpy(mixture), torch.from_numpy(references)))
     return drawn

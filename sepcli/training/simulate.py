@@ -6,13 +6,14 @@ get other long-term spectra, some a room, whose reverberant sources are then the
 noise, some an effect.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve
 
+from sepcli.errors import AudioError
 from sepcli.training.colour import draw_colours
 from sepcli.training.dataset import Generator, Speech, Waveform, to_float
 from sepcli.training.effects import apply_effect
@@ -45,19 +46,42 @@ class Surroundings:
 
 
 def speaker_weights(speech: Speech, recipe: DataRecipe) -> Weights:
-    """Return how likely each speaker is drawn `[speakers]`; they sum to 1.
+    """Return how likely each speaker is drawn `[speakers]`; they sum to 1, if any is above 0.
 
     A group of the recipe's `weights` shares its weight among its speakers; speakers outside all
     groups share the weight that their number has in the whole.
     """
-    groups = [_group(name, list(recipe.weights)) for name in speech.speakers]
+    groups = [_group(name, recipe.weights) for name in speech.speakers]
     size = len(groups)
     share = [
         recipe.weights.get(group, groups.count(group) / size) / groups.count(group)
         for group in groups
     ]
-    total = sum(share)
+    total = sum(share) or 1.0
     return np.array([value / total for value in share])
+
+
+def check_speakers(
+    speech: Speech, pools: Sequence[str], weights: Weights, num_speakers: int
+) -> None:
+    """Raise unless there are enough speakers who may be in one mixture.
+
+    Args:
+        speech: Whose speakers they are.
+        pools: Of the recipe: two of one pool are never mixed.
+        weights: How likely each speaker is, from `speaker_weights`.
+        num_speakers: Number of different speakers in a mixture.
+
+    Raises:
+        AudioError: There are fewer.
+    """
+    named = zip(speech.speakers, weights, strict=True)
+    people = {_group(name, pools) or name for name, weight in named if weight > 0}
+    if len(people) < num_speakers:
+        raise AudioError(
+            f"usable speech of {len(people)} speakers, {num_speakers} are needed",
+            "give more; those of one of data.pools count as one, those of weight 0 as none",
+        )
 
 
 def draw_mixture(
@@ -164,7 +188,7 @@ def group_rooms(
     return tuple(tuple(room) for room in rooms.values() if len(room) > 1)
 
 
-def _group(name: str, prefixes: Sequence[str]) -> str:
+def _group(name: str, prefixes: Iterable[str]) -> str:
     """The first of the parts that a speaker's name has; empty where it has none."""
     return next((prefix for prefix in prefixes if prefix in name), "")
 

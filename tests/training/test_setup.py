@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from sepcli.errors import UsageError
+from sepcli.errors import AudioError, UsageError
 from sepcli.training.export import write_model_folder
 from sepcli.training.recipe import ModelRecipe, Recipe
 from sepcli.training.setup import (
+    batch_maker,
     dev_mixtures,
     make_network,
     missing,
@@ -89,6 +90,25 @@ def test_what_a_recipe_asks_for_in_vain_is_listed(write_recipe: Callable[..., Re
     wanting = write_recipe(dev='""\nnoise_share = 0.5\nroom_share = 0.1')
     hints = [line.rpartition("give ")[2] for line in missing(wanting)]
     assert hints == ["--dev FOLDER", "--noise FOLDER", "--rooms FOLDER"]
+
+
+@pytest.mark.parametrize(
+    "lines", ['pools = ["corpus"]', "weights = { corpus0 = 0, speaker1 = 1, speaker3 = 0 }"]
+)
+def test_too_few_people_who_may_meet_are_told(
+    write_recipe: Callable[..., Recipe], tmp_path: Path, lines: str
+) -> None:
+    recipe = write_recipe(dev_mixtures=f"2\n{lines}")
+    material = read_material(recipe, 2, tmp_path / "decoded", note=print, warn=print)
+    with pytest.raises(AudioError, match="usable speech of 1 speakers, 2 are needed"):
+        batch_maker(recipe, material, 2, 0)
+
+
+def test_nobody_to_draw_is_told(write_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = write_recipe(dev_mixtures="2\nweights = { corpus = 0 }")
+    material = read_material(recipe, 2, tmp_path / "decoded", note=print, warn=print)
+    with pytest.raises(AudioError, match="usable speech of 0 speakers, 2 are needed"):
+        batch_maker(recipe, material, 2, 0)
 
 
 def test_development_mixtures_are_clean_and_overlap_whatever_is_trained_on(
