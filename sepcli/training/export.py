@@ -1,6 +1,7 @@
 """What a run leaves behind: a model folder, the log of its measurements, and their curve."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -122,13 +123,15 @@ def write_log(path: Path, measurements: list[Measurement]) -> None:
 
 
 def plot_curve(measurements: list[Measurement], path: Path, title: str) -> None:
-    """Draw SI-SDR in training and SI-SDRi on the development mixtures over the hours seen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Draw the SNR in training and SI-SDRi on the development mixtures over the hours seen.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = figure.subplots()
     hours = [row.hours for row in measurements]
     axes.plot(hours, [row.train_snr_db for row in measurements], label="training SNR")
     axes.plot(hours, [row.dev_si_sdri_db for row in measurements], label="development SI-SDRi")
@@ -137,7 +140,9 @@ def plot_curve(measurements: list[Measurement], path: Path, title: str) -> None:
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120)
+    write_whole(path, picture.getvalue())
 
 
 def _key(key: str) -> str:

@@ -1,6 +1,8 @@
 """The model folder is taken by the rest of the program; logs and curves are whole."""
 
 import csv
+import errno
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sepcli.errors import OutputError
 from sepcli.models.load import load_model
 from sepcli.models.registry import entry_from_folder
 from sepcli.training.export import (
@@ -71,3 +74,18 @@ def test_logs_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_curve_is_a_picture(tmp_path: Path) -> None:
     plot_curve(ROWS, tmp_path / "curve.png", "name")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_without_room_is_told_and_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "curve.png"
+    path.write_bytes(b"before")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="no space"):
+        plot_curve(ROWS, path, "name")
+    assert path.read_bytes() == b"before"
