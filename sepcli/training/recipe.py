@@ -8,12 +8,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from sepcli.errors import UsageError, did_you_mean
 from sepcli.models.settings import from_table
-
-T = TypeVar("T")
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -164,8 +162,8 @@ class Recipe:
     path: Path
     model: ModelRecipe
     data: DataRecipe
-    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
-    run: RunRecipe = field(default_factory=RunRecipe)
+    optimiser: OptimiserRecipe
+    run: RunRecipe
 
 
 def find_recipe(name: str) -> Path:
@@ -193,7 +191,7 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         hint = f"give a TOML file like those in {RECIPES}"
         raise UsageError(f"cannot read the recipe: {path}", hint) from problem
-    kinds = {
+    kinds: dict[str, type[Any]] = {
         "model": ModelRecipe,
         "data": DataRecipe,
         "optimiser": OptimiserRecipe,
@@ -204,22 +202,15 @@ def read_recipe(path: Path) -> Recipe:
             raise UsageError(f"unknown table of {path.name}: {name}", did_you_mean(name, kinds))
         if not isinstance(table, dict):
             raise UsageError(f"not a table in {path.name}: {name}", f"write it as [{name}]")
-    recipe = Recipe(
-        path=path,
-        model=_make(ModelRecipe, tables.get("model", {}), f"[model] of {path.name}"),
-        data=_make(DataRecipe, tables.get("data", {}), f"[data] of {path.name}"),
-        optimiser=_make(
-            OptimiserRecipe, tables.get("optimiser", {}), f"[optimiser] of {path.name}"
-        ),
-        run=_make(RunRecipe, tables.get("run", {}), f"[run] of {path.name}"),
-    )
+    made: dict[str, Any] = {
+        name: from_table(
+            kind, tables.get(name, {}), where=f"[{name}] of {path.name}", error=UsageError
+        )
+        for name, kind in kinds.items()
+    }
+    recipe = Recipe(path=path, **made)
     _check(recipe)
     return recipe
-
-
-def _make(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Return one table of a recipe, every key known and of the right type."""
-    return from_table(kind, values, where=where, error=UsageError)
 
 
 def _check(recipe: Recipe) -> None:
