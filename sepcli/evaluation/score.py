@@ -227,14 +227,10 @@ def _pesq(estimate: Waveforms, reference: Waveforms, sample_rate: int) -> float:
     import pesq
 
     rate = sample_rate if sample_rate in PESQ_RATES else 16000
-    pair = [_resampled(x, sample_rate, rate) for x in (reference, estimate)]
+    pair = [
+        np.concatenate([*resample_blocks([x], sample_rate, rate)]) for x in (reference, estimate)
+    ]
     try:
         return float(pesq.pesq(rate, *pair, PESQ_RATES[rate]))
     except pesq.PesqError:
         return math.nan
-
-
-def _resampled(waveform: Waveforms, in_rate: int, out_rate: int) -> Waveforms:
-    if in_rate == out_rate:
-        return waveform
-    return np.concatenate(list(resample_blocks([waveform], in_rate, out_rate)))

@@ -251,14 +251,8 @@ def decode(
         return f"shorter than {min_seconds} s"
     if np.abs(signal).max() < SILENCE_PEAK:
         return "silent"
-    return [_to_pcm(_resampled(signal, round(rate * speed), sample_rate)) for speed in speeds]
-
-
-def _resampled(signal: Waveform, in_rate: int, out_rate: int) -> Waveform:
-    if in_rate == out_rate:
-        return signal
-    blocks = list(resample_blocks([signal.astype(np.float32)], in_rate, out_rate))
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    rates = [round(rate * speed) for speed in speeds]
+    return [_to_pcm(np.concatenate([*resample_blocks([signal], r, sample_rate)])) for r in rates]
 
 
 def to_float(signal: Pcm) -> Waveform:
