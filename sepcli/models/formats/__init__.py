@@ -92,6 +92,25 @@ def weights_beside(files: Mapping[str, Path], names: Collection[str]) -> Path:
     return weights[0]
 
 
+def renamed(
+    said: Mapping[str, Any],
+    names: Mapping[str, str],
+    values: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return arguments under our names; those that have none here are no matter of inference.
+
+    Args:
+        said: Arguments that a file gives.
+        names: Their published names → ours.
+        values: Published name → published values → ours, where these differ.
+    """
+    known = {key: said[key] for key in names if key in said}
+    return {
+        names[key]: values.get(key, {}).get(value, value) if isinstance(value, str) else value
+        for key, value in known.items()
+    }
+
+
 def require(file: str, said: Mapping[str, Any], supported: Mapping[str, Any]) -> None:
     """Refuse a variant of a network that is not built here.
 

@@ -11,7 +11,7 @@ from typing import Any
 from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state_under, read_torch
 from sepcli.models.foreign import shown
-from sepcli.models.formats import first_file
+from sepcli.models.formats import first_file, renamed
 
 CONFIG_FILES = ("pytorch_model.bin",)
 FILES = ("pytorch_model.bin",)
@@ -101,7 +101,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     given["encoder_activation"] = given["encoder_activation"] or "none"
     # Other arguments set to none were derived by the constructor, as the entry's config says.
     given = {key: value for key, value in given.items() if value is not None}
-    config: dict[str, Any] = {ours: given[key] for key, ours in names.items() if key in given}
+    config = renamed(given, names)
     sample_rate = given.get("sample_rate", _SAMPLE_RATE)
     whole = int(sample_rate) if isinstance(sample_rate, float) else sample_rate
     return Description.of_values(architecture, config, whole)

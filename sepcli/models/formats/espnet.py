@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sepcli.models.checkpoints import Description, State, read_state
 from sepcli.models.config_files import read_yaml, table_at
-from sepcli.models.formats import config_among, require, weights_beside
+from sepcli.models.formats import config_among, renamed, require, weights_beside
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "valid.loss.ave_5best.pth")
@@ -49,16 +49,8 @@ def describe(files: Mapping[str, Path]) -> Description | None:
         return None
     transform, sizes = table_at(content, "encoder_conf"), table_at(content, "separator_conf")
     require("config.yaml", sizes, _BUILT)
-    config = {
-        ours: _VALUES.get(key, {}).get(sizes[key], sizes[key])
-        if isinstance(sizes[key], str)
-        else sizes[key]
-        for key, ours in _TFLOCOFORMER.items()
-        if key in sizes
-    }
-    for key, ours in {"n_fft": "window", "hop_length": "stride"}.items():
-        if key in transform:
-            config[ours] = transform[key]
+    config = renamed(sizes, _TFLOCOFORMER, _VALUES)
+    config |= renamed(transform, {"n_fft": "window", "hop_length": "stride"})
     return Description.of_values("tflocoformer", config, content.get("sample_rate"))
 
 

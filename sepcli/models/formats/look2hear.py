@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.models.checkpoints import Description, State, as_state, read_state_under, read_torch
-from sepcli.models.formats import first_file
+from sepcli.models.formats import first_file, renamed
 
 CONFIG_FILES = ("pytorch_model.bin",)
 FILES = ("pytorch_model.bin",)
@@ -38,8 +38,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     state = as_state(content.get("state_dict"), first_file(files))
     arguments = content.get("model_args")
     arguments = arguments if isinstance(arguments, Mapping) else {}
-    config = _from_weights(state)
-    config |= {ours: arguments[key] for key, ours in _ARGUMENTS.items() if key in arguments}
+    config = _from_weights(state) | renamed(arguments, _ARGUMENTS)
     config["gated"] = _GATED[content["model_name"]]
     sample_rate = arguments.get("sample_rate")
     rate = sample_rate if isinstance(sample_rate, int) else _SAMPLE_RATE

@@ -13,7 +13,7 @@ from sepcli.errors import WeightsError
 from sepcli.models.checkpoints import Description, State, read_state
 from sepcli.models.config_files import read_json
 from sepcli.models.foreign import shown
-from sepcli.models.formats import config_among, weights_beside
+from sepcli.models.formats import config_among, renamed, weights_beside
 
 CONFIG_FILES = ("config.json",)
 FILES = ("config.json", "model.safetensors|pytorch_model.bin")
@@ -110,13 +110,8 @@ def read(files: Mapping[str, Path], architecture: str) -> State:
 def _description(
     architecture: str, content: Mapping[str, Any], names: Mapping[str, str]
 ) -> Description:
-    """Return a configuration under our names; what has no name here is no matter of inference."""
-    config = {}
-    for key, ours in names.items():
-        if key in content:
-            value = content[key]
-            known = _VALUES.get(key, {})
-            config[ours] = known.get(value, value) if isinstance(value, str) else value
+    """Return a configuration under our names."""
+    config = renamed(content, names, _VALUES)
     return Description.of_values(architecture, config, content.get("sample_rate"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sepcli.models.checkpoints import Description, State, as_state, read_torch
 from sepcli.models.config_files import read_yaml, table_at
-from sepcli.models.formats import require
+from sepcli.models.formats import renamed, require
 
 CONFIG_FILES = ("config.yaml",)
 FILES = ("config.yaml", "model.pt")
@@ -66,8 +66,7 @@ def describe(files: Mapping[str, Path]) -> Description | None:
     require("config.yaml", paths, {"spectral_module": paths["channel_module"]})
     config: dict[str, Any] = {}
     for where, names in _NAMES.items():
-        section = table_at(content, where)
-        config |= {ours: section[theirs] for theirs, ours in names.items() if theirs in section}
+        config |= renamed(table_at(content, where), names)
     for where, values in _SUPPORTED.items():
         require("config.yaml", table_at(content, where), values)
     form = "varying" if config.get("counts") else "fixed"
