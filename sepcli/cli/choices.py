@@ -7,7 +7,6 @@ from typing import Literal
 import typer
 
 from sepcli.cli import options
-from sepcli.cli.parsing import parse_shard
 from sepcli.errors import UsageError
 from sepcli.separation.jobs import Span
 from sepcli.separation.naming import (
@@ -19,18 +18,8 @@ from sepcli.separation.naming import (
 
 OPTIONS_OF_A_NETWORK = (
     *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
-    *(
-        "bandwidth",
-        "labels",
-        "segments",
-        "report",
-        "layout",
-        "voice",
-        "only",
-        "voices",
-        "batch_size",
-    ),
-    *("device", "precision", "resume"),
+    *("bandwidth", "labels", "segments", "report", "layout", "voice", "only", "voices"),
+    *("batch_size", "device", "precision", "resume"),
 )
 
 
@@ -45,12 +34,10 @@ def name_template(name: str, layout: options.Layout, only: str | None) -> str:
     return template
 
 
-def check_choices(shard: str, *, skip_existing: bool, overwrite: bool) -> None:
-    """Refuse what makes no sense, whatever the recordings are."""
+def check_existing(*, skip_existing: bool, overwrite: bool) -> None:
+    """Refuse both ways at once to deal with outputs that are there."""
     if skip_existing and overwrite:
         raise UsageError("--skip-existing and --overwrite exclude each other", "give one of them")
-    if shard:
-        parse_shard(shard)
 
 
 def check_channels(context: typer.Context, sample_rate: str) -> None:

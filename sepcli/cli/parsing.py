@@ -75,12 +75,14 @@ def parse_time(text: str) -> float | None:
     return seconds
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """Return `(index, count)` of a shard given as `I/N`.
+def parse_shard(text: str) -> tuple[int, int] | None:
+    """Return `(index, count)` of a shard given as `I/N`; None for an empty text.
 
     Raises:
         UsageError: It is not `I/N` with 1 <= I <= N.
     """
+    if not text:
+        return None
     index, slash, count = text.partition("/")
     if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
         return int(index), int(count)

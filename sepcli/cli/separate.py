@@ -10,7 +10,7 @@ import typer
 from sepcli.cli import console, options
 from sepcli.cli.choices import (
     check_channels,
-    check_choices,
+    check_existing,
     check_format,
     check_inputs,
     check_segments,
@@ -22,10 +22,7 @@ from sepcli.errors import UsageError
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
 from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.jobs import Failure, Job, Span, take_shard
-from sepcli.separation.naming import (
-    DEFAULT_NAME,
-    Naming,
-)
+from sepcli.separation.naming import DEFAULT_NAME, Naming
 
 if TYPE_CHECKING:  # it needs torch
     from sepcli.separation.plan import SeparationOptions
@@ -82,7 +79,8 @@ def separate(
     console.configure(quiet=quiet, verbose=verbose)
     rate, span, people = parse_rate(sample_rate), parse_span(start, end), parse_people(speakers)
     name = name_template(name, layout, only)
-    check_choices(shard, skip_existing=skip_existing, overwrite=overwrite)
+    check_existing(skip_existing=skip_existing, overwrite=overwrite)
+    part = parse_shard(shard)
     check_channels(context, sample_rate)
     check_format(audio_format, subtype, rate)
     check_inputs(inputs, manifest, span, labels)
@@ -125,14 +123,13 @@ def separate(
     )
     model = model or chosen_model()
     entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
-    naming = _naming(
-        output_dir, audio_format, name, labels or (), None if channels else entry, separation
-    )
+    named_after = None if channels else entry
+    naming = _naming(output_dir, audio_format, name, labels or (), named_after, separation)
     naming = replace(naming, segments=segments)
     if layout is options.Layout.channels:
         check_format(audio_format, subtype, rate, naming.num_speakers)
     found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)
-    jobs, failures = _take_part(*found, shard)
+    jobs, failures = _take_part(*found, part)
     with open_page(report, jobs, overwrite=overwrite, audio_track=track) as page:
         told = Report(
             as_json=as_json,
@@ -189,41 +186,21 @@ def _plan(
     recursive: bool,
     overwrite: bool,
 ) -> tuple[list[Job], list[Failure]]:
-    """Return the jobs of files, folders and `-`, or of a manifest, and what has none."""
-    if manifest is not None:
-        return _plan_manifest(manifest, naming, overwrite, also_read)
-    return plan_jobs(
-        inputs,
-        naming,
-        recursive=recursive,
-        span=span,
-        overwrite=overwrite,
-        also_read=also_read,
-        on_skip=_tell_skipped,
-    )
-
-
-def _take_part(
-    jobs: list[Job], failures: list[Failure], shard: str
-) -> tuple[list[Job], list[Failure]]:
-    """Return what belongs to a shard, and say how much that is; without one, all."""
-    if not shard:
-        return jobs, failures
-    index, count = parse_shard(shard)
-    mine, wrong = take_shard(jobs, index, count), take_shard(failures, index, count)
-    num_mine, num_found = len(mine) + len(wrong), len(jobs) + len(failures)
-    console.note(f"shard {index}/{count}: {num_mine} of {num_found} recordings")
-    return mine, wrong
-
-
-def _plan_manifest(
-    manifest: Path, naming: Naming, overwrite: bool, also_read: Sequence[Path]
-) -> tuple[list[Job], list[Failure]]:
-    """Return the jobs of a manifest, and its lines that are wrong or cannot be done.
+    """Return the jobs of files, folders and `-`, or of a manifest, and what cannot be done.
 
     Raises:
-        UsageError: It has no line.
+        UsageError: The manifest has no line.
     """
+    if manifest is None:
+        return plan_jobs(
+            inputs,
+            naming,
+            recursive=recursive,
+            span=span,
+            overwrite=overwrite,
+            also_read=also_read,
+            on_skip=_tell_skipped,
+        )
     from sepcli.separation.manifest import plan_rows, read_manifest
 
     text = manifest.read_bytes().decode("utf-8-sig", "surrogateescape")
@@ -232,6 +209,19 @@ def _plan_manifest(
         raise UsageError(f"manifest is empty: {manifest}", f"look into it: head {manifest}")
     jobs, refused = plan_rows(rows, naming, overwrite=overwrite, also_read=[manifest, *also_read])
     return jobs, wrong + refused
+
+
+def _take_part(
+    jobs: list[Job], failures: list[Failure], shard: tuple[int, int] | None
+) -> tuple[list[Job], list[Failure]]:
+    """Return what belongs to a shard, and say how much that is; without one, all."""
+    if shard is None:
+        return jobs, failures
+    index, count = shard
+    mine, wrong = take_shard(jobs, index, count), take_shard(failures, index, count)
+    num_mine, num_found = len(mine) + len(wrong), len(jobs) + len(failures)
+    console.note(f"shard {index}/{count}: {num_mine} of {num_found} recordings")
+    return mine, wrong
 
 
 def _file_name(model: str) -> str:

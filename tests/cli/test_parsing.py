@@ -32,3 +32,4 @@ def test_bad_shards_are_refused(text: str) -> None:
 
 def test_a_good_shard_is_parsed() -> None:
     assert parse_shard("3/8") == (3, 8)
+    assert parse_shard("") is None
