@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sepcli.errors import OutputError, SepcliError
@@ -16,7 +17,6 @@ from sepcli.files import printable
 
 if TYPE_CHECKING:  # it takes longer than all else that `sepcli info` does
     from rich.console import Console, RenderableType
-    from rich.progress import Progress
     from rich.text import Text
 
 NO_WIDTH = 200  # of what is written where there is no width [columns]
@@ -167,26 +167,19 @@ def has_terminal() -> bool:
 class Bar:
     """A progress bar on stderr that shows itself only when the work takes long."""
 
-    def __init__(self, progress: "Progress | None", total: float | None, description: str) -> None:
-        self._progress = progress
-        self._task = None
-        if progress is not None:
-            self._task = progress.add_task(printable(description), total=total)
+    def __init__(self, update: Callable[..., None]) -> None:
+        self._update = update
 
     def advance(self, amount: float = 1.0) -> None:
         """Count `amount` more units of the total as done."""
-        if self._progress is not None and self._task is not None:
-            self._progress.advance(self._task, amount)
+        self._update(advance=amount)
 
     def update(
         self, *, completed: float | None = None, total: float | None = None, description: str = ""
     ) -> None:
         """Set how much is done, how much there is, or what the bar says."""
-        if self._progress is None or self._task is None:
-            return
-        self._progress.update(self._task, completed=completed, total=total)
-        if description:
-            self._progress.update(self._task, description=printable(description))
+        said = printable(description) or None
+        self._update(completed=completed, total=total, description=said)
 
 
 @contextmanager
@@ -196,17 +189,18 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
     Nothing is shown with `--quiet`, when stderr is no terminal, or in the first two seconds.
     """
     if _verbosity.quiet or not has_terminal():
-        yield Bar(None, total, description)
+        yield Bar(lambda **_: None)
         return
     from sepcli.cli.bars import bars_on  # few see one
 
     # told once: while an MP3 is decoded, stderr is no terminal for a moment
     bars = bars_on(_console(stderr=True, force_terminal=True), unit)
+    task = bars.add_task(printable(description), total=total)
     timer = threading.Timer(BAR_DELAY_SECONDS, bars.start)
     timer.daemon = True
     timer.start()
     try:
-        yield Bar(bars, total, description)
+        yield Bar(partial(bars.update, task))
     finally:
         timer.cancel()
         bars.stop()
