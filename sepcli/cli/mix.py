@@ -113,8 +113,8 @@ def mix(
     options = MixOptions(
         num_speakers=speakers,
         sample_rate=sample_rate,
-        style="conversation" if style is Style.conversation else "together",
-        length="max" if length is Length.max else "min",
+        style=style.value,
+        length=length.value,
         min_seconds=min_seconds,
         max_seconds=max_seconds,
         level_db=level_db,
