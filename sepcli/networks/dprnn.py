@@ -8,7 +8,7 @@ Layout: `[segments, batch, frames, features]` throughout. One frame of all segme
 stretch of sequences that the recurrence across segments takes as it is.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -137,18 +137,9 @@ class Block(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return `[segments, batch, frames, features]` for the same."""
-        intra, inter = self.intra_linear, self.inter_linear
-        within = self.intra_RNN(
-            segments.flatten(0, 1),
-            lambda hidden: linear_of_parts(hidden, intra.weight, intra.bias),
-            False,
-        )
+        within = self.intra_RNN(segments.flatten(0, 1), self.intra_linear, time_first=False)
         segments = self.intra_norm(within.view(segments.shape), segments)
-        across = self.inter_RNN(
-            segments.flatten(1, 2),
-            lambda hidden: linear_of_parts(hidden, inter.weight, inter.bias),
-            True,
-        )
+        across = self.inter_RNN(segments.flatten(1, 2), self.inter_linear, time_first=True)
         normalised: Tensor = self.inter_norm(across.view(segments.shape), segments)
         return normalised
 
@@ -169,17 +160,16 @@ class Recurrence(nn.Module):
         if config.multiply:
             self.width += config.bottleneck
 
-    def forward(
-        self, sequences: Tensor, project: Callable[[Iterable[Tensor]], Tensor], time_first: bool
-    ) -> Tensor:
-        """Return `project(hidden)` for all sequences; for the layout see `recur`."""
+    def forward(self, sequences: Tensor, project: nn.Linear, *, time_first: bool) -> Tensor:
+        """Return what `project` makes of the hidden features; for the layout see `recur`."""
         rnns = [rnn for rnn in self.children() if isinstance(rnn, nn.LSTM | nn.GRU)]
 
         def finish(hidden: Iterator[Tensor], part: Tensor) -> Tensor:
-            if len(rnns) == 1:
-                return project(hidden)
-            products = (a * b for a, b in zip(hidden, run(rnns[1], part), strict=True))
-            return project(chain(products, [part]))
+            parts: Iterable[Tensor] = hidden
+            if len(rnns) > 1:
+                products = (a * b for a, b in zip(hidden, run(rnns[1], part), strict=True))
+                parts = chain(products, [part])
+            return linear_of_parts(parts, project.weight, project.bias)
 
         return recur(rnns[0], sequences, finish, time_first=time_first)
 
