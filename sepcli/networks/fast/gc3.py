@@ -28,7 +28,7 @@ class ContextRNN(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[stretches, groups, frames, features]` for the same."""
-        return in_tiles(self.codec, features, max(1, TILE_ROWS // features.shape[1]))
+        return in_tiles(self.codec, features, TILE_ROWS // features.shape[1])
 
 
 class ProjectedLSTM(nn.Module):

@@ -29,14 +29,13 @@ class TAC(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the features after the exchange, `[batch, groups, frames, features]`."""
         _, groups, frames, _ = features.shape
-        rows = TILE // (groups * frames * self.hidden)
-        return in_tiles(self.rows, features, max(1, rows))
+        return in_tiles(self.rows, features, TILE // (groups * frames * self.hidden))
 
     def rows(self, features: Tensor) -> Tensor:
         """Return the same, of all rows at once."""
         # Before the norm no frame sees another.
         frames = TILE // (features.shape[0] * features.shape[1] * self.hidden)
-        told = in_tiles(self.exchange, features, max(1, frames), axis=2)
+        told = in_tiles(self.exchange, features, frames, axis=2)
         return normalise(told, self.norm).add_(features)
 
     def exchange(self, features: Tensor) -> Tensor:
@@ -57,7 +56,7 @@ class SumBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the features plus what the block found, `[rows, frames, features]`."""
         width = self.block.res_conv.in_channels
-        return in_tiles(self.rows, features, max(1, TILE // (features.shape[1] * width)))
+        return in_tiles(self.rows, features, TILE // (features.shape[1] * width))
 
     def rows(self, features: Tensor) -> Tensor:
         """Return the same, of all rows at once."""

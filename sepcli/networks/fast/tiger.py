@@ -26,7 +26,7 @@ class Block(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return the features plus what the block found, `[row, place, channel]`."""
         width = features.shape[1] * self.block.res_conv.in_channels
-        return in_tiles(self.block, features, max(1, TILE // width))
+        return in_tiles(self.block, features, TILE // width)
 
 
 class Attention(nn.Module):

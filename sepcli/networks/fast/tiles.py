@@ -14,7 +14,7 @@ def in_tiles(
     Args:
         network: Sees no two places of the axis together, and keeps it where it is.
         features: Any number of axes.
-        size: Places at a time, at least one.
+        size: Places at a time; less than one stands for one.
         axis: The axis to cut.
     """
     if features.shape[axis] <= size:
