@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from sepcli.networks.layers.linear import linear
 
+EPS = 1e-6  # added to variances
 NARROW = 16  # features of a head, at most, for `attend` to multiply itself
 SHORT, SHORT_ALONE = 256, 48  # frames, at most: on several cores, and on one
 SCORE_BYTES = 2**20  # what it holds of scores at a time
@@ -117,18 +118,15 @@ class TransformerLayer(nn.Module):
         heads: Attention heads.
         hidden: Hidden channels of the feed-forward layer.
         norm_first: Normalise what goes into a branch, else the sum after it.
-        eps: Added to variances.
     """
 
-    def __init__(
-        self, dim: int, heads: int, hidden: int, *, norm_first: bool = True, eps: float = 1e-6
-    ) -> None:
+    def __init__(self, dim: int, heads: int, hidden: int, *, norm_first: bool = True) -> None:
         super().__init__()
         self.norm_first = norm_first
         self.self_att = _Attention(dim, heads)
         self.pos_ffn = _FeedForward(dim, hidden)
-        self.norm1 = LayerNorm(dim, eps)
-        self.norm2 = LayerNorm(dim, eps)
+        self.norm1 = LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `[batch, time, dim]` for `[batch, time, dim]`."""
@@ -144,9 +142,9 @@ class TransformerLayer(nn.Module):
 class LayerNorm(nn.Module):
     """Layer norm over the last dimension; its parameters are `norm.weight` and `norm.bias`."""
 
-    def __init__(self, dim: int, eps: float) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim, eps)
+        self.norm = nn.LayerNorm(dim, EPS)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return normalised features, `[..., dim]`."""
@@ -202,7 +200,6 @@ class Transformer(nn.Module):
         hidden: Hidden channels of the feed-forward layers.
         norm_first: See `TransformerLayer`.
         position_rows: Rows of the stored position table that is added at the start; 0 for none.
-        eps: Added to variances.
     """
 
     def __init__(
@@ -214,14 +211,12 @@ class Transformer(nn.Module):
         *,
         norm_first: bool = True,
         position_rows: int = 0,
-        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         layers = [
-            TransformerLayer(dim, heads, hidden, norm_first=norm_first, eps=eps)
-            for _ in range(num_layers)
+            TransformerLayer(dim, heads, hidden, norm_first=norm_first) for _ in range(num_layers)
         ]
-        self.mdl = _Stack(layers, LayerNorm(dim, eps))
+        self.mdl = _Stack(layers, LayerNorm(dim))
         self.pos_enc = Positions(position_rows, dim) if position_rows else None
 
     def forward(self, sequences: Tensor) -> Tensor:
