@@ -20,15 +20,13 @@ from sepcli.training.export import (
 from sepcli.training.loop import Outcome, Trainer, Watch, config_values
 from sepcli.training.precision import chosen_precision
 from sepcli.training.recipe import Recipe
-from sepcli.training.setup import (
-    Note,
-    batch_maker,
-    dev_mixtures,
-    make_network,
-    read_material,
-)
+from sepcli.training.setup import Note, batch_maker, dev_mixtures, make_network, read_material
 
 DECODED = "decoded"  # in the model folder
+
+
+def _ignore(_: object) -> None:
+    """Take note of nothing."""
 
 
 def launch(
@@ -38,10 +36,10 @@ def launch(
     source: str = "",
     time_limit_seconds: float = float("inf"),
     accelerator: str = "auto",
-    note: Note = lambda line: None,
-    warn: Note = lambda line: None,
-    on_step: Callable[[int], None] = lambda step: None,
-    on_measurement: Callable[[Measurement], None] = lambda measurement: None,
+    note: Note = _ignore,
+    warn: Note = _ignore,
+    on_step: Callable[[int], None] = _ignore,
+    on_measurement: Callable[[Measurement], None] = _ignore,
 ) -> Outcome | None:
     """Run a recipe, write its model folder and return the outcome; None beside the first process.
 
@@ -62,8 +60,7 @@ def launch(
     """
     fabric = _fabric(recipe, accelerator)
     if not fabric.is_global_zero:  # the first process speaks for all
-        note = warn = _say_nothing
-        on_measurement = _ignore
+        note = warn = on_measurement = _ignore
     network = make_network(recipe, source)
     num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
     with fabric.rank_zero_first():  # the others read what the first has decoded
@@ -84,14 +81,6 @@ def launch(
         return None
     _write(outcome, recipe, folder, network)
     return outcome
-
-
-def _say_nothing(line: str) -> None:
-    pass
-
-
-def _ignore(measurement: Measurement) -> None:
-    pass
 
 
 def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
@@ -133,13 +122,7 @@ def _on_board(folder: Path, then: Callable[[Measurement], None]) -> Callable[[Me
 def _write(outcome: Outcome, recipe: Recipe, folder: Path, network: Any) -> None:
     """Write weights, entry, log and curve."""
     write_log(folder / LOG_FILE, outcome.measurements)
-    write_model_folder(
-        folder,
-        recipe,
-        config_values(network),
-        outcome.weights,
-        outcome.best,
-    )
+    write_model_folder(folder, recipe, config_values(network), outcome.weights, outcome.best)
     if outcome.measurements:
         title = recipe.model.name or recipe.model.architecture
         plot_curve(outcome.measurements, folder / CURVE_FILE, title)
