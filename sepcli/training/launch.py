@@ -61,7 +61,7 @@ def launch(
     fabric = _fabric(recipe, accelerator)
     if not fabric.is_global_zero:  # the first process speaks for all
         note = warn = on_measurement = _ignore
-    network = make_network(recipe, source)
+    network = make_network(recipe, source, note)
     num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
     with fabric.rank_zero_first():  # the others read what the first has decoded
         material = read_material(recipe, num_speakers, folder / DECODED, note=note, warn=warn)

@@ -138,12 +138,13 @@ def dev_mixtures(recipe: Recipe, material: Material, num_speakers: int) -> list[
     return drawn
 
 
-def make_network(recipe: Recipe, source: str = "") -> nn.Module:
+def make_network(recipe: Recipe, source: str = "", note: Note = lambda line: None) -> nn.Module:
     """Return the network to train: fresh from the recipe's seed, or with an entry's weights.
 
     Args:
         recipe: Its architecture and configuration.
         source: Entry, folder or hf:ORG/REPO whose weights to go on from; empty for none.
+        note: Told where the entry's fallback stands in for it.
 
     Raises:
         ModelError: the configuration is wrong, or the entry's network is another one.
@@ -166,7 +167,10 @@ def make_network(recipe: Recipe, source: str = "") -> nn.Module:
             f"{source} has another sample rate than the recipe: {entry.sample_rate}",
             f"set sample_rate = {entry.sample_rate} in {recipe.path.name}",
         )
-    network = load_model(entry).network
+    loaded = load_model(entry)
+    if loaded.note:
+        note(loaded.note)
+    network = loaded.network
     if model.config:
         wanted = make_config(model.architecture, model.config, where=where)
         if wanted != network.config:

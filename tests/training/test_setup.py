@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from sepcli.errors import AudioError, UsageError
+from sepcli.models.load import LoadedModel
+from sepcli.training import setup
 from sepcli.training.export import write_model_folder
 from sepcli.training.recipe import ModelRecipe, Recipe
 from sepcli.training.setup import (
@@ -63,6 +65,20 @@ def test_a_network_that_counts_is_trained_for_as_many_as_there_may_be(
     used = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     assert used == {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
     assert "spk_split.split.fusion.0.weight" in used
+
+
+def test_weights_that_stand_in_for_others_are_told(
+    write_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe()
+    network = make_network(recipe)
+    (tmp_path / "first").mkdir()
+    weights, config = network.state_dict(), recipe.model.config
+    write_model_folder(tmp_path / "first", recipe, config, weights, None)
+    monkeypatch.setattr(setup, "load_model", lambda entry: LoadedModel(network, entry, "using x"))
+    said: list[str] = []
+    make_network(recipe, str(tmp_path / "first"), said.append)
+    assert said == ["using x"]
 
 
 def test_places_given_replace_those_of_the_recipe(
