@@ -121,10 +121,11 @@ def separate(
         segments=segments,
         tells_turns=(as_json and manifest is None) or report is not None,
     )
-    model = model or chosen_model()
-    entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
-    named_after = None if channels else entry
-    naming = _naming(output_dir, audio_format, name, labels or (), named_after, separation)
+    entry = None
+    if not channels:
+        model = model or chosen_model()
+        entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+    naming = _naming(output_dir, audio_format, name, labels or (), entry, separation)
     naming = replace(naming, segments=segments)
     if layout is options.Layout.channels:
         check_format(audio_format, subtype, rate, naming.num_speakers)
@@ -138,9 +139,9 @@ def separate(
             page=page,
         )
         told.tell_failures(failures)
-        if jobs and channels:
+        if jobs and entry is None:
             told.run_channels(jobs, output)
-        elif jobs:
+        elif jobs and entry is not None:
             if not model:
                 suggest_model(entry, jobs[0])
             separated, entry = separation_with(

@@ -261,6 +261,16 @@ def test_quiet_recordings_are_told(sepcli: CommandLine, model_folder: Path, tmp_
     assert not soundfile.read(done.lines[0])[0].any()
 
 
+def test_channels_as_they_are_need_no_model(
+    sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEPCLI_MODEL", "no-such-model")
+    soundfile.write("call.wav", two_voices(1.0).T, RATE)
+    done = sepcli("separate", "call.wav", "--channels", "-o", "apart")
+    assert done.code == 0, done.err
+    assert len(done.lines) == 2
+
+
 def test_channels_of_a_call_are_told_and_kept_on_request(
     sepcli: CommandLine, model_folder: Path
 ) -> None:
