@@ -67,6 +67,11 @@ class MixOptions:
                     raise UsageError(
                         f"no such {name.replace('_', ' ')}: {number}", "give a finite number"
                     )
+        if self.style == "conversation" and self.num_speakers < 2:
+            raise UsageError(
+                f"a conversation needs two speakers at least: {self.num_speakers}",
+                "give a larger --speakers, or another --style",
+            )
         if not 0 <= self.level_db <= MAX_LEVEL_DB:
             hint = f"give 0 to {MAX_LEVEL_DB:g}"
             raise UsageError(f"no such range of loudness: {self.level_db:g} dB", hint)

@@ -181,6 +181,11 @@ def test_what_a_set_is_made_of_is_never_replaced(
     [
         (("--speakers", 4), 1, "too few speakers for mixtures of 4: 3"),
         (("--overlap-ratio", "0.9"), 2, "no such overlap ratio: 0.9"),
+        (
+            ("--style", "conversation", "--speakers", "1"),
+            2,
+            "a conversation needs two speakers at least: 1",
+        ),
         (("--pause-seconds", "0"), 2, "no such pause: 0 s"),
         (("--pause-seconds", "nan"), 2, "no such pause seconds: nan"),
         (("--snr-db", "nan", "nan"), 2, "no such snr db: nan"),

@@ -131,7 +131,13 @@ def test_too_few_speakers_are_an_error() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"overlap_ratio": 0.7}, {"min_seconds": 6.0}, {"snr_db": (5.0, 1.0)}, {"min_seconds": 0.0}],
+    [
+        {"overlap_ratio": 0.7},
+        {"min_seconds": 6.0},
+        {"snr_db": (5.0, 1.0)},
+        {"min_seconds": 0.0},
+        {"style": "conversation", "num_speakers": 1},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
