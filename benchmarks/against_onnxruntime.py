@@ -56,8 +56,8 @@ def timed(run: Run, mixture: Tensor) -> float:
 
 def row(name: str, seconds: float, runs: int) -> str:
     """Return a row of the table."""
-    entry, is_here = benchmark._entry_of(name)
-    network = load_model(entry).network if is_here else benchmark._random_network(entry)
+    entry, is_here = benchmark.entry_of(name)
+    network = load_model(entry).network if is_here else benchmark.random_network(entry)
     num_samples = round(seconds * entry.sample_rate)
     forms = (ours(network), theirs(network, num_samples, name))
     mixture = 0.1 * torch.randn(1, num_samples, generator=torch.Generator().manual_seed(0))

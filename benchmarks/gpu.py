@@ -21,11 +21,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import nn
 
 from sepcli.errors import DeviceError
 from sepcli.evaluation import metrics
-from sepcli.models.architectures import load_architecture, make_config
+from sepcli.evaluation.benchmark import random_network
 from sepcli.models.registry import ModelEntry, find_entry, load_entries
 from sepcli.separation.runner import Precision, Runner, choose_device
 
@@ -44,14 +43,6 @@ def entries(names: list[str]) -> Iterator[ModelEntry]:
         if entry.architecture not in seen and entry.config:
             seen.add(entry.architecture)
             yield entry
-
-
-def random_network(entry: ModelEntry) -> nn.Module:
-    """Return the entry's network, with the same random weights at each call."""
-    torch.manual_seed(0)
-    config = make_config(entry.architecture, dict(entry.config), where=entry.name)
-    network: nn.Module = load_architecture(entry.architecture, where=entry.name).Network(config)
-    return network.eval()
 
 
 def chunks_of(entry: ModelEntry, seconds: float, count: int) -> list[np.ndarray]:

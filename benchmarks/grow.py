@@ -28,16 +28,15 @@ import torch
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 
-from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.load import load_model
 from sepcli.models.resolve import resolve_model
 from sepcli.training.export import write_model_folder
 from sepcli.training.loop import config_values
 from sepcli.training.recipe import Recipe, find_recipe, read_recipe
+from sepcli.training.setup import make_network
 
 State = Mapping[str, Tensor]
 
-SEED = 0
 GOOD_BINS = 126  # below the edge of the 8 kHz recordings' filter
 HIGH_BINS = slice(104, 124)  # 3.25 to 3.9 kHz, whose mean mask the bins above take over
 # Twice as many samples a frame make spectra twice as large, square roots of them 1.4 times.
@@ -140,10 +139,7 @@ def deeper(shallow: State) -> dict[str, Tensor]:
 
 def write(recipe: Recipe, folder: Path, weights_of: Callable[[nn.Module], State]) -> None:
     """Write the recipe's network with other weights as a model folder."""
-    where = recipe.path.name
-    torch.manual_seed(SEED)
-    config = make_config(recipe.model.architecture, recipe.model.config, where=where)
-    network = load_architecture(recipe.model.architecture, where=where).Network(config)
+    network = make_network(recipe)
     network.load_state_dict(network.state_dict() | dict(weights_of(network)))
     folder.mkdir(parents=True, exist_ok=True)
     write_model_folder(folder, recipe, config_values(network), network.state_dict(), None)

@@ -27,8 +27,8 @@ import torch
 from peer_networks import THEIRS, make_importable
 from torch import nn
 
+from sepcli.evaluation.benchmark import random_network
 from sepcli.memory import keep_freed_memory
-from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.registry import find_entry
 from sepcli.networks import fast
 
@@ -49,12 +49,9 @@ def built(who: str, name: str, state: Path) -> nn.Module:
         network.load_state_dict(torch.load(state))
         return network.eval()
     keep_freed_memory()
-    torch.manual_seed(0)
-    plain = load_architecture(entry.architecture, where=name).Network(
-        make_config(entry.architecture, dict(entry.config), where=name)
-    )
+    plain = random_network(entry)
     torch.save(plain.state_dict(), state)
-    return fast.optimize(plain.eval())
+    return fast.optimize(plain)
 
 
 def memory(field: str) -> float:

@@ -88,10 +88,10 @@ def watch(clock: Clock) -> None:
 
 def load(model: str) -> Separator:
     """Return the separator; with random weights where there are none."""
-    entry, is_here = benchmark._entry_of(model)
+    entry, is_here = benchmark.entry_of(model)
     if is_here:
         return Separator(load_model(entry).network, entry)
-    return Separator(benchmark._random_network(entry), entry)
+    return Separator(benchmark.random_network(entry), entry)
 
 
 def write_recordings(

@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 from peers import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sepcli.evaluation.benchmark import random_network
 from sepcli.memory import keep_freed_memory
-from sepcli.models.architectures import load_architecture, make_config
 from sepcli.models.registry import find_entry
 from sepcli.networks import fast
 from sepcli.networks.layers import linear
@@ -74,18 +74,12 @@ class Clock(TorchDispatchMode):
         return result
 
 
-def built(name: str) -> nn.Module:
-    """Return a network of the table with random weights, in the form that separates."""
-    entry = find_entry(name)
-    config = make_config(entry.architecture, dict(entry.config), where=name)
-    return fast.optimize(load_architecture(entry.architecture, where=name).Network(config).eval())
-
-
 @torch.inference_mode()
 def row(name: str, seconds: float, runs: int) -> str:
     """Return a row of the table."""
-    network, matrix = built(name), torch.randn(SIZE, SIZE)
-    mixture = 0.1 * torch.randn(1, round(seconds * find_entry(name).sample_rate))
+    entry, matrix = find_entry(name), torch.randn(SIZE, SIZE)
+    network = fast.optimize(random_network(entry))  # the form that separates
+    mixture = 0.1 * torch.randn(1, round(seconds * entry.sample_rate))
     network(mixture)
     clock, large = Clock(), 0.0
     for _ in range(runs):

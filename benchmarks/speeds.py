@@ -54,13 +54,13 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     torch.set_num_threads(1)
     keep_freed_memory()  # as the command does
     entry = find_entry(name)
-    runner = Runner(benchmark._random_network(entry), torch.device("cpu"))
-    runner.run([benchmark._noise(round(WARM_UP_SECONDS * entry.sample_rate), 0)])
-    chunk = benchmark._noise(round(seconds * entry.sample_rate), 1)
+    runner = Runner(benchmark.random_network(entry), torch.device("cpu"))
+    runner.run([benchmark.noise(round(WARM_UP_SECONDS * entry.sample_rate), 0)])
+    chunk = benchmark.noise(round(seconds * entry.sample_rate), 1)
     began = time.process_time()
     runner.run([chunk])
     took = (time.process_time() - began) / seconds
-    return {"seconds": round(took, 4), "bytes": benchmark._peak_bytes(torch.device("cpu"))}
+    return {"seconds": round(took, 4), "bytes": benchmark.peak_bytes(torch.device("cpu"))}
 
 
 def table(known: dict[str, Any]) -> Iterator[str]:

@@ -159,20 +159,20 @@ def measure(setting: Setting) -> Result:
     if setting.threads:
         torch.set_num_threads(setting.threads)
     device = choose_device(setting.device)
-    entry, may_load = _entry_of(setting.model)
+    entry, may_load = entry_of(setting.model)
     start = time.perf_counter()
-    network = load_model(entry).network if may_load else _random_network(entry)
+    network = load_model(entry).network if may_load else random_network(entry)
     runner = Runner(network, device, setting.precision, setting.batch_size)
     load_seconds = time.perf_counter() - start
     num_samples = seconds_to_samples(setting.chunk_seconds, entry.sample_rate)
-    chunks = [_noise(num_samples, seed) for seed in range(setting.batch_size)]
+    chunks = [noise(num_samples, seed) for seed in range(setting.batch_size)]
     products = _products(device, setting.precision)
     times, rates = [], []
     for _ in range(setting.runs + 1):
         fastest = min(_timed(product, device) for product in products)
         rates.append(2 * PRODUCT_SIZE**3 / fastest / 1e9)
         times.append(_timed(lambda: runner.run(chunks), device))
-    peak = _peak_bytes(device)  # before anything else is run
+    peak = peak_bytes(device)  # before anything else is run
     seconds, rate = statistics.median(times[1:]), statistics.median(rates[1:])
     audio_seconds = setting.chunk_seconds * setting.batch_size
     plan, _ = build_network(entry.architecture, _config(entry), where=f"model {entry.name}")
@@ -203,7 +203,7 @@ def measure(setting: Setting) -> Result:
     )
 
 
-def _entry_of(model: str) -> tuple[ModelEntry, bool]:
+def entry_of(model: str) -> tuple[ModelEntry, bool]:
     """Return a model's entry, and whether its weights are here."""
     if not model.endswith(".toml"):
         entry = resolve_model(model)
@@ -226,7 +226,7 @@ def _config(entry: ModelEntry) -> dict[str, Any]:
     return dict(entry.config)
 
 
-def _random_network(entry: ModelEntry) -> nn.Module:
+def random_network(entry: ModelEntry) -> nn.Module:
     """Return the entry's network with weights of seed 0."""
     torch.manual_seed(0)
     config = make_config(entry.architecture, _config(entry), where=f"model {entry.name}")
@@ -235,7 +235,8 @@ def _random_network(entry: ModelEntry) -> nn.Module:
     return network.eval()
 
 
-def _noise(num_samples: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def noise(num_samples: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return white noise as loud as speech, `[samples]`."""
     random = np.random.default_rng(seed)
     return (0.1 * random.standard_normal(num_samples)).astype(np.float32)
 
@@ -264,7 +265,7 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _peak_bytes(device: torch.device) -> int | None:
+def peak_bytes(device: torch.device) -> int | None:
     """Return the most memory held, of the GPU or of this process; None where none is told."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
