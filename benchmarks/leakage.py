@@ -8,6 +8,7 @@ and noise 60 dB below full scale; or, with `--model`, what a network gives. Then
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,14 @@ CHUNK_SECONDS, OVERLAP_SECONDS = 8.0, 1.0
 
 
 def leaking(
-    rng: np.random.Generator, sources: np.ndarray, level_db: tuple[float, float], decay: float
+    _: np.ndarray,
+    sources: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    level_db: tuple[float, float],
+    decay: float,
 ) -> np.ndarray:
-    """Return estimates that leak into each other, `[speakers, samples]`."""
+    """Return estimates that leak into each other, `[speakers, samples]`, whatever the mixture."""
     estimates = []
     for source, other in zip(sources, sources[::-1], strict=True):
         response = np.eye(1, 32)[0]
@@ -76,22 +82,13 @@ def main() -> None:
     ]
     if arguments.model:
         network = real(arguments.model)
-        row = _row(
-            conversations, rate, lambda mixture, sources: _in_place(network, mixture, sources)
-        )
+        row = _row(conversations, rate, partial(_in_place, network))
         print(f"| {arguments.model} | as it is |{row}")
         return
     for kind, decay in FILTERS.items():
         for level_db in LEVELS_DB:
             rng = np.random.default_rng(0)
-
-            def separate(
-                mixture: np.ndarray,
-                sources: np.ndarray,
-                how: tuple = (rng, level_db, decay),
-            ) -> np.ndarray:
-                return leaking(how[0], sources, how[1], how[2])
-
+            separate = partial(leaking, rng=rng, level_db=level_db, decay=decay)
             row = _row(conversations, rate, separate)
             print(f"| {kind} | {level_db[0]:g} to {level_db[1]:g} dB |{row}", flush=True)
 
