@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sepcli.files import write_whole
+from sepcli.files import whole_file, write_whole
 from sepcli.training.dataset import Skipped, Speech, Utterance, read_speech
 
 DIGITS = 16  # of the digest in a name
@@ -31,7 +31,8 @@ def read_decoded(
 
     Raises:
         AudioError: fewer than `min_speakers` speakers have a usable recording.
-        OSError: the folder cannot be written.
+        OutputError: what was decoded cannot be kept.
+        OSError: the folder cannot be made.
     """
     name = _digest(utterances, sample_rate, speeds)
     samples, index = folder / f"{name}.npy", folder / f"{name}.json"
@@ -65,15 +66,18 @@ def _state(path: Path) -> tuple[int, int] | tuple[()]:
 
 
 def _save(speech: Speech, path: Path) -> None:
-    """Write all samples, speed after speed, speaker after speaker."""
+    """Write all samples, speed after speed, speaker after speaker.
+
+    Not through a memory map, in which a full disk would end the process without a word.
+    """
     recordings = [signal for variant in speech.signals for voice in variant for signal in voice]
+    kind = np.lib.format.dtype_to_descr(np.dtype(np.int16))
     shape = (sum(map(len, recordings)),)
-    held = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=shape)
-    place = 0
-    for recording in recordings:
-        held[place : place + len(recording)] = recording
-        place += len(recording)
-    held.flush()
+    with whole_file(path) as file:
+        header = {"descr": kind, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for recording in recordings:
+            file.write(recording.tobytes())
 
 
 def _description(speech: Speech) -> dict[str, object]:

@@ -1,11 +1,14 @@
 """Decoded speech that is kept is the speech that was read, until a recording changes."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from sepcli.errors import OutputError
 from sepcli.training import decoded
 from sepcli.training.dataset import Speech, find_speech, read_speech
 from sepcli.training.decoded import read_decoded
@@ -48,6 +51,18 @@ def test_a_recording_that_is_gone_is_skipped(speech_folder: Path, tmp_path: Path
     for _ in range(2):  # read, then from what was kept
         speech = read_decoded(find_speech(manifest), RATE, tmp_path / "kept")
         assert list(speech.speakers) == ["a", "b"] and speech.skipped.counts == {"not readable": 1}
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="no space left on device"):
+        read(speech_folder, tmp_path / "kept")
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_half_a_cache_is_none(speech_folder: Path, tmp_path: Path) -> None:
