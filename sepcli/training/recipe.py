@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sepcli.errors import UsageError, did_you_mean
+from sepcli.models.entry import LONGEST_CHUNK_SECONDS, ModelEntry
 from sepcli.models.settings import from_table
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -25,7 +26,7 @@ class ModelRecipe:
         architecture: Module under `sepcli.networks`.
         sample_rate: Rate of the network [Hz].
         config: Passed to the architecture's `Config`.
-        chunk_seconds: Chunk at inference [s].
+        chunk_seconds: Chunk at inference, longer than the overlap of two, 2 s [s].
         level: `"as-is"` where estimates have the level of their speaker, as the loss teaches; or
             `"fit"`.
         license: SPDX identifier of the weights' licence.
@@ -216,7 +217,9 @@ def read_recipe(path: Path) -> Recipe:
 def _check(recipe: Recipe) -> None:
     """Refuse values of the right type that make no sense."""
     data, run, optimiser = recipe.data, recipe.run, recipe.optimiser
+    overlap = ModelEntry.overlap_seconds  # of the chunks of every model that says nothing else
     wrong = {
+        "model.chunk_seconds": not overlap < recipe.model.chunk_seconds <= LONGEST_CHUNK_SECONDS,
         "model.sample_rate": not 1000 <= recipe.model.sample_rate <= 192_000,
         "data.segment_seconds": not 0.05 <= data.segment_seconds <= 600,
         "data.speeds": not data.speeds or not all(0.5 <= speed <= 2 for speed in data.speeds),

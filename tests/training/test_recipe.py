@@ -36,6 +36,7 @@ def test_values_and_defaults_are_read(write_recipe: Callable[..., Recipe]) -> No
         ("rate = 0.01", "rate = -1", "makes no sense: optimiser.rate = -1.0"),
         ('architecture = "stftformer"', "", r"missing key in \[model\] of recipe.toml: arch"),
         ("steps = 8", "steps = 0", "makes no sense: run.steps = 0"),
+        ("[model.config]", "chunk_seconds = 2\n[model.config]", "model.chunk_seconds = 2.0"),
         ("steps = 8", "seed = -1", "makes no sense: run.seed = -1"),
         ("dev_mixtures = 2", "dev_seed = -1", "makes no sense: data.dev_seed = -1"),
         ("rate = 0.01", "weight_decay = -0.1", "makes no sense: optimiser.weight_decay = -0.1"),
