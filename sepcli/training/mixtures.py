@@ -26,7 +26,7 @@ LOUDNESS_LUFS = -29.0  # middle of LibriMix's range
 PAUSE_SECONDS = (0.05, 0.3)  # between joined utterances of one speaker
 MEAN_TO_LONGEST_PAUSE = 5  # pauses between turns are drawn exponentially, then cut
 MAX_OVERLAP_RATIO = 0.6
-MAX_LEVEL_DB = 60.0
+MAX_LEVEL_DB, MAX_SNR_DB = 60.0, 200.0
 LONGEST_SECONDS = 86_400.0  # a day, which is held in memory
 PART_OF_TURN = 0.95  # the most of a turn that another may cover: who speaks next is then clear
 MAX_DRAWS = 200  # of recordings that turn out to be unusable, before a mixture is given up
@@ -68,10 +68,8 @@ class MixOptions:
                         f"no such {name.replace('_', ' ')}: {number}", "give a finite number"
                     )
         if self.style == "conversation" and self.num_speakers < 2:
-            raise UsageError(
-                f"a conversation needs two speakers at least: {self.num_speakers}",
-                "give a larger --speakers, or another --style",
-            )
+            count, hint = self.num_speakers, "give a larger --speakers, or another --style"
+            raise UsageError(f"a conversation needs two speakers at least: {count}", hint)
         if not 0 <= self.level_db <= MAX_LEVEL_DB:
             hint = f"give 0 to {MAX_LEVEL_DB:g}"
             raise UsageError(f"no such range of loudness: {self.level_db:g} dB", hint)
@@ -88,10 +86,10 @@ class MixOptions:
             )
         if self.pause_seconds <= 0:
             raise UsageError(f"no such pause: {self.pause_seconds:g} s", "give seconds above 0")
-        if self.snr_db[0] > self.snr_db[1]:
-            raise UsageError(
-                f"no such range: {self.snr_db[0]:g} {self.snr_db[1]:g}", "turn it round"
-            )
+        low, high = self.snr_db
+        if not -MAX_SNR_DB <= low <= high <= MAX_SNR_DB:
+            hint = "turn it round" if low > high else f"give {-MAX_SNR_DB:g} to {MAX_SNR_DB:g}"
+            raise UsageError(f"no such range: {low:g} {high:g}", hint)
 
 
 @dataclass(frozen=True)
@@ -245,8 +243,8 @@ def _conversation(
         overlap = 0
         if missing > 0 and limit > 0 and rng.random() < 0.5 + options.overlap_ratio:
             overlap = min(limit, round(missing * rng.uniform(0.7, 1.3)))
-        longest = options.pause_seconds
-        pause = 0 if overlap else min(rng.exponential(longest / MEAN_TO_LONGEST_PAUSE), longest)
+        drawn = 0 if overlap else rng.exponential(options.pause_seconds / MEAN_TO_LONGEST_PAUSE)
+        pause = min(drawn, options.pause_seconds, options.max_seconds)  # no farther than the end
         begin = end - overlap + (round(pause * rate) if end else 0)
         if begin >= num_samples:
             break

@@ -189,6 +189,7 @@ def test_what_a_set_is_made_of_is_never_replaced(
         (("--pause-seconds", "0"), 2, "no such pause: 0 s"),
         (("--pause-seconds", "nan"), 2, "no such pause seconds: nan"),
         (("--snr-db", "nan", "nan"), 2, "no such snr db: nan"),
+        (("--snr-db", "-1e5", "0"), 2, "no such range: -100000 0"),
         (("--max-seconds", "1e308"), 2, "mixtures cannot be that long: 1e+308 s"),
         (("--max-seconds", "inf"), 2, "no such max seconds: inf"),
         (("--level-db", "1e9"), 2, "no such range of loudness: 1e+09 dB"),

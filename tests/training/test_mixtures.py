@@ -111,6 +111,12 @@ def test_conversations_overlap_as_much_as_wanted(speakers: int, ratio: float) ->
     assert np.mean([m.overlap_ratio for m in mixtures]) == pytest.approx(ratio, abs=0.06)
 
 
+def test_a_pause_beyond_all_numbers_ends_a_conversation() -> None:
+    options = dataclasses.replace(TOGETHER, style="conversation", pause_seconds=1e308)
+    with pytest.raises(AudioError, match="turns too long for a conversation"):
+        make_mixture(material(), options, 0, 0)
+
+
 def test_unusable_recordings_are_passed_over() -> None:
     known = material()
     broken = dataclasses.replace(known, load=lambda name: None if "0" in name else known.load(name))
