@@ -34,7 +34,7 @@ class Config:
     Attributes:
         num_speakers: Number of estimates <C>.
         window: Length of the Fourier transform [samples].
-        stride: Distance of frames [samples].
+        stride: Distance of frames [samples], less than `window`.
         bands: Width of each band, from low to high [bins]; they sum to `window // 2 + 1` <G_k>.
         channels: Channels of a band, a multiple of `num_speakers` <N>.
         hidden: Channels inside a U block.
@@ -57,6 +57,8 @@ class Config:
 
     def __post_init__(self) -> None:
         check_sizes(self, hidden=2, depth=2)
+        if self.stride >= self.window:  # each sample is to be in some window
+            raise ValueError(f"stride must be less than window: {self.stride}")
         for name in ("heads", "num_speakers"):
             if self.channels % getattr(self, name):
                 raise ValueError(f"{name} must divide channels: {getattr(self, name)}")
