@@ -99,18 +99,16 @@ class Trainer:
         module, ready = wrapped[0], list(wrapped[1:])
         average = {key: value.detach().clone() for key, value in self._state().items()}
         progress = Progress()
-        file = self.folder / CHECKPOINT_FILE
-        if file.is_file():
-            progress = load_checkpoint(file, self.network, ready, average)
+        if self._file.is_file():
+            progress = load_checkpoint(self._file, self.network, ready, average)
             self.watch.on_resume(progress.step)
         first, accumulate = progress.step, self.recipe.optimiser.accumulate
         with Loader(self.make_batch, first * accumulate) as loader:
-            while not self._is_over(progress):
-                if self._time_is_up(began + time_limit_seconds):
-                    break
+            end = began + time_limit_seconds
+            while not (self._is_over(progress) or self._time_is_up(end)):
                 self._step(module, ready, loader, progress, average)
-                self._after_step(progress, average, ready, file)
-            self._save(file, ready, average, progress)
+                self._after_step(progress, average, ready)
+            self._save(ready, average, progress)
             waited = loader.waited_seconds
         return self._outcome(progress, average, first, time.monotonic() - began, waited)
 
@@ -161,11 +159,7 @@ class Trainer:
                 average[key].copy_(value)
 
     def _after_step(
-        self,
-        progress: Progress,
-        average: dict[str, Tensor],
-        optimisers: list[Optimizer],
-        file: Path,
+        self, progress: Progress, average: dict[str, Tensor], optimisers: list[Optimizer]
     ) -> None:
         """Measure and save where it is time to."""
         run = self.recipe.run
@@ -175,7 +169,7 @@ class Trainer:
             progress.add(measurement, average)
             self.watch.on_measurement(measurement)
         if progress.step % run.save_every == 0:
-            self._save(file, optimisers, average, progress)
+            self._save(optimisers, average, progress)
 
     @torch.no_grad()
     def _measure(self, progress: Progress, average: dict[str, Tensor]) -> Measurement:
@@ -217,15 +211,15 @@ class Trainer:
         return float(cast(Tensor, self.fabric.all_reduce(late, reduce_op="sum"))) > 0
 
     def _save(
-        self,
-        file: Path,
-        optimisers: list[Optimizer],
-        average: dict[str, Tensor],
-        progress: Progress,
+        self, optimisers: list[Optimizer], average: dict[str, Tensor], progress: Progress
     ) -> None:
         if self.fabric.is_global_zero:
-            save_checkpoint(file, self._state(), optimisers, average, progress)
+            save_checkpoint(self._file, self._state(), optimisers, average, progress)
         self.fabric.barrier()
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / CHECKPOINT_FILE
 
     def _state(self) -> dict[str, Tensor]:
         return dict(self.network.state_dict())
@@ -256,16 +250,13 @@ class Trainer:
 
 
 def config_values(network: nn.Module) -> dict[str, Any]:
-    """Return a network's configuration as plain values, fit for TOML."""
-    return _plain(dataclasses.asdict(cast(Any, network).config))
+    """Return a network's configuration without what is absent, which TOML cannot say."""
+    return _present(dataclasses.asdict(cast(Any, network).config))
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with lists for tuples, tables within alike, and without those absent."""
-    plain: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            plain[key] = _plain(value)
-        elif value is not None:
-            plain[key] = list(value) if isinstance(value, tuple) else value
-    return plain
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _present(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
