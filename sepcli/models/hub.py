@@ -95,8 +95,8 @@ def fetch_files(
     elif found is None or (refresh and not is_offline()):
         found = _download_all(entry, on_progress)
     for name, path in found.items():
-        if damage(entry, name, path):
-            found[name] = _fetch_again(entry, name, path, on_progress)
+        if problem := damage(entry, name, path):
+            found[name] = _replaced(entry, name, path, problem, on_progress)
     return found
 
 
@@ -169,9 +169,10 @@ def _download_all(entry: Source, on_progress: OnProgress | None) -> dict[str, Pa
     return found
 
 
-def _fetch_again(entry: Source, name: str, path: Path, on_progress: OnProgress | None) -> Path:
+def _replaced(
+    entry: Source, name: str, path: Path, problem: str, on_progress: OnProgress | None
+) -> Path:
     """Return a damaged file downloaded anew, or say that what the hub sends is no better."""
-    problem = damage(entry, name, path)
     if entry.folder is not None:
         raise WeightsError(f"file is altered: {path}: {problem}", "restore it, or correct sha256")
     if is_offline():
@@ -180,8 +181,7 @@ def _fetch_again(entry: Source, name: str, path: Path, on_progress: OnProgress |
             "unset HF_HUB_OFFLINE so that it can be downloaded again",
         )
     path = _download(entry, name, on_progress, anew=True)
-    problem = damage(entry, name, path)
-    if problem:
+    if problem := damage(entry, name, path):
         trust = "; to trust what the hub holds now, add `--revision main`"
         raise WeightsError(
             f"{name} of {entry.repo} is not the file that is known: {problem}",
