@@ -14,11 +14,9 @@ from sepcli.networks.layers.recurrent import group_size, linear_of_parts, recur,
 from sepcli.networks.layers.segments import half_overlap_padding, merge, merge_split, segment
 from sepcli.networks.layers.sizes import check_sizes
 from sepcli.networks.layers.transformer import (
-    LayerNorm,
     Positions,
     SelfAttention,
     Transformer,
-    TransformerLayer,
     attend,
     sinusoids,
 )
@@ -39,13 +37,11 @@ __all__ = [
     "FilterbankConfig",
     "FilterbankNetwork",
     "GlobalNorm",
-    "LayerNorm",
     "Positions",
     "Rotary",
     "RotaryAttention",
     "SelfAttention",
     "Transformer",
-    "TransformerLayer",
     "attend",
     "check_sizes",
     "decode",

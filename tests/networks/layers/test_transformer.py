@@ -44,7 +44,7 @@ def test_transformer_layer_is_that_of_torch(norm_first: bool) -> None:
     theirs = nn.TransformerEncoderLayer(
         8, 2, 20, dropout=0.0, layer_norm_eps=1e-6, batch_first=True, norm_first=norm_first
     )
-    ours = layers.TransformerLayer(8, 2, 20, norm_first=norm_first)
+    ours = transformer.TransformerLayer(8, 2, 20, norm_first=norm_first)
     names = {"self_attn": "self_att.att", "linear1": "pos_ffn.ffn.0", "linear2": "pos_ffn.ffn.3"}
     names |= {"norm1": "norm1.norm", "norm2": "norm2.norm"}
     state = {}
