@@ -59,7 +59,7 @@ class AudioInfo:
 
 
 class AudioReader:
-    """An open recording, read once from `start` to `stop`; a context manager.
+    """An open recording, read once, whole or the part that `select` chose; a context manager.
 
     Attributes:
         info: What the header says about the whole recording.
@@ -70,29 +70,18 @@ class AudioReader:
             became silence in the middle included; right once all blocks were read.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        start: int | None = None,
-        stop: int | None = None,
-        *,
-        track: int | None = None,
-    ) -> None:
+    def __init__(self, source: Source, *, track: int | None = None) -> None:
         """Open a recording.
 
         Args:
             source: A path, `"-"` for standard input, or a binary stream (need not be seekable).
-            start: First sample to read; None or 0 is the beginning.
-            stop: Sample to stop before; None is the end.
             track: Which audio track, from 1; None is the first.
 
         Raises:
             AudioError: It cannot be opened, has no such track, or no decoder reads it.
         """
-        self._start = start or 0
-        self._stop = stop
-        if self._start < 0 or (stop is not None and stop < self._start):
-            raise ValueError(f"not a range of samples: {start} to {stop}")
+        self._start = 0
+        self._stop: int | None = None
         self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
         self._problem, self._remarks = "", tuple[str, ...]()
         self._name = source_name(source)
@@ -128,7 +117,7 @@ class AudioReader:
 
     @property
     def num_expected(self) -> int | None:
-        """Samples per channel between start and stop by the header; None when it does not say."""
+        """Samples per channel of what is read, by the header; None when it does not say."""
         if (stop := self.info.num_samples) is None:
             return None
         stop = stop if self._stop is None else min(stop, self._stop)
