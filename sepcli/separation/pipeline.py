@@ -201,8 +201,8 @@ class Pipeline:
                 try:
                     recording.accept(mixture, estimates)
                 except SepcliError as error:  # its spool is full; others may go on
-                    recording.give_up()
-                    yield recording, error
+                    if recording.give_up():
+                        yield recording, error
                     continue
                 on_chunk(recording)
                 if recording.num_accepted % CHUNKS_TO_TIDY == 0:
