@@ -1,7 +1,7 @@
 """What became of a job, and what the user should know about its recording."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -39,8 +39,8 @@ class Outcome:
     delivery: Delivery | None = None
     seconds: float = 0.0
     elapsed: float = 0.0
-    warnings: tuple[str, ...] = field(default=())
-    notes: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:

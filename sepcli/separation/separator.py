@@ -1,7 +1,7 @@
 """Separator: a loaded network, and one recording through it, in memory or from file to files."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,7 +57,7 @@ class Separation:
     turns: tuple[Turn, ...]
     names: tuple[str, ...]
     likeness: tuple[float | None, ...]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 class Separator:
