@@ -44,12 +44,7 @@ class Recording:
         spool: Where it waits.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        plan: RecordingPlan,
-        spool: Spool,
-    ) -> None:
+    def __init__(self, reader: Reader, plan: RecordingPlan, spool: Spool) -> None:
         self.info: AudioInfo = reader.info
         self.plan = plan
         self.spool = spool
@@ -94,14 +89,14 @@ class Recording:
             return read(start, length)
         return without_rumble(read, start, length, total, self.plan.sample_rate)
 
-    def resume(self, keep_multiple_of: int = 1) -> int:
-        """Take over estimates that an interrupted run left; return for how many chunks.
+    def resume(self, keep_multiple_of: int) -> None:
+        """Take over estimates that an interrupted run left.
 
         Args:
             keep_multiple_of: Chunks that go together, so that those left go with the same ones.
         """
         if not self.chunks:
-            return 0
+            return
         found = min(self.spool.finished_chunks(self.chunk_length), len(self.chunks))
         sound = (self.spool.is_sound(index, self.chunk_length) for index in range(found))
         found = sum(takewhile(bool, sound))
@@ -110,7 +105,6 @@ class Recording:
         for index in range(kept):
             check_cancelled()
             self._hear(self.mixture(index), self.spool.read_estimates(index, self.chunk_length))
-        return kept
 
     def give_up(self) -> bool:
         """Note that a chunk failed; return whether it is the first, of those side by side."""
@@ -163,15 +157,15 @@ class Recording:
         """
         plan = self.plan
         is_asked = with_turns or plan.known is not None
-        if plan.embed is None or not self.chunks or (plan.holds_outputs and not is_asked):
+        if not self.chunks or (plan.holds_outputs and not is_asked):
             return _untold(plan.num_speakers)
-        known = plan.people if isinstance(plan.people, int) else None
+        num_people = plan.people if isinstance(plan.people, int) else None
         num_outputs = plan.num_speakers
         if plan.people == "auto" and plan.counts_speakers:
-            known = num_outputs = max(1, order.num_voices)  # the other outputs are silent
+            num_people = num_outputs = max(1, order.num_voices)  # the other outputs are silent
         most = MOST_PEOPLE if plan.people == "auto" else plan.num_speakers
         # voices change nothing in a shorter recording
-        least = seconds_to_tell_people(known, most, num_outputs)
+        least = seconds_to_tell_people(num_people, most, num_outputs)
         embed = None if plan.known is None and self.seconds < least else plan.embed
         if embed is None and not with_turns:
             return _untold(num_outputs)
@@ -185,7 +179,7 @@ class Recording:
                 gain = np.float32(self.input_gain)
                 mixture, estimates = mixture * gain, estimates * gain
             heard.add(mixture, estimates)
-        scene = understand(heard.finish(), known, most)
+        scene = understand(heard.finish(), num_people, most)
         return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
 
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
