@@ -145,9 +145,9 @@ class RecordingPlan:
         return self.known.names if self.known is not None else ()
 
     @property
-    def num_certain_files(self) -> int:
-        """How many files there are at least, whoever is found."""
-        return self.num_files(0)
+    def num_certain_files(self) -> int | None:
+        """How many files there are whoever is found; None: all there may be."""
+        return 1 if self.people == "auto" else None
 
     def keeps_own_rate(self, sample_rate: int) -> bool:
         """Return whether files hold parts of the recording at its own rate, not the network's."""
