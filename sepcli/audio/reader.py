@@ -58,14 +58,45 @@ class AudioInfo:
     subtype: str
 
 
+class Sanitizer:
+    """Makes every value finite and bounded, and counts those that were not.
+
+    Args:
+        limit: The largest magnitude.
+    """
+
+    def __init__(self, limit: float = MAX_MAGNITUDE) -> None:
+        self._limit = limit
+        self._num_replaced = self._num_limited = 0
+
+    def sanitized(self, block: Samples) -> Samples:
+        """Return a block with 0 for what is not finite, and with nothing beyond the limit."""
+        limit = self._limit
+        if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
+            return block
+        finite = np.isfinite(block)
+        block = np.where(finite, block, np.float32(0))
+        self._num_replaced += int(block.size - np.count_nonzero(finite))
+        self._num_limited += int(np.count_nonzero(np.abs(block) > limit))
+        return np.clip(block, np.float32(-limit), np.float32(limit))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of the values so far, a line each."""
+        bound = "±4" if self._limit == MAX_LOSSY_MAGNITUDE else "±2^31"
+        counted = (
+            (self._num_replaced, "values were not finite and became 0"),
+            (self._num_limited, f"values were beyond {bound} and limited"),
+        )
+        return tuple(f"{count} {what}" for count, what in counted if count)
+
+
 class AudioReader:
     """An open recording, read once, whole or the part that `select` chose; a context manager.
 
     Attributes:
         info: What the header says about the whole recording.
         num_read: Samples per channel given out so far.
-        num_replaced: Values that were not finite and became 0.
-        num_limited: Values beyond ±2³¹, in lossy formats ±4, that were set to that bound.
         num_missing: Samples that the header promised and that could not be read, those that
             became silence in the middle included; right once all blocks were read.
     """
@@ -82,7 +113,7 @@ class AudioReader:
         """
         self._start = 0
         self._stop: int | None = None
-        self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
+        self.num_read = self.num_missing = 0
         self._problem, self._remarks = "", tuple[str, ...]()
         self._name = source_name(source)
         self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
@@ -91,6 +122,8 @@ class AudioReader:
         try:
             self._decoder = _decoder(self._file, self._name, track)
             self.info = self._header()
+            is_lossy = self.info.subtype in LOSSY
+            self._sanitizer = Sanitizer(MAX_LOSSY_MAGNITUDE if is_lossy else MAX_MAGNITUDE)
         except BaseException:
             self.close()
             raise
@@ -162,22 +195,10 @@ class AudioReader:
             position += len(block)
             self.num_read += len(block)
             if len(block):
-                yield self._sanitized(block)
+                yield self._sanitizer.sanitized(block)
             if len(block) < want:
                 break
         self._account(decoder)
-
-    def _sanitized(self, block: Samples) -> Samples:
-        """Return `block` with every value finite and bounded, counting what was not."""
-        block, num_replaced, num_limited = sanitized(block, self._limit)
-        self.num_replaced += num_replaced
-        self.num_limited += num_limited
-        return block
-
-    @property
-    def _limit(self) -> float:
-        """The largest magnitude that is passed on."""
-        return MAX_LOSSY_MAGNITUDE if self.info.subtype in LOSSY else MAX_MAGNITUDE
 
     def _account(self, decoder: Decoder) -> None:
         """Note what is missing, now that the decoder has no more."""
@@ -210,11 +231,7 @@ class AudioReader:
             found.append(f"{self.num_missing} samples could not be read{why}: {name}")
         elif self._problem:
             found.append(f"read up to a fault ({self._problem}): {name}")
-        if self.num_replaced:
-            found.append(f"{self.num_replaced} values were not finite and became 0: {name}")
-        if self.num_limited:
-            limit = "±4" if self._limit == MAX_LOSSY_MAGNITUDE else "±2^31"
-            found.append(f"{self.num_limited} values were beyond {limit} and limited: {name}")
+        found += [f"{remark}: {name}" for remark in self._sanitizer.remarks]
         return tuple(found)
 
     def close(self) -> None:
@@ -231,22 +248,6 @@ class AudioReader:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-
-def sanitized(block: Samples, limit: float = MAX_MAGNITUDE) -> tuple[Samples, int, int]:
-    """Return a block with every value finite and bounded, how many were not, and how many beyond.
-
-    Args:
-        block: Of any shape.
-        limit: The largest magnitude.
-    """
-    if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
-        return block, 0, 0
-    finite = np.isfinite(block)
-    block = np.where(finite, block, np.float32(0))
-    num_limited = int(np.count_nonzero(np.abs(block) > limit))
-    bounded = np.clip(block, np.float32(-limit), np.float32(limit))
-    return bounded, int(block.size - np.count_nonzero(finite)), num_limited
 
 
 def _decoder(file: IO[bytes], name: str, track: int | None) -> Decoder:

@@ -253,7 +253,6 @@ def test_values_that_are_not_finite_become_zero(tmp_path):
     samples, reader = read(write(tmp_path / "x.wav", signal, "WAV", "FLOAT"), 100)
     expected = np.where(np.isfinite(signal), signal, 0)
     assert np.array_equal(samples, expected)
-    assert (reader.num_replaced, reader.num_limited) == (4, 0)
     (warning,) = reader.warnings
     assert warning.startswith("4 values were not finite and became 0: ")
 
@@ -263,7 +262,6 @@ def test_huge_values_are_limited(tmp_path):
     samples, reader = read(write(tmp_path / "x.wav", signal, "WAV", "FLOAT"))
     bound = 2.0**31
     assert samples[:, 0].tolist() == [bound, -bound, bound, float(signal[3, 0]), -bound, 1]
-    assert (reader.num_replaced, reader.num_limited) == (0, 3)
     (warning,) = reader.warnings
     assert warning.startswith("3 values were beyond")
     # the bound's promise: an hour at 48 kHz of the largest values has a finite energy
