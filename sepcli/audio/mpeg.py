@@ -191,11 +191,8 @@ def _next_agrees(window: _Window, position: int, header: int, size: int) -> bool
 def _tag_length(window: _Window, position: int) -> int:
     """Return the bytes of an ID3 or APE tag; 0 where none begins."""
     head = window.at(position, 32)
-    if head[:3] == b"ID3" and len(head) >= 10:
-        length = 0
-        for byte in head[6:10]:
-            length = length << 7 | byte & 0x7F
-        return 10 + length + (10 if head[5] & 0x10 else 0)
+    if length := id3_length(head):
+        return length
     if head[:3] == b"TAG":
         return 128
     if head[:8] == b"APETAGEX" and len(head) >= 24:
@@ -203,6 +200,16 @@ def _tag_length(window: _Window, position: int) -> int:
         length = struct.unpack_from("<I", head, 12)[0]
         return length + 32 if flags & 1 << 29 else 32  # a head counts neither itself nor
     return 0
+
+
+def id3_length(head: bytes) -> int:
+    """Return the bytes of the ID3 tag whose first ten these are; 0 where they begin none."""
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    length = 0
+    for byte in head[6:10]:  # the last 7 bits of each
+        length = length << 7 | byte & 0x7F
+    return 10 + length + (10 if head[5] & 0x10 else 0)  # after it may come its head once more
 
 
 def _is_info(window: _Window, position: int, frame: Header) -> bool:
