@@ -81,8 +81,8 @@ class Job:
         return f"spk{self.all_outputs.index(output) + 1}"
 
     @property
-    def places(self) -> tuple[Path, ...]:
-        """All paths that belong to this job alone."""
+    def own_paths(self) -> tuple[Path, ...]:
+        """All files and folders that belong to this job alone."""
         return self.possible if self.segments is None else (*self.possible, self.segments)
 
     @property
@@ -161,7 +161,7 @@ def _collisions(jobs: Iterable[Job], places: Places) -> dict[Job, OutputError]:
     """Return the error of every job that shares an output with another one."""
     owners: dict[Place, list[Job]] = {}
     for job in jobs:
-        for output in job.places:
+        for output in job.own_paths:
             owners.setdefault(places.of_name(output), []).append(job)
     return {
         job: OutputError(

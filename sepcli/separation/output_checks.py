@@ -15,7 +15,7 @@ from sepcli.separation.writing import OutputOptions
 def refuse_unwritable(job: Job, options: OutputOptions) -> None:
     """Raise `OutputError` if an output cannot be written, as far as its name and folder tell."""
     source, outputs = job.source, job.possible
-    for output in job.places:
+    for output in job.own_paths:
         check_name(output)
     present = [output for output in outputs if os.path.lexists(output)]
     for output in present:
