@@ -144,11 +144,6 @@ class RecordingPlan:
         """Who may be recognised."""
         return self.known.names if self.known is not None else ()
 
-    @property
-    def num_certain_files(self) -> int | None:
-        """How many files there are whoever is found; None: all there may be."""
-        return 1 if self.people == "auto" else None
-
     def keeps_own_rate(self, sample_rate: int) -> bool:
         """Return whether files hold parts of the recording at its own rate, not the network's."""
         takes_band = self.bandwidth == "full" and sample_rate > self.sample_rate

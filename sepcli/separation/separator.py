@@ -194,7 +194,7 @@ class Separator:
             folder=Path(output_dir),
             extension=options.format,
             num_speakers=plan.num_files(None),
-            num_certain=plan.num_certain_files,
+            is_counted=plan.people == "auto",
             names=plan.names,
             only=plan.only,
         )
