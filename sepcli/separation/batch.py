@@ -93,7 +93,7 @@ def _seconds_added(recording: Recording) -> float:
     return (end - begin) / recording.plan.sample_rate
 
 
-def _tidied(jobs: Iterable[Job]) -> Iterator[Job]:
+def tidied(jobs: Iterable[Job]) -> Iterator[Job]:
     """Yield jobs, once their folders are rid of what dead runs left there."""
     folders: set[Path] = set()
     for job in jobs:
@@ -113,7 +113,7 @@ def _read_ahead(
 ) -> Iterator[Work | Outcome]:
     """Yield recordings in order, read in the background, never more than a few ahead."""
     coming: deque[Future[Work | Outcome]] = deque()
-    rest = _tidied(jobs)
+    rest = tidied(jobs)
     ahead = READ_AHEAD
     try:
         while True:
