@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import takewhile
 from typing import Any
 
@@ -48,7 +49,8 @@ class Recording:
         self.info: AudioInfo = reader.info
         self.plan = plan
         self.spool = spool
-        self.seen = spool_recording(reader, plan, spool)
+        with closing(reader):  # before room is asked for: a copy of it may take some
+            self.seen = spool_recording(reader, plan, spool)
         self.input_gain = _input_gain(self.seen.usual_peak)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
             spool.num_samples, plan.chunk, plan.overlap, self.seen.envelope.values
@@ -206,7 +208,7 @@ class Recording:
         for block in resample_signals(heard(), network_rate, rate, num_signals, wanted):
             original = block[0]
             if self.plan.keeps_own_rate(rate):
-                original = self.spool.read_original(position, block.shape[1])
+                original = self.spool.original.read(position, block.shape[1])
             position += block.shape[1]
             yield np.concatenate([original[np.newaxis], block])
 
