@@ -16,9 +16,11 @@ from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
     MOST_PEOPLE,
+    Embed,
     Scene,
     SpeakerOrder,
     SpeakerTracker,
+    Timeline,
     TimelineBuilder,
     by_outputs,
     fit_levels,
@@ -171,8 +173,13 @@ class Recording:
         embed = None if plan.known is None and self.seconds < least else plan.embed
         if embed is None and not with_turns:
             return _untold(num_outputs)
+        scene = understand(self._timeline(order, num_outputs, embed), num_people, most)
+        return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
+
+    def _timeline(self, order: SpeakerOrder, num_outputs: int, embed: Embed | None) -> Timeline:
+        """Return what is heard of the mixture and the first so many outputs."""
         self.spool.voices.truncate(0)
-        heard = TimelineBuilder(num_outputs, plan.sample_rate, embed, self.spool.voices)
+        heard = TimelineBuilder(num_outputs, self.plan.sample_rate, embed, self.spool.voices)
         position = 0
         for block in self.joined(order):
             mixture, estimates = self.without_rumble(position, block.shape[1]), block[:num_outputs]
@@ -181,8 +188,7 @@ class Recording:
                 gain = np.float32(self.input_gain)
                 mixture, estimates = mixture * gain, estimates * gain
             heard.add(mixture, estimates)
-        scene = understand(heard.finish(), num_people, most)
-        return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
+        return heard.finish()
 
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the recording, its copy at the network's rate, and the estimates, all at its rate.
@@ -214,8 +220,6 @@ class Recording:
 
     def joined(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the estimates of the whole recording block by block, `[speakers, samples]`."""
-        if not self.chunks:
-            return
 
         def read(index: int) -> Array:
             check_cancelled()
@@ -223,13 +227,13 @@ class Recording:
             places = order.orders[index].tolist()
             return estimates if places == sorted(places) else estimates[places]
 
-        yield from overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
+        return overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
         """Yield what `joined` does at another rate, with exactly the recording's length."""
         wanted = self.seen.num_samples if sample_rate == self.info.sample_rate else None
         rates = self.plan.sample_rate, sample_rate
-        yield from resample_signals(self.joined(order), *rates, self.plan.num_speakers, wanted)
+        return resample_signals(self.joined(order), *rates, self.plan.num_speakers, wanted)
 
     def may_clip(self, sample_rate: int, *, is_composed: bool) -> bool:
         """Return whether the files of one person each might go beyond full scale at some rate.
