@@ -10,7 +10,6 @@ promises and a file does not hold: they are the caller's to report.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
@@ -41,7 +40,6 @@ class AudioInfo:
     """What a recording's header says.
 
     Attributes:
-        path: The file; None for standard input and other streams.
         sample_rate: In Hz.
         num_channels: Channels per sample.
         num_samples: Samples per channel by the header; None when it does not say. A damaged file
@@ -50,7 +48,6 @@ class AudioInfo:
         subtype: libsndfile's name of the encoding (`PCM_16` …).
     """
 
-    path: Path | None
     sample_rate: int
     num_channels: int
     num_samples: int | None
@@ -116,7 +113,6 @@ class AudioReader:
         self.num_read = self.num_missing = 0
         self._problem, self._remarks = "", tuple[str, ...]()
         self._name = source_name(source)
-        self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
         self._decoder: Decoder | None = None
         self._file = open_source(source)
         try:
@@ -139,7 +135,7 @@ class AudioReader:
                 "the header is damaged; export the recording again",
             )
         layout = (rate, decoder.num_channels, decoder.num_samples)
-        return AudioInfo(self._path, *layout, decoder.format, decoder.subtype)
+        return AudioInfo(*layout, decoder.format, decoder.subtype)
 
     @property
     def _open_decoder(self) -> Decoder:

@@ -41,7 +41,7 @@ class WaveformReader:
         self._samples = samples[:, np.newaxis] if samples.ndim == 1 else samples.T
         self._sanitizer = Sanitizer()
         num_samples, num_channels = self._samples.shape
-        self.info = AudioInfo(None, rate, num_channels, num_samples, "ARRAY", "FLOAT")
+        self.info = AudioInfo(rate, num_channels, num_samples, "ARRAY", "FLOAT")
 
     @property
     def warnings(self) -> tuple[str, ...]:
