@@ -156,7 +156,7 @@ class AudioReader:
         """Read only from `start_seconds` to `stop_seconds`; None is the beginning or the end.
 
         Raises:
-            AudioError: The recording ends before that part begins.
+            AudioError: The recording ends before that part begins, or no sample lies in it.
         """
         rate = self.info.sample_rate
         self._start = round((start_seconds or 0.0) * rate)
@@ -175,7 +175,8 @@ class AudioReader:
         Recordings with very many channels come in shorter blocks, so that memory stays bounded.
 
         Raises:
-            AudioError: The header promises samples and not one can be read.
+            AudioError: Not one of the samples that there should be can be read, or the recording
+                ends before the part that was selected.
         """
         decoder = self._open_decoder
         step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))

@@ -19,7 +19,7 @@ from sepcli.separation.recording import Recording
 from sepcli.separation.writing import OutputOptions, deliver
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
-SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
+SHORT_AHEAD = 16  # of those that fit into memory: read in one go they take half the time
 WRITE_BEHIND = 16  # recordings that wait to be written
 
 

@@ -122,6 +122,10 @@ class Recording:
         Args:
             mixture: What the network was given, before `input_gain`.
             raw_estimates: What it gave; the recording's own from now on.
+
+        Raises:
+            OutputError: The disk does not take them.
+            ModelError: There are too many speakers to keep in order over several chunks.
         """
         estimates = raw_estimates
         if self.input_gain != 1.0:

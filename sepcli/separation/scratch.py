@@ -48,7 +48,7 @@ def default_spool_folder() -> Path:
 
 def spool_key(description: Mapping[str, Any]) -> str:
     """Return a name that is the same for the same recording, weights and options only."""
-    text = json.dumps(description, sort_keys=True, default=str)
+    text = json.dumps(description, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

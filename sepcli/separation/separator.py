@@ -81,6 +81,7 @@ class Separator:
         WeightsError: Their weights cannot be fetched or do not fit.
         UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
             unknown speaker, as spk1.
+        AudioError: The recording of a known voice cannot be read, is silent, or too short.
     """
 
     def __init__(
@@ -118,6 +119,9 @@ class Separator:
             ModelError: The model is unknown or its configuration is wrong.
             WeightsError: The weights cannot be fetched or do not fit.
             DeviceError: The device is not available.
+            UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
+                unknown speaker, as spk1.
+            AudioError: The recording of a known voice cannot be read, is silent, or too short.
         """
         options = options or SeparationOptions()
         choose_device(options.device)  # before a download, not after it
@@ -138,6 +142,8 @@ class Separator:
             AudioError: The waveform is no array of numbers, is empty, has more than two dimensions,
                 or more channels than samples, as a file read by soundfile would seem to have; or
                 the rate is none.
+            DeviceError: Memory is too short, or the network gives values that are not finite.
+            OutputError: There is no room for temporary files.
         """
         if isinstance(waveform, torch.Tensor):
             waveform = waveform.detach().float().cpu().numpy()
@@ -185,6 +191,7 @@ class Separator:
         Raises:
             AudioError: The recording cannot be read.
             OutputError: The outputs cannot be written, or are there already.
+            DeviceError: Memory is too short, or the network gives values that are not finite.
         """
         path, options = Path(path), OutputOptions(overwrite=overwrite, tells_turns=False)
         if not str(output_dir):

@@ -42,7 +42,11 @@ class Values:
             self.count = (file.seek(0, os.SEEK_END) - self._offset) // self._kind.itemsize
 
     def append(self, values: np.ndarray[Any, Any]) -> None:
-        """Add values, in the order of their memory; they must not change later."""
+        """Add values, in the order of their memory; they must not change later.
+
+        Raises:
+            OutputError: The disk does not take them.
+        """
         with self._lock:
             self._held.append(np.ascontiguousarray(values, dtype=self._kind).reshape(-1))
             is_much = (self.count + values.size) * self._kind.itemsize > MEMORY_BYTES
