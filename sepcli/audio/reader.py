@@ -9,6 +9,7 @@ promises and a file does not hold: they are the caller's to report.
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import IO, Self
 
@@ -113,20 +114,17 @@ class AudioReader:
         self.num_read = self.num_missing = 0
         self._problem, self._remarks = "", tuple[str, ...]()
         self._name = source_name(source)
-        self._decoder: Decoder | None = None
-        self._file = open_source(source)
-        try:
-            self._decoder = _decoder(self._file, self._name, track)
+        with ExitStack() as opened:
+            self._file = opened.enter_context(closing(open_source(source)))
+            self._decoder = opened.enter_context(closing(_decoder(self._file, self._name, track)))
             self.info = self._header()
-            is_lossy = self.info.subtype in LOSSY
-            self._sanitizer = Sanitizer(MAX_LOSSY_MAGNITUDE if is_lossy else MAX_MAGNITUDE)
-        except BaseException:
-            self.close()
-            raise
+            self._opened = opened.pop_all()  # for `close`
+        is_lossy = self.info.subtype in LOSSY
+        self._sanitizer = Sanitizer(MAX_LOSSY_MAGNITUDE if is_lossy else MAX_MAGNITUDE)
 
     def _header(self) -> AudioInfo:
         """Return what the decoder says, checked."""
-        decoder = self._open_decoder
+        decoder = self._decoder
         rate = decoder.sample_rate
         if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE or decoder.num_channels < 1:
             raise AudioError(
@@ -136,13 +134,6 @@ class AudioReader:
             )
         layout = (rate, decoder.num_channels, decoder.num_samples)
         return AudioInfo(*layout, decoder.format, decoder.subtype)
-
-    @property
-    def _open_decoder(self) -> Decoder:
-        """The decoder, while there is one."""
-        if self._decoder is None:
-            raise ValueError(f"reading after close: {self._name}")
-        return self._decoder
 
     @property
     def num_expected(self) -> int | None:
@@ -178,7 +169,7 @@ class AudioReader:
             AudioError: Not one of the samples that there should be can be read, or the recording
                 ends before the part that was selected.
         """
-        decoder = self._open_decoder
+        decoder = self._decoder
         step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))
         position = decoder.skip(self._start) if self._start else 0
         if position < self._start:
@@ -233,10 +224,7 @@ class AudioReader:
 
     def close(self) -> None:
         """Close the file and end a decoder that still runs; may be called twice."""
-        if self._decoder is not None:
-            self._decoder.close()
-            self._decoder = None
-        self._file.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         """Return the reader itself."""

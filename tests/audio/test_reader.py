@@ -137,7 +137,7 @@ def test_reading_after_close_is_refused(tmp_path):
     reader = AudioReader(write(tmp_path / "x.wav", tone(10)))
     reader.close()
     reader.close()
-    with pytest.raises(ValueError, match="after close"):
+    with pytest.raises(soundfile.SoundFileRuntimeError, match="closed"):
         next(reader.blocks())
 
 
