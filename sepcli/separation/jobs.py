@@ -124,11 +124,17 @@ def job_of(
         row: What a manifest says of it.
     """
     certain, optional = naming.certain_and_optional(source, inside, part)
-    labels = naming.label_paths(source, inside)
-    segments = naming.segment_folder(source, inside, part)
-    named = naming.named_paths(source, inside, part)
-    following = naming.following_path(source, inside, part)
-    return Job(source, certain, span, row, optional, labels, segments, named, following)
+    return Job(
+        source,
+        outputs=certain,
+        span=span,
+        row=row,
+        optional=optional,
+        labels=naming.label_paths(source, inside),
+        segments=naming.segment_folder(source, inside, part),
+        named=naming.named_paths(source, inside, part),
+        following=naming.following_path(source, inside, part),
+    )
 
 
 def refuse_conflicts(
