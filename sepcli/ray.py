@@ -135,7 +135,7 @@ class Separate:
             extension=self._output.format,
             template=NAME,
             num_speakers=plan.num_files(None),
-            num_certain=plan.num_certain_files,
+            is_counted=plan.people == "auto",
             names=plan.names,
             only=plan.only,
         )

@@ -7,17 +7,8 @@ full scale at ±1.
 from sepcli.audio.downmix import Downmixer, downmix
 from sepcli.audio.find import find_audio_files
 from sepcli.audio.formats import OutputFormat, check_output_format, kept_subtype
-from sepcli.audio.reader import (
-    AudioInfo,
-    AudioReader,
-    read_info,
-)
-from sepcli.audio.resample import (
-    Resampler,
-    resample_blocks,
-    resample_signals,
-    resampled_length,
-)
+from sepcli.audio.reader import AudioInfo, AudioReader, read_info
+from sepcli.audio.resample import resample_blocks, resample_signals, resampled_length
 from sepcli.audio.sndfile import read_channel_names
 from sepcli.audio.together import Together
 from sepcli.audio.waveform import WaveformReader
@@ -29,7 +20,6 @@ __all__ = [
     "AudioWriter",
     "Downmixer",
     "OutputFormat",
-    "Resampler",
     "Together",
     "WaveformReader",
     "check_output_format",

@@ -34,12 +34,10 @@ class Downmixer:
 
     Attributes:
         has_turned: Whether a channel was turned over.
-        signs: 1 or -1 for each channel.
     """
 
     def __init__(self, num_channels: int) -> None:
         self.has_turned = False
-        self.signs = np.ones(num_channels, np.float32)
         self._products = np.zeros((num_channels, num_channels))
         self._is_watching = 1 < num_channels <= MAX_CHANNELS
 
@@ -52,8 +50,8 @@ class Downmixer:
         leader = int((energies >= LEADING * energies.max()).argmax())
         scale = np.sqrt(energies * energies[leader])
         correlation = self._products[leader] / np.maximum(scale, np.finfo(float).tiny)
-        self.signs = np.where(correlation < OPPOSITE, -1, 1).astype(np.float32)
-        if (self.signs > 0).all():
+        signs = np.where(correlation < OPPOSITE, -1, 1).astype(np.float32)
+        if (signs > 0).all():
             return downmix(block)
         self.has_turned = True
-        return downmix(block * self.signs)
+        return downmix(block * signs)

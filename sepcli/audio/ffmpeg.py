@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sepcli.audio.containers import CONTAINERS
+from sepcli.audio.mpeg import id3_length
 from sepcli.audio.waiting import wait_readable
 from sepcli.errors import AudioError
 
@@ -279,9 +280,6 @@ def _has_times(source: IO[bytes]) -> bool:
     half of silence was filled into one recording.
     """
     source.seek(0)
-    head = source.read(10)
-    if head[:3] == b"ID3" and len(head) == 10:  # 7 bits of its length in each of the last bytes
-        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        source.seek(10 + size)
-        head = source.read(2)
+    source.seek(id3_length(source.read(10)))
+    head = source.read(2)
     return not (len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0)

@@ -6,7 +6,6 @@ the process instead of failing (Vorbis above 200 kHz or 255 channels).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from sepcli.errors import UsageError
 
@@ -73,9 +72,8 @@ FORMATS = {
 }
 
 
-@cache
 def check_output_format(
-    format: str | None = None,
+    format: str,
     subtype: str | None = None,
     sample_rate: int | None = None,
     num_channels: int = 1,
@@ -83,7 +81,7 @@ def check_output_format(
     """Return the format to write, with its default subtype filled in.
 
     Args:
-        format: `wav`, `flac`, `ogg` or `mp3` in any case; None is `wav`.
+        format: `wav`, `flac`, `ogg` or `mp3` in any case.
         subtype: `PCM_16`, `PCM_24` or `FLOAT` in any case; None is the format's first.
         sample_rate: In Hz; None leaves the rate unchecked until it is known.
         num_channels: Channels of each file.
@@ -91,7 +89,7 @@ def check_output_format(
     Raises:
         UsageError: The combination cannot be written.
     """
-    name = (format or "wav").lower().lstrip(".")
+    name = format.lower().lstrip(".")
     limits = FORMATS.get(name)
     if limits is None:
         raise UsageError(f"unknown output format: {format}", f"use --format {' | '.join(FORMATS)}")

@@ -28,7 +28,8 @@ BEST_BITRATE = 14 << 12
 NO_CRC, PADDING = 1 << 16, 1 << 9
 CANDIDATE = re.compile(rb"\xff[\xe0-\xff]|ID3|TAG|APETAGEX")
 MONO = 3
-INFO_FRAMES, INFO_BYTES = 1, 2  # flags of a Xing or Info frame: what it holds
+XING = (b"Xing", b"Info")  # of variable and of constant bitrate
+INFO_FRAMES, INFO_BYTES = 1, 2  # flags of such a frame: what it holds
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Stream:
 
     Attributes:
         header: The first four bytes as a number.
+        frame: What they say.
         info: The frame with the numbers; empty where there is none.
         declared: Frames by that one; None where it does not say.
         num_frames: Frames found, without that one.
@@ -61,16 +63,11 @@ class Stream:
     """
 
     header: int
+    frame: Header
     info: bytes = b""
     declared: int | None = None
     num_frames: int = 0
     stretches: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def num_samples(self) -> int:
-        """Samples per channel of all frames."""
-        frame = parse_header(self.header)
-        return self.num_frames * frame.num_samples if frame else 0
 
     def pieces(self) -> list[Piece]:
         """Return the stream with a true number of frames in front of it (layer 3 only)."""
@@ -115,12 +112,11 @@ def scan(file: IO[bytes], size: int) -> tuple[list[Stream], int]:
         if frame is None:
             num_lost += header
             continue
-        info = _info_at(window, position, frame)
-        is_new = not streams or (header ^ streams[-1].header) & SAME_STREAM
-        if is_new or info:
-            streams.append(Stream(header))
+        is_info = _is_info(window, position, frame)
+        if is_info or not streams or (header ^ streams[-1].header) & SAME_STREAM:
+            streams.append(Stream(header, frame))
         stream = streams[-1]
-        if info:
+        if is_info:
             stream.info = window.at(position, frame.length)
             stream.declared = _declared(stream.info, frame)
             continue
@@ -195,11 +191,8 @@ def _next_agrees(window: _Window, position: int, header: int, size: int) -> bool
 def _tag_length(window: _Window, position: int) -> int:
     """Return the bytes of an ID3 or APE tag; 0 where none begins."""
     head = window.at(position, 32)
-    if head[:3] == b"ID3" and len(head) >= 10:
-        length = 0
-        for byte in head[6:10]:
-            length = length << 7 | byte & 0x7F
-        return 10 + length + (10 if head[5] & 0x10 else 0)
+    if length := id3_length(head):
+        return length
     if head[:3] == b"TAG":
         return 128
     if head[:8] == b"APETAGEX" and len(head) >= 24:
@@ -209,20 +202,28 @@ def _tag_length(window: _Window, position: int) -> int:
     return 0
 
 
-def _info_at(window: _Window, position: int, frame: Header) -> bytes:
-    """Return the name of the tag in a frame without sound; empty in any other."""
+def id3_length(head: bytes) -> int:
+    """Return the bytes of the ID3 tag whose first ten these are; 0 where they begin none."""
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    length = 0
+    for byte in head[6:10]:  # the last 7 bits of each
+        length = length << 7 | byte & 0x7F
+    return 10 + length + (10 if head[5] & 0x10 else 0)  # after it may come its head once more
+
+
+def _is_info(window: _Window, position: int, frame: Header) -> bool:
+    """Return whether a frame holds numbers in place of sound."""
     if frame.layer != 3:
-        return b""
+        return False
     name = window.at(position + 4 + frame.side_bytes, 4)
-    if name in (b"Xing", b"Info"):
-        return name
-    return b"VBRI" if window.at(position + 36, 4) == b"VBRI" else b""
+    return name in XING or window.at(position + 36, 4) == b"VBRI"
 
 
 def _declared(info: bytes, frame: Header) -> int | None:
     """Return how many frames follow by their own account."""
     tag = info[4 + frame.side_bytes :]
-    if tag[:4] in (b"Xing", b"Info"):
+    if tag[:4] in XING:
         flags, number = struct.unpack_from(">2I", tag.ljust(12, b"\0"), 4)
         return int(number) if flags & INFO_FRAMES else None
     return int.from_bytes(info[50:54], "big")
@@ -230,12 +231,10 @@ def _declared(info: bytes, frame: Header) -> int | None:
 
 def _counted(stream: Stream) -> bytes:
     """Return an info frame with the true numbers: the stream's own, or a new one."""
-    frame = parse_header(stream.header)
-    assert frame is not None
-    tag = 4 + frame.side_bytes
+    tag = 4 + stream.frame.side_bytes
     info = bytearray(stream.info)
     flags = int.from_bytes(info[tag + 4 : tag + 8], "big")
-    if bytes(info[tag : tag + 4]) not in (b"Xing", b"Info") or not flags & INFO_FRAMES:
+    if bytes(info[tag : tag + 4]) not in XING or not flags & INFO_FRAMES:
         header = (stream.header | BEST_BITRATE | NO_CRC) & ~(1 << 12) & ~PADDING
         best = parse_header(header)
         assert best is not None

@@ -8,9 +8,10 @@ libsndfile reads the first of them only.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO
 
 from sepcli.audio.view import Piece
+from sepcli.files import PendingFile
 
 PAGE = struct.Struct("<4sBBqIIIB")  # OggS, version, flags, granule, serial, number, CRC, segments
 FIRST_PAGE = 2  # flag
@@ -18,15 +19,7 @@ SEARCH_BYTES = 1 << 16
 UNKNOWN_GRANULE = -1  # no sound is completed by this page
 POLYNOMIAL = 0x04C11DB7
 
-
-class Readable(Protocol):
-    """What can be read anywhere."""
-
-    def seek(self, offset: int, /) -> int:
-        """Go to a byte."""
-
-    def read(self, num_bytes: int, /) -> bytes:
-        """Return the next bytes."""
+File = IO[bytes] | PendingFile
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def find_links(file: IO[bytes], size: int) -> tuple[list[Link], int]:
     return links, num_lost
 
 
-def find_pages(file: Readable, size: int) -> Iterator[Page]:
+def find_pages(file: File, size: int) -> Iterator[Page]:
     """Yield every whole page; damage in between is passed over."""
     position = 0
     while position + PAGE.size <= size:
@@ -112,7 +105,7 @@ def find_pages(file: Readable, size: int) -> Iterator[Page]:
         position = stop
 
 
-def _next_page(file: Readable, position: int, size: int) -> int:
+def _next_page(file: File, position: int, size: int) -> int:
     """Return where the next page begins; `size` where there is none."""
     while position < size:
         file.seek(position)

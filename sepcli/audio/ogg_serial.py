@@ -8,25 +8,11 @@ and zeros behind them would have, and zeros multiply by a power of x.
 import struct
 import zlib
 from functools import lru_cache
-from typing import Protocol
 
-from sepcli.audio.ogg import POLYNOMIAL, checksum, find_pages
+from sepcli.audio.ogg import POLYNOMIAL, File, checksum, find_pages
 
 SERIAL, CHECKSUM = 14, 22  # where they are in a page [bytes]
 _FIELDS = struct.Struct("<III")  # serial, number, checksum
-
-
-class File(Protocol):
-    """What can be read and written anywhere."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to a byte."""
-
-    def read(self, num_bytes: int, /) -> bytes:
-        """Return the next bytes."""
-
-    def write(self, data: bytes, /) -> int:
-        """Replace the next bytes."""
 
 
 def settle_serial(file: File) -> None:

@@ -9,8 +9,8 @@ promises and a file does not hold: they are the caller's to report.
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
@@ -41,7 +41,6 @@ class AudioInfo:
     """What a recording's header says.
 
     Attributes:
-        path: The file; None for standard input and other streams.
         sample_rate: In Hz.
         num_channels: Channels per sample.
         num_samples: Samples per channel by the header; None when it does not say. A damaged file
@@ -50,7 +49,6 @@ class AudioInfo:
         subtype: libsndfile's name of the encoding (`PCM_16` …).
     """
 
-    path: Path | None
     sample_rate: int
     num_channels: int
     num_samples: int | None
@@ -58,57 +56,75 @@ class AudioInfo:
     subtype: str
 
 
+class Sanitizer:
+    """Makes every value finite and bounded, and counts those that were not.
+
+    Args:
+        limit: The largest magnitude.
+    """
+
+    def __init__(self, limit: float = MAX_MAGNITUDE) -> None:
+        self._limit = limit
+        self._num_replaced = self._num_limited = 0
+
+    def sanitized(self, block: Samples) -> Samples:
+        """Return a block with 0 for what is not finite, and with nothing beyond the limit."""
+        limit = self._limit
+        if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
+            return block
+        finite = np.isfinite(block)
+        block = np.where(finite, block, np.float32(0))
+        self._num_replaced += int(block.size - np.count_nonzero(finite))
+        self._num_limited += int(np.count_nonzero(np.abs(block) > limit))
+        return np.clip(block, np.float32(-limit), np.float32(limit))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user should know of the values so far, a line each."""
+        bound = "±4" if self._limit == MAX_LOSSY_MAGNITUDE else "±2^31"
+        counted = (
+            (self._num_replaced, "values were not finite and became 0"),
+            (self._num_limited, f"values were beyond {bound} and limited"),
+        )
+        return tuple(f"{count} {what}" for count, what in counted if count)
+
+
 class AudioReader:
-    """An open recording, read once from `start` to `stop`; a context manager.
+    """An open recording, read once, whole or the part that `select` chose; a context manager.
 
     Attributes:
         info: What the header says about the whole recording.
         num_read: Samples per channel given out so far.
-        num_replaced: Values that were not finite and became 0.
-        num_limited: Values beyond ±2³¹, in lossy formats ±4, that were set to that bound.
         num_missing: Samples that the header promised and that could not be read, those that
             became silence in the middle included; right once all blocks were read.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        start: int | None = None,
-        stop: int | None = None,
-        *,
-        track: int | None = None,
-    ) -> None:
+    def __init__(self, source: Source, *, track: int | None = None) -> None:
         """Open a recording.
 
         Args:
             source: A path, `"-"` for standard input, or a binary stream (need not be seekable).
-            start: First sample to read; None or 0 is the beginning.
-            stop: Sample to stop before; None is the end.
             track: Which audio track, from 1; None is the first.
 
         Raises:
             AudioError: It cannot be opened, has no such track, or no decoder reads it.
         """
-        self._start = start or 0
-        self._stop = stop
-        if self._start < 0 or (stop is not None and stop < self._start):
-            raise ValueError(f"not a range of samples: {start} to {stop}")
-        self.num_read = self.num_replaced = self.num_limited = self.num_missing = 0
+        self._start = 0
+        self._stop: int | None = None
+        self.num_read = self.num_missing = 0
         self._problem, self._remarks = "", tuple[str, ...]()
         self._name = source_name(source)
-        self._path = Path(source) if isinstance(source, Path | str) and source != "-" else None
-        self._decoder: Decoder | None = None
-        self._file = open_source(source)
-        try:
-            self._decoder = _decoder(self._file, self._name, track)
+        with ExitStack() as opened:
+            self._file = opened.enter_context(closing(open_source(source)))
+            self._decoder = opened.enter_context(closing(_decoder(self._file, self._name, track)))
             self.info = self._header()
-        except BaseException:
-            self.close()
-            raise
+            self._opened = opened.pop_all()  # for `close`
+        is_lossy = self.info.subtype in LOSSY
+        self._sanitizer = Sanitizer(MAX_LOSSY_MAGNITUDE if is_lossy else MAX_MAGNITUDE)
 
     def _header(self) -> AudioInfo:
         """Return what the decoder says, checked."""
-        decoder = self._open_decoder
+        decoder = self._decoder
         rate = decoder.sample_rate
         if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE or decoder.num_channels < 1:
             raise AudioError(
@@ -117,18 +133,11 @@ class AudioReader:
                 "the header is damaged; export the recording again",
             )
         layout = (rate, decoder.num_channels, decoder.num_samples)
-        return AudioInfo(self._path, *layout, decoder.format, decoder.subtype)
-
-    @property
-    def _open_decoder(self) -> Decoder:
-        """The decoder, while there is one."""
-        if self._decoder is None:
-            raise ValueError(f"reading after close: {self._name}")
-        return self._decoder
+        return AudioInfo(*layout, decoder.format, decoder.subtype)
 
     @property
     def num_expected(self) -> int | None:
-        """Samples per channel between start and stop by the header; None when it does not say."""
+        """Samples per channel of what is read, by the header; None when it does not say."""
         if (stop := self.info.num_samples) is None:
             return None
         stop = stop if self._stop is None else min(stop, self._stop)
@@ -138,7 +147,7 @@ class AudioReader:
         """Read only from `start_seconds` to `stop_seconds`; None is the beginning or the end.
 
         Raises:
-            AudioError: The recording ends before that part begins.
+            AudioError: The recording ends before that part begins, or no sample lies in it.
         """
         rate = self.info.sample_rate
         self._start = round((start_seconds or 0.0) * rate)
@@ -157,9 +166,10 @@ class AudioReader:
         Recordings with very many channels come in shorter blocks, so that memory stays bounded.
 
         Raises:
-            AudioError: The header promises samples and not one can be read.
+            AudioError: Not one of the samples that there should be can be read, or the recording
+                ends before the part that was selected.
         """
-        decoder = self._open_decoder
+        decoder = self._decoder
         step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))
         position = decoder.skip(self._start) if self._start else 0
         if position < self._start:
@@ -173,22 +183,10 @@ class AudioReader:
             position += len(block)
             self.num_read += len(block)
             if len(block):
-                yield self._sanitized(block)
+                yield self._sanitizer.sanitized(block)
             if len(block) < want:
                 break
         self._account(decoder)
-
-    def _sanitized(self, block: Samples) -> Samples:
-        """Return `block` with every value finite and bounded, counting what was not."""
-        block, num_replaced, num_limited = sanitized(block, self._limit)
-        self.num_replaced += num_replaced
-        self.num_limited += num_limited
-        return block
-
-    @property
-    def _limit(self) -> float:
-        """The largest magnitude that is passed on."""
-        return MAX_LOSSY_MAGNITUDE if self.info.subtype in LOSSY else MAX_MAGNITUDE
 
     def _account(self, decoder: Decoder) -> None:
         """Note what is missing, now that the decoder has no more."""
@@ -221,19 +219,12 @@ class AudioReader:
             found.append(f"{self.num_missing} samples could not be read{why}: {name}")
         elif self._problem:
             found.append(f"read up to a fault ({self._problem}): {name}")
-        if self.num_replaced:
-            found.append(f"{self.num_replaced} values were not finite and became 0: {name}")
-        if self.num_limited:
-            limit = "±4" if self._limit == MAX_LOSSY_MAGNITUDE else "±2^31"
-            found.append(f"{self.num_limited} values were beyond {limit} and limited: {name}")
+        found += [f"{remark}: {name}" for remark in self._sanitizer.remarks]
         return tuple(found)
 
     def close(self) -> None:
         """Close the file and end a decoder that still runs; may be called twice."""
-        if self._decoder is not None:
-            self._decoder.close()
-            self._decoder = None
-        self._file.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         """Return the reader itself."""
@@ -242,22 +233,6 @@ class AudioReader:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-
-def sanitized(block: Samples, limit: float = MAX_MAGNITUDE) -> tuple[Samples, int, int]:
-    """Return a block with every value finite and bounded, how many were not, and how many beyond.
-
-    Args:
-        block: Of any shape.
-        limit: The largest magnitude.
-    """
-    if -limit <= block.min(initial=0.0) and block.max(initial=0.0) <= limit:  # no NaN is
-        return block, 0, 0
-    finite = np.isfinite(block)
-    block = np.where(finite, block, np.float32(0))
-    num_limited = int(np.count_nonzero(np.abs(block) > limit))
-    bounded = np.clip(block, np.float32(-limit), np.float32(limit))
-    return bounded, int(block.size - np.count_nonzero(finite)), num_limited
 
 
 def _decoder(file: IO[bytes], name: str, track: int | None) -> Decoder:

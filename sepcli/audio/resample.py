@@ -49,9 +49,8 @@ class Resampler:
     ) -> None:
         if in_rate < 1 or out_rate < 1:
             raise ValueError(f"rates must be positive: {in_rate}, {out_rate}")
-        self.in_rate = in_rate
-        self.out_rate = out_rate
-        self.num_channels = num_channels
+        self._in_rate = in_rate
+        self._out_rate = out_rate
         self._num_out_samples = num_out_samples
         self._pushed = 0
         self._returned = 0
@@ -91,7 +90,7 @@ class Resampler:
     def _flush(self, block: Samples) -> Samples:
         """Return the tail: soxr rounds the length, so silence is appended until it suffices."""
         assert self._stream is not None
-        num_zeros = -(-self.in_rate // self.out_rate) + 1
+        num_zeros = -(-self._in_rate // self._out_rate) + 1
         zeros = np.zeros((num_zeros, *block.shape[1:]), np.float32)
         tail: Samples = self._stream.resample_chunk(zeros, last=True)
         return tail
@@ -100,7 +99,7 @@ class Resampler:
         """Return `resampled` without what goes past the end."""
         limit = self._num_out_samples
         if last:
-            available = resampled_length(self._pushed, self.in_rate, self.out_rate)
+            available = resampled_length(self._pushed, self._in_rate, self._out_rate)
             limit = available if limit is None else limit
             if limit > available:
                 raise ValueError(f"{available} samples cannot give {limit}")

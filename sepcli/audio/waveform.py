@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sepcli.audio.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioInfo, sanitized
+from sepcli.audio.reader import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, AudioInfo, Sanitizer
 from sepcli.errors import AudioError
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -39,29 +39,19 @@ class WaveformReader:
         if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
             raise AudioError(f"not a sample rate: {sample_rate} Hz", "give that of the waveform")
         self._samples = samples[:, np.newaxis] if samples.ndim == 1 else samples.T
-        self._num_replaced = self._num_limited = 0
+        self._sanitizer = Sanitizer()
         num_samples, num_channels = self._samples.shape
-        self.info = AudioInfo(None, rate, num_channels, num_samples, "ARRAY", "FLOAT")
+        self.info = AudioInfo(rate, num_channels, num_samples, "ARRAY", "FLOAT")
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the samples, a line each; complete after reading."""
-        found = []
-        if self._num_replaced:
-            found.append(f"{self._num_replaced} values were not finite and became 0")
-        if self._num_limited:
-            found.append(f"{self._num_limited} values were beyond ±2^31 and limited")
-        return tuple(found)
+        return self._sanitizer.remarks
 
     def blocks(self) -> Iterator[Array]:
         """Yield `[samples, channels]`, with values that can be computed with; others are told."""
         for start in range(0, len(self._samples), BLOCK_SAMPLES):
-            block, num_replaced, num_limited = sanitized(
-                self._samples[start : start + BLOCK_SAMPLES]
-            )
-            self._num_replaced += num_replaced
-            self._num_limited += num_limited
-            yield block
+            yield self._sanitizer.sanitized(self._samples[start : start + BLOCK_SAMPLES])
 
     def close(self) -> None:
         """Nothing is held."""

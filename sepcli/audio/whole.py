@@ -203,9 +203,8 @@ def _of_mpeg(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecoder:
     if not streams:
         return WholeDecoder(first)
     only = streams[0]
-    layer = mpeg.parse_header(only.header)
     is_counted = len(streams) == len(only.stretches) == 1 and only.declared == only.num_frames
-    if is_counted or layer is None or layer.layer != 3:
+    if is_counted or only.frame.layer != 3:
         whole = WholeDecoder(first)
     else:
         first.close()
@@ -213,9 +212,8 @@ def _of_mpeg(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecoder:
         whole = WholeDecoder(next(decoders))
         whole.following = decoders
         whole.num_samples = whole.num_samples if len(streams) == 1 else None
-    if layer is not None:
-        missing = max(0, (only.declared or 0) - only.num_frames)
-        whole.num_absent = layer.num_samples * missing if missing > 1 else 0
+    missing = (only.declared or 0) - only.num_frames
+    whole.num_absent = only.frame.num_samples * missing if missing > 1 else 0
     if num_lost >= LOST_BYTES:
         whole.remarks.append(f"{num_lost} bytes are not MPEG audio and were passed over")
     return whole

@@ -171,7 +171,7 @@ def _naming(
         naming,
         model=_file_name(entry.name),
         num_speakers=MOST_PEOPLE if people == "auto" else people or entry.speakers,
-        num_certain=1 if people == "auto" else None,
+        is_counted=people == "auto",
         labels=tuple(WRITERS[label.value][0] for label in dict.fromkeys(labels)),
         names=tuple(separation.known),
         only=separation.only,

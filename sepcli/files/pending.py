@@ -69,7 +69,6 @@ class PendingFile:
         self.error: OSError | None = None
         self._overwrite = overwrite
         self._temporary: Path | None = None
-        self._has_begun = False  # to take the final name
         self._aside: Path | None = None  # what had it before
         try:
             self.descriptor, self._temporary = create_temporary(path.parent)
@@ -139,7 +138,6 @@ class PendingFile:
         """Take the final name; what had it stays aside until `_settle` or `_withdraw`."""
         if self._temporary is None:
             raise ValueError(f"published or discarded before: {self.path}")
-        self._has_begun = True
         try:
             if self._overwrite:
                 self._set_aside()
@@ -181,8 +179,6 @@ class PendingFile:
 
     def _withdraw(self) -> None:
         """Give the name back to what had it, unless somebody else has taken it meanwhile."""
-        if not self._has_begun:
-            return
         with suppress(OSError):  # what cannot be put back stays aside
             is_free = not os.path.lexists(self.path)
             if self._aside is not None and (is_free or self._has_name()):

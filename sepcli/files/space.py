@@ -3,10 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sepcli.errors import OutputError
-from sepcli.files.temporary import TEMPORARY_PREFIX, is_stale, printable
+from sepcli.files.temporary import is_stale, printable
 
 
 def require_free_space(folder: Path, num_bytes: int, what: str) -> None:
@@ -60,24 +61,13 @@ def format_bytes(num_bytes: int) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def remove_stale_temporaries(folder: Path) -> int:
-    """Return how many temporaries of dead processes were removed from `folder`.
+def remove_stale_temporaries(folder: Path) -> None:
+    """Remove the temporaries of dead processes from `folder`.
 
     Those of living processes, of other machines and of other containers stay. What cannot be
     listed or removed is left as it is: this is tidying, not a condition for going on.
     """
-    removed = 0
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.startswith(TEMPORARY_PREFIX)]
-    except OSError:
-        return 0
-    for name in names:
-        if not is_stale(name):
-            continue
-        try:
-            (folder / name).unlink()
-        except OSError:
-            continue
-        removed += 1
-    return removed
+    with suppress(OSError), os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if is_stale(entry.name)]:
+            with suppress(OSError):
+                (folder / name).unlink()

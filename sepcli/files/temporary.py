@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import threading
-from functools import cache
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".sepcli-"
@@ -48,11 +47,6 @@ def host_token() -> str:
     return hashlib.sha256(f"{platform.node()}\0{namespace}".encode()).hexdigest()[:8]
 
 
-@cache
-def _own_token() -> str:
-    return host_token()
-
-
 def create_temporary(folder: Path) -> tuple[int, Path]:
     """Return the open descriptor and the path of a new hidden file in `folder`.
 
@@ -79,7 +73,7 @@ def create_temporary(folder: Path) -> tuple[int, Path]:
 def temporary_name() -> str:
     """Return a new name, which counts as in use until `forget_temporary` is told of it."""
     token = os.urandom(8).hex()
-    name = f"{TEMPORARY_PREFIX}{_own_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
+    name = f"{TEMPORARY_PREFIX}{host_token()}-{os.getpid()}-{token}{TEMPORARY_SUFFIX}"
     with _own_lock:
         _own.add(name)
     return name

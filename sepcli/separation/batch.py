@@ -13,26 +13,22 @@ from sepcli.errors import SepcliError
 from sepcli.files import AlreadyThereError, remove_stale_temporaries
 from sepcli.separation.jobs import Job
 from sepcli.separation.outcome import Outcome, is_done, notes_on, skipped, warnings_on
-from sepcli.separation.pipeline import Pipeline
+from sepcli.separation.pipeline import Pipeline, silent
 from sepcli.separation.preparing import Work, prepare
 from sepcli.separation.recording import Recording
 from sepcli.separation.writing import OutputOptions, deliver
 
 READ_AHEAD = 2  # recordings spooled before the network asks for them
-SHORT_AHEAD = 16  # as many where they fit into memory: read in one go they take half the time
+SHORT_AHEAD = 16  # of those that fit into memory: read in one go they take half the time
 WRITE_BEHIND = 16  # recordings that wait to be written
-
-
-def ignore(_seconds: float) -> None:
-    """Tell nobody."""
 
 
 def separate_jobs(
     pipeline: Pipeline,
     jobs: Iterable[Job],
     options: OutputOptions,
-    on_read: Callable[[float], None] = ignore,
-    on_chunk: Callable[[float], None] = ignore,
+    on_read: Callable[[float], None] = silent,
+    on_chunk: Callable[[float], None] = silent,
 ) -> Iterator[Outcome]:
     """Separate every job; yield each outcome as soon as its files are written.
 
@@ -47,7 +43,7 @@ def separate_jobs(
         on_chunk: Told after each chunk how much more of its recording is separated [s].
     """
     cancelled = threading.Event()
-    under_way: dict[int, Work] = {}
+    under_way: dict[Recording, Work] = {}
     with (
         ThreadPoolExecutor(1, "reader", give_up_when, (cancelled,)) as reader,
         ThreadPoolExecutor(1, "writer", give_up_when, (cancelled,)) as writer,
@@ -62,13 +58,13 @@ def separate_jobs(
                         outcomes.append(prepared)
                         continue
                     on_read(prepared.recording.seconds)
-                    under_way[id(prepared.recording)] = prepared
+                    under_way[prepared.recording] = prepared
                     yield prepared.recording
 
             for recording, failure in pipeline.process(
                 recordings(), lambda recording: on_chunk(_seconds_added(recording))
             ):
-                work = under_way[id(recording)]
+                work = under_way[recording]
                 if failure is None:
                     writing.append(writer.submit(_finish, work, options, under_way))
                 else:
@@ -97,7 +93,7 @@ def _seconds_added(recording: Recording) -> float:
     return (end - begin) / recording.plan.sample_rate
 
 
-def _tidied(jobs: Iterable[Job]) -> Iterator[Job]:
+def tidied(jobs: Iterable[Job]) -> Iterator[Job]:
     """Yield jobs, once their folders are rid of what dead runs left there."""
     folders: set[Path] = set()
     for job in jobs:
@@ -117,7 +113,7 @@ def _read_ahead(
 ) -> Iterator[Work | Outcome]:
     """Yield recordings in order, read in the background, never more than a few ahead."""
     coming: deque[Future[Work | Outcome]] = deque()
-    rest = _tidied(jobs)
+    rest = tidied(jobs)
     ahead = READ_AHEAD
     try:
         while True:
@@ -148,7 +144,7 @@ def _discard(future: Future[Work | Outcome]) -> None:
         prepared.recording.spool.close(keep=True)
 
 
-def _finish(work: Work, options: OutputOptions, under_way: dict[int, Work]) -> Outcome:
+def _finish(work: Work, options: OutputOptions, under_way: dict[Recording, Work]) -> Outcome:
     """Write the outputs of a complete recording; runs in the writing thread."""
     recording = work.recording
     try:
@@ -172,7 +168,7 @@ def _finish(work: Work, options: OutputOptions, under_way: dict[int, Work]) -> O
     )
 
 
-def _release(work: Work, under_way: dict[int, Work], *, keep: bool = False) -> None:
+def _release(work: Work, under_way: dict[Recording, Work], *, keep: bool = False) -> None:
     """Let go of a recording; `keep` leaves the estimates of a long one for `resume`."""
-    under_way.pop(id(work.recording), None)
+    under_way.pop(work.recording)
     work.recording.spool.close(keep=keep)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sepcli.audio import AudioReader, Together, resample_blocks, resampled_length
 from sepcli.errors import AudioError, SepcliError
-from sepcli.files import remove_stale_temporaries
+from sepcli.separation.batch import tidied
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.outcome import Outcome, is_done, skipped
 from sepcli.separation.output_checks import (
@@ -25,9 +25,7 @@ def write_channels(jobs: Sequence[Job], options: OutputOptions) -> Iterator[Outc
         jobs: Recordings with as many channels as outputs.
         options: How outputs are written.
     """
-    for folder in {job.folder for job in jobs}:
-        remove_stale_temporaries(folder)
-    for job in jobs:
+    for job in tidied(jobs):
         started = time.monotonic()
         try:
             if is_done(job, options):

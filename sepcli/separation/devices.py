@@ -21,10 +21,10 @@ import torch
 
 from sepcli.errors import DeviceError, SepcliError, UsageError
 from sepcli.memory import keep_freed_memory
-from sepcli.separation.batch import ignore, separate_jobs
+from sepcli.separation.batch import separate_jobs
 from sepcli.separation.jobs import Job
 from sepcli.separation.outcome import Outcome
-from sepcli.separation.pipeline import Pipeline, Say
+from sepcli.separation.pipeline import Pipeline, Say, silent
 from sepcli.separation.runner import choose_device
 from sepcli.separation.writing import OutputOptions
 
@@ -90,8 +90,8 @@ def separate_on(
     make: MakePipeline,
     jobs: Sequence[Job],
     options: OutputOptions,
-    on_read: Callable[[float], None] = ignore,
-    on_chunk: Callable[[float], None] = ignore,
+    on_read: Callable[[float], None] = silent,
+    on_chunk: Callable[[float], None] = silent,
     *,
     say: Say,
     guard: Guard,

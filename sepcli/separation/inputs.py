@@ -71,7 +71,7 @@ def _expand(
     from sepcli.audio import find_audio_files  # here: `--help` need not wait for numpy
 
     path = Path(named)
-    if named and path.is_dir():
+    if os.path.isdir(named):  # noqa: PTH112 (Path's raises what the system refuses)
         written = {folder.resolve() for folder in (naming.folder, naming.segments) if folder}
         avoid = written - {path.resolve()}
         is_avoided = cache(lambda folder: any(Path(folder).is_relative_to(each) for each in avoid))
@@ -80,10 +80,22 @@ def _expand(
                 yield found, found.relative_to(path).parent
     elif not named:
         raise AudioError(f"no such file or folder: {named!r}", "name a recording, a folder or -")
-    elif path.exists() or path.is_symlink():
-        yield path, None
     else:
-        raise AudioError(f"no such file or folder: {named}", _nearest(path))
+        _require_present(named)
+        yield path, None
+
+
+def _require_present(named: str) -> None:
+    """Raise `AudioError` unless something has that name, be it a link that leads nowhere."""
+    from sepcli.audio.sources import not_opened
+
+    path = Path(named)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in it
+        raise AudioError(f"no such file or folder: {named}", _nearest(path)) from error
+    except OSError as error:
+        raise not_opened(path, error) from error
 
 
 def _nearest(path: Path) -> str:

@@ -81,8 +81,8 @@ class Job:
         return f"spk{self.all_outputs.index(output) + 1}"
 
     @property
-    def places(self) -> tuple[Path, ...]:
-        """All paths that belong to this job alone."""
+    def own_paths(self) -> tuple[Path, ...]:
+        """All files and folders that belong to this job alone."""
         return self.possible if self.segments is None else (*self.possible, self.segments)
 
     @property
@@ -124,11 +124,17 @@ def job_of(
         row: What a manifest says of it.
     """
     certain, optional = naming.certain_and_optional(source, inside, part)
-    labels = naming.label_paths(source, inside)
-    segments = naming.segment_folder(source, inside, part)
-    named = naming.named_paths(source, inside, part)
-    following = naming.following_path(source, inside, part)
-    return Job(source, certain, span, row, optional, labels, segments, named, following)
+    return Job(
+        source,
+        outputs=certain,
+        span=span,
+        row=row,
+        optional=optional,
+        labels=naming.label_paths(source, inside),
+        segments=naming.segment_folder(source, inside, part),
+        named=naming.named_paths(source, inside, part),
+        following=naming.following_path(source, inside, part),
+    )
 
 
 def refuse_conflicts(
@@ -161,7 +167,7 @@ def _collisions(jobs: Iterable[Job], places: Places) -> dict[Job, OutputError]:
     """Return the error of every job that shares an output with another one."""
     owners: dict[Place, list[Job]] = {}
     for job in jobs:
-        for output in job.places:
+        for output in job.own_paths:
             owners.setdefault(places.of_name(output), []).append(job)
     return {
         job: OutputError(

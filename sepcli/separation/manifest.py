@@ -14,7 +14,7 @@ from sepcli.errors import SepcliError, UsageError
 from sepcli.separation.jobs import MOST_SECONDS, Failure, Job, Span, job_of, refuse_conflicts
 from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
-from sepcli.separation.writing import Place
+from sepcli.separation.writing import OutputChannel
 
 # of a speaker's row; an output has no offset, whatever part of its recording it is
 OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}
@@ -102,7 +102,7 @@ def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
     job, delivery = outcome.job, outcome.delivery
     if delivery is not None:
         seconds, rate = outcome.seconds, delivery.sample_rate
-        places: Sequence[Place] = delivery.places
+        places: Sequence[OutputChannel] = delivery.places
     else:
         info = read_info(outcome.outputs[0])
         seconds, rate = (info.num_samples or 0) / info.sample_rate, info.sample_rate
@@ -115,7 +115,7 @@ def outcome_rows(outcome: Outcome) -> list[dict[str, Any]]:
     return list(speaker_rows(fields, speakers, seconds=seconds, sample_rate=rate, margins=margins))
 
 
-def _names(outcome: Outcome, places: Sequence[Place]) -> list[str]:
+def _names(outcome: Outcome, places: Sequence[OutputChannel]) -> list[str]:
     """Return the names of the speakers at these places."""
     if outcome.delivery is not None:
         return list(outcome.delivery.cast.names)
@@ -127,7 +127,7 @@ def _names(outcome: Outcome, places: Sequence[Place]) -> list[str]:
 
 def speaker_rows(
     fields: Mapping[str, Any],
-    speakers: Sequence[tuple[str, Place]],
+    speakers: Sequence[tuple[str, OutputChannel]],
     *,
     seconds: float,
     sample_rate: int,

@@ -26,7 +26,7 @@ class Naming:
             Without `{speaker}` there is one file for all.
         model: Name of the model, for the template.
         num_speakers: Speakers per recording, at most.
-        num_certain: Speakers that every recording has; None: all.
+        is_counted: Whether speakers are counted, so that only the first is certain.
         labels: Endings of files that say who speaks when.
         segments: Folder of utterances; None where none are cut out.
         names: People that files may be called after.
@@ -38,7 +38,7 @@ class Naming:
     template: str = DEFAULT_NAME
     model: str = ""
     num_speakers: int = 2
-    num_certain: int | None = None
+    is_counted: bool = False
     labels: tuple[str, ...] = ()
     segments: Path | None = None
     names: tuple[str, ...] = ()
@@ -63,13 +63,12 @@ class Naming:
         if self.only is not None:
             return (), ()
         paths = self.paths(source, inside, part)
-        num_certain = len(paths) if self.num_certain is None else self.num_certain
+        num_certain = 1 if self.is_counted else len(paths)
         return paths[:num_certain], paths[num_certain:]
 
     def following_path(self, source: Path | None, inside: Path, part: str = "") -> Path | None:
         """Return what one more speaker's output would be called; None where more may be found."""
-        is_told = self.num_certain is None and self.only is None
-        if not is_told or "speaker" not in _fields(self.template):
+        if self.is_counted or self.only is not None or "speaker" not in _fields(self.template):
             return None
         return self._path(self.template, source, inside, part, self.num_speakers + 1)
 

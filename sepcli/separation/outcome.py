@@ -1,7 +1,7 @@
 """What became of a job, and what the user should know about its recording."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -39,8 +39,8 @@ class Outcome:
     delivery: Delivery | None = None
     seconds: float = 0.0
     elapsed: float = 0.0
-    warnings: tuple[str, ...] = field(default=())
-    notes: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def is_done(job: Job, options: OutputOptions) -> bool:
@@ -48,20 +48,21 @@ def is_done(job: Job, options: OutputOptions) -> bool:
 
     Who is recognised has a file of another name instead of one of `outputs`.
     """
-    has_segments = job.segments is None or job.segments.is_dir()
-    if not options.skip_existing or not has_segments or not all(map(Path.is_file, job.labels)):
+    # os.path's functions here and below: Path's raise where a name is too long
+    has_segments = job.segments is None or os.path.isdir(job.segments)  # noqa: PTH112
+    if not options.skip_existing or not has_segments or not all(map(os.path.isfile, job.labels)):
         return False
     if not job.named:
-        return all(map(Path.is_file, job.outputs))
-    num_there = sum(map(Path.is_file, job.speaker_paths))
+        return all(map(os.path.isfile, job.outputs))
+    num_there = sum(map(os.path.isfile, job.speaker_paths))
     return num_there >= max(1, len(job.outputs))
 
 
 def skipped(job: Job) -> Outcome:
     """Return the outcome of a job whose outputs are there, perhaps of more speakers than one."""
     if job.named:
-        return Outcome(job, skipped=True, outputs=tuple(filter(Path.is_file, job.speaker_paths)))
-    more = takewhile(Path.is_file, job.optional)
+        return Outcome(job, skipped=True, outputs=tuple(filter(os.path.isfile, job.speaker_paths)))
+    more = takewhile(os.path.isfile, job.optional)
     return Outcome(job, skipped=True, outputs=(*job.outputs, *more))
 
 

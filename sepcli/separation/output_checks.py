@@ -15,11 +15,11 @@ from sepcli.separation.writing import OutputOptions
 def refuse_unwritable(job: Job, options: OutputOptions) -> None:
     """Raise `OutputError` if an output cannot be written, as far as its name and folder tell."""
     source, outputs = job.source, job.possible
-    for output in job.places:
+    for output in job.own_paths:
         check_name(output)
     present = [output for output in outputs if os.path.lexists(output)]
     for output in present:
-        if source is not None and output.exists() and output.samefile(source):
+        if source is not None and _is_same(output, source):
             raise OutputError(
                 f"output would replace its input: {output}", "choose another --output-dir or --name"
             )
@@ -37,6 +37,14 @@ def refuse_unwritable(job: Job, options: OutputOptions) -> None:
             f"output is already there: {present[0]}",
             "use --overwrite to replace it, or --skip-existing to keep it",
         )
+
+
+def _is_same(output: Path, source: Path) -> bool:
+    """Return whether two names lead to one file; not where either leads nowhere."""
+    try:
+        return output.samefile(source)
+    except OSError:
+        return False
 
 
 def _is_taken(folder: Path) -> bool:

@@ -38,11 +38,7 @@ LEAST_SIDE_BY_SIDE_SECONDS = 0.75
 _Item = tuple[Recording, int | None]  # a chunk by its number; None: the recording has all it needs
 
 
-def silent(_message: str) -> None:
-    """Tell nobody."""
-
-
-def ignore(_recording: Recording) -> None:
+def silent(_told: object) -> None:
     """Tell nobody."""
 
 
@@ -98,7 +94,7 @@ class Pipeline:
         return self.runner.batch_size * self._num_lanes
 
     def process(
-        self, recordings: Iterable[Recording], on_chunk: OnChunk = ignore
+        self, recordings: Iterable[Recording], on_chunk: OnChunk = silent
     ) -> Iterator[tuple[Recording, SepcliError | None]]:
         """Run all chunks of the recordings; yield each recording when it is complete or failed.
 
@@ -186,7 +182,7 @@ class Pipeline:
         ]
 
     def _accept(
-        self, done: Iterable[_Done], on_chunk: OnChunk = ignore
+        self, done: Iterable[_Done], on_chunk: OnChunk = silent
     ) -> Iterator[tuple[Recording, SepcliError | None]]:
         """Give estimates to their recordings; yield those that are complete or failed."""
         for recording, mixture, estimates, failure in done:
@@ -201,8 +197,8 @@ class Pipeline:
                 try:
                     recording.accept(mixture, estimates)
                 except SepcliError as error:  # its spool is full; others may go on
-                    recording.give_up()
-                    yield recording, error
+                    if recording.give_up():
+                        yield recording, error
                     continue
                 on_chunk(recording)
                 if recording.num_accepted % CHUNKS_TO_TIDY == 0:

@@ -108,7 +108,7 @@ class RecordingPlan:
         is_levelled: Whether estimates then have the level of their speaker: fitted, or of a network
             that gives it.
         leakage: `"remove"` takes faint copies of who speaks out of who is silent.
-        embed: Voice embedding of a waveform at a rate; None orders speakers without voices.
+        embed: Voice embedding of a waveform at a rate.
         people: How many people there are; `"auto"` counts them; None: as many as estimates, or
             fewer.
         outside_overlap: What is in a file where its speaker talks alone: the `"original"`
@@ -123,17 +123,17 @@ class RecordingPlan:
     chunk: int
     overlap: int
     level: Level
-    is_levelled: bool = True
-    counts_speakers: bool = False
-    leakage: Leakage = "keep"
-    embed: Embed | None = None
-    people: int | Literal["auto"] | None = None
-    outside_overlap: OutsideOverlap = "original"
-    bandwidth: Bandwidth = "full"
-    known: KnownVoices | None = None
-    only: str | None = None
+    is_levelled: bool
+    counts_speakers: bool
+    leakage: Leakage
+    embed: Embed
+    people: int | Literal["auto"] | None
+    outside_overlap: OutsideOverlap
+    bandwidth: Bandwidth
+    known: KnownVoices | None
+    only: str | None
 
-    def num_files(self, num_people: int | None = None) -> int:
+    def num_files(self, num_people: int | None) -> int:
         """Return the number of files for `num_people` found; the most there may be for None."""
         if self.people == "auto":
             return MOST_PEOPLE if num_people is None else max(1, num_people)
@@ -143,11 +143,6 @@ class RecordingPlan:
     def names(self) -> tuple[str, ...]:
         """Who may be recognised."""
         return self.known.names if self.known is not None else ()
-
-    @property
-    def num_certain_files(self) -> int:
-        """How many files there are at least, whoever is found."""
-        return self.num_files(0)
 
     def keeps_own_rate(self, sample_rate: int) -> bool:
         """Return whether files hold parts of the recording at its own rate, not the network's."""

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import takewhile
 from typing import Any
 
@@ -15,9 +16,11 @@ from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
     MOST_PEOPLE,
+    Embed,
     Scene,
     SpeakerOrder,
     SpeakerTracker,
+    Timeline,
     TimelineBuilder,
     by_outputs,
     fit_levels,
@@ -44,16 +47,12 @@ class Recording:
         spool: Where it waits.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        plan: RecordingPlan,
-        spool: Spool,
-    ) -> None:
+    def __init__(self, reader: Reader, plan: RecordingPlan, spool: Spool) -> None:
         self.info: AudioInfo = reader.info
         self.plan = plan
         self.spool = spool
-        self.seen = spool_recording(reader, plan, spool)
+        with closing(reader):  # before room is asked for: a copy of it may take some
+            self.seen = spool_recording(reader, plan, spool)
         self.input_gain = _input_gain(self.seen.usual_peak)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
             spool.num_samples, plan.chunk, plan.overlap, self.seen.envelope.values
@@ -94,14 +93,14 @@ class Recording:
             return read(start, length)
         return without_rumble(read, start, length, total, self.plan.sample_rate)
 
-    def resume(self, keep_multiple_of: int = 1) -> int:
-        """Take over estimates that an interrupted run left; return for how many chunks.
+    def resume(self, keep_multiple_of: int) -> None:
+        """Take over estimates that an interrupted run left.
 
         Args:
             keep_multiple_of: Chunks that go together, so that those left go with the same ones.
         """
         if not self.chunks:
-            return 0
+            return
         found = min(self.spool.finished_chunks(self.chunk_length), len(self.chunks))
         sound = (self.spool.is_sound(index, self.chunk_length) for index in range(found))
         found = sum(takewhile(bool, sound))
@@ -110,7 +109,6 @@ class Recording:
         for index in range(kept):
             check_cancelled()
             self._hear(self.mixture(index), self.spool.read_estimates(index, self.chunk_length))
-        return kept
 
     def give_up(self) -> bool:
         """Note that a chunk failed; return whether it is the first, of those side by side."""
@@ -124,6 +122,10 @@ class Recording:
         Args:
             mixture: What the network was given, before `input_gain`.
             raw_estimates: What it gave; the recording's own from now on.
+
+        Raises:
+            OutputError: The disk does not take them.
+            ModelError: There are too many speakers to keep in order over several chunks.
         """
         estimates = raw_estimates
         if self.input_gain != 1.0:
@@ -163,20 +165,25 @@ class Recording:
         """
         plan = self.plan
         is_asked = with_turns or plan.known is not None
-        if plan.embed is None or not self.chunks or (plan.holds_outputs and not is_asked):
+        if not self.chunks or (plan.holds_outputs and not is_asked):
             return _untold(plan.num_speakers)
-        known = plan.people if isinstance(plan.people, int) else None
+        num_people = plan.people if isinstance(plan.people, int) else None
         num_outputs = plan.num_speakers
         if plan.people == "auto" and plan.counts_speakers:
-            known = num_outputs = max(1, order.num_voices)  # the other outputs are silent
+            num_people = num_outputs = max(1, order.num_voices)  # the other outputs are silent
         most = MOST_PEOPLE if plan.people == "auto" else plan.num_speakers
         # voices change nothing in a shorter recording
-        least = seconds_to_tell_people(known, most, num_outputs)
+        least = seconds_to_tell_people(num_people, most, num_outputs)
         embed = None if plan.known is None and self.seconds < least else plan.embed
         if embed is None and not with_turns:
             return _untold(num_outputs)
+        scene = understand(self._timeline(order, num_outputs, embed), num_people, most)
+        return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
+
+    def _timeline(self, order: SpeakerOrder, num_outputs: int, embed: Embed | None) -> Timeline:
+        """Return what is heard of the mixture and the first so many outputs."""
         self.spool.voices.truncate(0)
-        heard = TimelineBuilder(num_outputs, plan.sample_rate, embed, self.spool.voices)
+        heard = TimelineBuilder(num_outputs, self.plan.sample_rate, embed, self.spool.voices)
         position = 0
         for block in self.joined(order):
             mixture, estimates = self.without_rumble(position, block.shape[1]), block[:num_outputs]
@@ -185,8 +192,7 @@ class Recording:
                 gain = np.float32(self.input_gain)
                 mixture, estimates = mixture * gain, estimates * gain
             heard.add(mixture, estimates)
-        scene = understand(heard.finish(), known, most)
-        return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
+        return heard.finish()
 
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the recording, its copy at the network's rate, and the estimates, all at its rate.
@@ -212,14 +218,12 @@ class Recording:
         for block in resample_signals(heard(), network_rate, rate, num_signals, wanted):
             original = block[0]
             if self.plan.keeps_own_rate(rate):
-                original = self.spool.read_original(position, block.shape[1])
+                original = self.spool.original.read(position, block.shape[1])
             position += block.shape[1]
             yield np.concatenate([original[np.newaxis], block])
 
     def joined(self, order: SpeakerOrder) -> Iterator[Array]:
         """Yield the estimates of the whole recording block by block, `[speakers, samples]`."""
-        if not self.chunks:
-            return
 
         def read(index: int) -> Array:
             check_cancelled()
@@ -227,13 +231,13 @@ class Recording:
             places = order.orders[index].tolist()
             return estimates if places == sorted(places) else estimates[places]
 
-        yield from overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
+        return overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
         """Yield what `joined` does at another rate, with exactly the recording's length."""
         wanted = self.seen.num_samples if sample_rate == self.info.sample_rate else None
         rates = self.plan.sample_rate, sample_rate
-        yield from resample_signals(self.joined(order), *rates, self.plan.num_speakers, wanted)
+        return resample_signals(self.joined(order), *rates, self.plan.num_speakers, wanted)
 
     def may_clip(self, sample_rate: int, *, is_composed: bool) -> bool:
         """Return whether the files of one person each might go beyond full scale at some rate.

@@ -140,7 +140,7 @@ class Runner:
                 estimates.extend(
                     self._forward(batch) if self._is_measured else self._measure(batch)
                 )
-            except (torch.OutOfMemoryError, RuntimeError) as cause:
+            except RuntimeError as cause:
                 if not _is_out_of_memory(cause):
                     raise
                 # The traceback's frames hold the tensors of the batch: let go of them.

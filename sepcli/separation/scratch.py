@@ -48,7 +48,7 @@ def default_spool_folder() -> Path:
 
 def spool_key(description: Mapping[str, Any]) -> str:
     """Return a name that is the same for the same recording, weights and options only."""
-    text = json.dumps(description, sort_keys=True, default=str)
+    text = json.dumps(description, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -62,6 +62,7 @@ class Spool:
         resume: Go on from the estimates that an interrupted run left under this key.
 
     Attributes:
+        original: The recording at its own rate, where files need it.
         voices: Values of 8 bits, for evidence that grows with the recording.
 
     Raises:
@@ -93,7 +94,7 @@ class Spool:
                 )
         self._num_checks = int(file is not None)  # values behind the estimates of each chunk
         self._mixture = Values(self._folder)
-        self._original = Values(self._folder)
+        self.original = Values(self._folder)
         self._estimates = Values(self._folder, file=file)
         self.voices = Values(self._folder, np.int8)
         if self._kept is not None and not resume:
@@ -107,7 +108,7 @@ class Spool:
     @property
     def is_in_memory(self) -> bool:
         """Whether the recording is so short that it needs no file."""
-        longest = max(self.num_samples, self._original.count)
+        longest = max(self.num_samples, self.original.count)
         return longest * FLOAT_BYTES <= MEMORY_BYTES
 
     def require_mixture_space(self, num_samples: int, num_original: int = 0) -> None:
@@ -144,14 +145,6 @@ class Spool:
     def read_mixture(self, start: int, length: int) -> Array:
         """Return `length` samples of the mixture from sample `start`, `[samples]`."""
         return self._mixture.read(start, length)
-
-    def append_original(self, block: Array) -> None:
-        """Add the next samples of the recording at its own rate, `[samples]`."""
-        self._original.append(block)
-
-    def read_original(self, start: int, length: int) -> Array:
-        """Return samples of the recording at its own rate, `[samples]`."""
-        return self._original.read(start, length)
 
     def finished_chunks(self, chunk: int) -> int:
         """Return how many chunks of `chunk` samples already have their estimates here."""
@@ -191,7 +184,7 @@ class Spool:
                 self._kept.unlink(missing_ok=True)
         self._kept = None
         self._mixture.close()
-        self._original.close()
+        self.original.close()
         self._estimates.close()
         self.voices.close()
 

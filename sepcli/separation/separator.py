@@ -1,7 +1,7 @@
 """Separator: a loaded network, and one recording through it, in memory or from file to files."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,7 +57,7 @@ class Separation:
     turns: tuple[Turn, ...]
     names: tuple[str, ...]
     likeness: tuple[float | None, ...]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 class Separator:
@@ -81,6 +81,7 @@ class Separator:
         WeightsError: Their weights cannot be fetched or do not fit.
         UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
             unknown speaker, as spk1.
+        AudioError: The recording of a known voice cannot be read, is silent, or too short.
     """
 
     def __init__(
@@ -118,6 +119,9 @@ class Separator:
             ModelError: The model is unknown or its configuration is wrong.
             WeightsError: The weights cannot be fetched or do not fit.
             DeviceError: The device is not available.
+            UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
+                unknown speaker, as spk1.
+            AudioError: The recording of a known voice cannot be read, is silent, or too short.
         """
         options = options or SeparationOptions()
         choose_device(options.device)  # before a download, not after it
@@ -138,6 +142,8 @@ class Separator:
             AudioError: The waveform is no array of numbers, is empty, has more than two dimensions,
                 or more channels than samples, as a file read by soundfile would seem to have; or
                 the rate is none.
+            DeviceError: Memory is too short, or the network gives values that are not finite.
+            OutputError: There is no room for temporary files.
         """
         if isinstance(waveform, torch.Tensor):
             waveform = waveform.detach().float().cpu().numpy()
@@ -185,6 +191,7 @@ class Separator:
         Raises:
             AudioError: The recording cannot be read.
             OutputError: The outputs cannot be written, or are there already.
+            DeviceError: Memory is too short, or the network gives values that are not finite.
         """
         path, options = Path(path), OutputOptions(overwrite=overwrite, tells_turns=False)
         if not str(output_dir):
@@ -194,7 +201,7 @@ class Separator:
             folder=Path(output_dir),
             extension=options.format,
             num_speakers=plan.num_files(None),
-            num_certain=plan.num_certain_files,
+            is_counted=plan.people == "auto",
             names=plan.names,
             only=plan.only,
         )

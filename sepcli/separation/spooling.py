@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from sepcli.audio import AudioInfo, Downmixer, resample_blocks
+from sepcli.audio import AudioReader, Downmixer, WaveformReader, resample_blocks
 from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import EnergyEnvelope
 from sepcli.separation.metering import CallMeter, Meter
@@ -14,22 +14,7 @@ from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-
-
-class Reader(Protocol):
-    """What a recording is read from, once: a file, or a waveform in memory."""
-
-    info: AudioInfo
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know, complete after reading."""
-
-    def blocks(self) -> Iterator[Array]:
-        """Yield `[samples, channels]`, finite values."""
-
-    def close(self) -> None:
-        """Give back what it holds."""
+Reader = AudioReader | WaveformReader
 
 
 @dataclass(frozen=True)
@@ -61,17 +46,10 @@ def spool_recording(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spoole
     """Put a recording into its spool, mixed down; return what was seen of it.
 
     Args:
-        reader: The open recording; closed at the end.
+        reader: The open recording.
         plan: Says at which rates it is wanted.
         spool: Where it goes.
     """
-    try:
-        return _spooled(reader, plan, spool)
-    finally:
-        reader.close()
-
-
-def _spooled(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spooled:
     info = reader.info
     mixer = Downmixer(info.num_channels)
     calls = CallMeter(info.sample_rate) if info.num_channels == 2 else None
@@ -87,7 +65,7 @@ def _spooled(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spooled:
                 calls.add(block)
             mixed = mixer.mix(block)
             if keeps_own:
-                spool.append_original(mixed)
+                spool.original.append(mixed)
             yield mixed
 
     meter, envelope = Meter(plan.sample_rate), EnergyEnvelope(plan.sample_rate)

@@ -42,7 +42,11 @@ class Values:
             self.count = (file.seek(0, os.SEEK_END) - self._offset) // self._kind.itemsize
 
     def append(self, values: np.ndarray[Any, Any]) -> None:
-        """Add values, in the order of their memory; they must not change later."""
+        """Add values, in the order of their memory; they must not change later.
+
+        Raises:
+            OutputError: The disk does not take them.
+        """
         with self._lock:
             self._held.append(np.ascontiguousarray(values, dtype=self._kind).reshape(-1))
             is_much = (self.count + values.size) * self._kind.itemsize > MEMORY_BYTES
@@ -88,7 +92,8 @@ class Values:
         try:
             start = self.count
             if self._file is None:
-                self._file, start = _file_without_name(self._folder), 0
+                file = tempfile.TemporaryFile(prefix=".sepcli-", dir=self._folder)  # noqa: SIM115
+                self._file, start = file, 0
             self._file.seek(self._place(start))
             for values in self._held:
                 self._file.write(values.data)
@@ -100,11 +105,6 @@ class Values:
     def _place(self, index: int) -> int:
         """Return where value `index` is in the file [bytes]."""
         return self._offset + index * self._kind.itemsize
-
-
-def _file_without_name(folder: Path | None) -> IO[bytes]:
-    where = None if folder is None else str(folder)
-    return tempfile.TemporaryFile(prefix=".sepcli-", dir=where)
 
 
 def spool_failure(folder: Path | None, cause: OSError) -> OutputError:

@@ -35,7 +35,7 @@ from sepcli.separation.segments import (
 from sepcli.separation.speakers import Scene, SpeakerOrder, Turn
 
 Layout = Literal["files", "channels"]
-Place = tuple[Path, int | None]  # a file, and which channel of it, from 0; None of the only one
+OutputChannel = tuple[Path, int | None]  # a file, and which channel, from 0; None: the only one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Delivery:
     num_segments: int = 0
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[OutputChannel, ...]:
         """Where each person is."""
         num_people = len(self.cast.names)
         if len(self.outputs) == num_people:

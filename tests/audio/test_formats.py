@@ -11,7 +11,6 @@ from sepcli.errors import UsageError
 @pytest.mark.parametrize(
     ("format", "subtype", "expected"),
     [
-        (None, None, ("wav", "PCM_16")),
         ("wav", None, ("wav", "PCM_16")),
         ("WAV", "float", ("wav", "FLOAT")),
         (".wav", "pcm_24", ("wav", "PCM_24")),

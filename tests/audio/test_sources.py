@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from sepcli.audio import sources
-from sepcli.audio.reader import AudioReader, read_info
+from sepcli.audio.reader import AudioReader
 from sepcli.audio.sources import check_regular, open_source, source_name
 from sepcli.errors import AudioError, OutputError
 
@@ -39,7 +39,6 @@ def samples(source) -> np.ndarray:
     with AudioReader(source) as reader:
         blocks = list(reader.blocks())
         assert reader.warnings == ()
-        assert reader.info.path is None or isinstance(source, Path)
         return np.concatenate(blocks)
 
 
@@ -113,7 +112,7 @@ def test_a_file_may_be_called_dash(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("-").write_bytes(encoded())
     assert np.array_equal(samples(Path("-")), SIGNAL)
-    assert read_info(str(tmp_path / "-")).path == tmp_path / "-"
+    assert np.array_equal(samples(str(tmp_path / "-")), SIGNAL)
 
 
 def test_stream_that_breaks_off():

@@ -92,11 +92,10 @@ def test_only_leftovers_of_the_dead_are_removed(tmp_path):
     for path in left + others:
         path.touch()
     (tmp_path / f".sepcli-{host_token()}-{dead_pid()}-{9:016x}.part").mkdir()  # cannot be unlinked
-    assert remove_stale_temporaries(tmp_path) == 2
+    remove_stale_temporaries(tmp_path)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in [living, *others])
-    assert remove_stale_temporaries(tmp_path) == 0
 
 
 def test_folder_that_cannot_be_listed_is_passed_over(tmp_path):
-    assert remove_stale_temporaries(tmp_path / "no") == 0
+    remove_stale_temporaries(tmp_path / "no")

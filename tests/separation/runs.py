@@ -84,7 +84,7 @@ def run_counting(
         folder=folder / "out",
         extension="wav",
         num_speakers=people if isinstance(people, int) else MOST_PEOPLE,
-        num_certain=1 if people == "auto" else None,
+        is_counted=people == "auto",
     )
     jobs, _ = plan_jobs([str(folder / "in/a.wav")], naming, recursive=False)
     separator = Separator(
@@ -127,7 +127,7 @@ def run_knowing(
         folder=folder / "out",
         extension="wav",
         num_speakers=people if isinstance(people, int) else MOST_PEOPLE,
-        num_certain=1 if people == "auto" else None,
+        is_counted=people == "auto",
         labels=labels,
         names=tuple(known),
         only=only,

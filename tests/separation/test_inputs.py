@@ -218,3 +218,11 @@ def test_outputs_called_after_people_replace_neither_each_other_nor_their_voices
         )
         assert {Path(failure.label).name for failure in failures} == refused
         assert len(kept) + len(failures) == 2
+
+
+def test_a_name_that_the_system_refuses_stops_no_other_recording(tmp_path: Path) -> None:
+    long, other = str(tmp_path / ("x" * 300)), touch(tmp_path / "a.wav")
+    jobs, failures = plan_jobs([long, str(other)], naming(tmp_path / "out"), recursive=False)
+    assert [job.source for job in jobs] == [other]
+    told = [failure.error.message for failure in failures]
+    assert told == [f"cannot be opened (file name too long): {long}"]

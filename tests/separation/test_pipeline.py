@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from sepcli.audio import WaveformReader
+from sepcli.errors import DeviceError, OutputError
 from sepcli.separation.casting import cast_people
 from sepcli.separation.composing import compose
+from sepcli.separation.pipeline import _Done
 from sepcli.separation.recording import Recording
 from sepcli.separation.scratch import Spool
 from sepcli.separation.separator import SeparationOptions, Separator
@@ -71,3 +73,23 @@ def test_estimates_or_the_recording_itself(mode: str) -> None:
     )
     together = (files["talk"] != 0.0).all(axis=0).mean()
     assert together < 0.1 if mode == "original" else together > 0.9
+
+
+def test_a_recording_that_fails_in_two_places_at_once_is_given_back_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = SeparationOptions(device="cpu")
+    pipeline = Separator(Identity(), entry(), options, embed=hear_bands).pipeline
+    recording = Recording(WaveformReader(TALK, RATE), pipeline.plan, Spool(2))
+    failures = []
+
+    def accept(*_: object) -> None:  # meanwhile a lane fails with the next chunk
+        assert recording.give_up()
+        failures.append(_Done(recording, failure=DeviceError("out of memory", "")))
+        raise OutputError("the disk is full", "")
+
+    monkeypatch.setattr(recording, "accept", accept)
+    mixture = recording.mixture(0)
+    told = list(pipeline._accept([_Done(recording, mixture, np.stack([mixture, mixture]))]))
+    told += pipeline._accept(failures)
+    assert [each for each, _ in told] == [recording]

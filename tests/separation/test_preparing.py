@@ -97,6 +97,31 @@ def test_an_output_never_replaces_its_input(tmp_path: Path, through_link: bool) 
     assert source.read_bytes() == before
 
 
+def test_an_output_whose_name_is_too_long_stops_no_other_recording(tmp_path: Path) -> None:
+    for name in ("x" * 250, "a"):
+        write_mixture(tmp_path / f"in/{name}.wav", 1.0)
+    (tmp_path / "out").mkdir()
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    done, failed = run(Identity(), jobs, OutputOptions(skip_existing=True))
+    if done.error is not None:
+        done, failed = failed, done
+    assert len(done.outputs) == 2
+    assert failed.error is not None
+    assert failed.error.message.startswith("cannot write (file name too long): ")
+
+
+def test_a_recording_that_is_gone_stops_no_other_one(tmp_path: Path) -> None:
+    for name in "ab":
+        write_mixture(tmp_path / f"in/{name}.wav", 1.0)
+    jobs = jobs_of(tmp_path / "in", tmp_path / "out")
+    run(Identity(), jobs)
+    (tmp_path / "in/a.wav").unlink()
+    outcomes = run(Identity(), jobs, OutputOptions(overwrite=True))
+    errors = {each.job.label: each.error for each in outcomes}
+    assert isinstance(errors[str(tmp_path / "in/a.wav")], AudioError)
+    assert errors[str(tmp_path / "in/b.wav")] is None
+
+
 class Opened(AudioReader):
     """Says whether it was closed; a hook runs when it is opened."""
 

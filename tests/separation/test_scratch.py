@@ -58,11 +58,11 @@ def test_the_recording_at_its_own_rate_is_kept_beside_the_mixture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool = filled(Spool(2, tmp_path, KEY))
-    spool.append_original(np.arange(60, dtype=np.float32))
-    assert spool.read_original(57, 3).tolist() == [57, 58, 59]
+    spool.original.append(np.arange(60, dtype=np.float32))
+    assert spool.original.read(57, 3).tolist() == [57, 58, 59]
     assert spool.read_mixture(8, 2).tolist() == [8, 9]
     assert spool.is_in_memory
-    spool.append_original(np.zeros(MEMORY_BYTES // FLOAT_BYTES, np.float32))
+    spool.original.append(np.zeros(MEMORY_BYTES // FLOAT_BYTES, np.float32))
     assert not spool.is_in_memory
     free = type("Usage", (), {"free": 5 * MEMORY_BYTES})()
     monkeypatch.setattr("shutil.disk_usage", lambda path: free)

@@ -266,6 +266,16 @@ def test_a_file_becomes_one_file_per_speaker(tmp_path: Path) -> None:
         assert (len(waveform), rate) == (references.shape[1], 16000)
 
 
+def test_a_file_that_would_pass_for_one_more_speakers_is_told(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "mix.wav", two_voices(1.0).T, RATE)
+    (tmp_path / "mix_spk3.wav").touch()
+    said: list[str] = []
+    made = Separator(Identity(), entry(), SeparationOptions(device="cpu"), said.append)
+    made.separate_file(tmp_path / "mix.wav", tmp_path)
+    told = f"another speaker's file lies there, not of this run: {tmp_path / 'mix_spk3.wav'}"
+    assert told in said
+
+
 def test_the_digest_tells_weights_apart_whatever_becomes_of_them() -> None:
     class Scaled(Identity):
         def __init__(self, factor: float) -> None:

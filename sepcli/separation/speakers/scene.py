@@ -47,7 +47,7 @@ WEAKEST_DB = 12.0  # below the strongest output, it is no turn where people are 
 
 
 @dataclass(frozen=True)
-class _Cast:
+class _Settled:
     """People, and when they speak by what they sound like.
 
     Attributes:
@@ -109,18 +109,18 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
         return _outputs_as_people(timeline, speaks, windows)
     people = find_people(pieces, num_people, most, two_at_once=_two_at_once(timeline, speaks))
     while True:
-        cast = _settled(timeline, speaks, windows, people)
-        if num_people or len(people) == 1 or cast.seconds.min() >= MIN_SECONDS_OF_A_PERSON:
+        settled = _settled(timeline, speaks, windows, people)
+        if num_people or len(people) == 1 or settled.seconds.min() >= MIN_SECONDS_OF_A_PERSON:
             break
-        people = np.delete(cast.people, cast.seconds.argmin(), axis=0)
+        people = np.delete(settled.people, settled.seconds.argmin(), axis=0)
     is_one = len(people) == 1 and num_people != 1 and seconds_together > MIN_SECONDS_TOGETHER
-    is_alike = len(people) == timeline.num_outputs and _most_alike(cast.people) > ALIKE
+    is_alike = len(people) == timeline.num_outputs and _most_alike(settled.people) > ALIKE
     held = _voices_by_output(windows, timeline.num_outputs) if is_one or is_alike else None
     if held is not None:
-        cast = _settled(timeline, speaks, windows, held)
+        settled = _settled(timeline, speaks, windows, held)
     elif is_one:
         return _outputs_as_people(timeline, speaks, windows)  # one of them never speaks alone
-    return _in_order(cast.people, cast.stretches)
+    return _in_order(settled.people, settled.stretches)
 
 
 def _two_at_once(timeline: Timeline, speaks: Mask) -> bool:
@@ -184,13 +184,13 @@ def _voices_by_output(windows: Windows, num_outputs: int) -> Array | None:
     return np.stack([windows.voice(alone[each], 0) for each in members])
 
 
-def _settled(timeline: Timeline, speaks: Mask, windows: Windows, people: Array) -> _Cast:
+def _settled(timeline: Timeline, speaks: Mask, windows: Windows, people: Array) -> _Settled:
     """Return people as they are heard where they speak by what they sound like."""
     for _ in range(2):
         stretches = decide_activity(timeline, speaks, windows, people)
         heard, seconds = voices_heard(windows, stretches, len(people), timeline.num_frames)
         people = np.where(heard.any(axis=1, keepdims=True), heard, people)
-    return _Cast(people, seconds, stretches)
+    return _Settled(people, seconds, stretches)
 
 
 def _in_order(people: Array, stretches: Sequence[Stretch]) -> Scene:

@@ -98,7 +98,7 @@ class Timeline:
         """Whether any voice was embedded: somebody asked, and there was something to hear."""
         return bool(self.voices.shape[-1])
 
-    def decibels(self, start: int = 0, stop: int | None = None) -> Array:
+    def decibels(self, start: int, stop: int) -> Array:
         """Return levels of frames [dB], `[1 + outputs, frames]`."""
         return self.levels[:, start:stop].astype(np.float32) * STEP_DB + FLOOR_DB
 

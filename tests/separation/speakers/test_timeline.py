@@ -75,7 +75,7 @@ def heard(mixture: float, *outputs: float) -> Timeline:
 
 def test_levels_and_voices_are_those_of_the_signals() -> None:
     timeline = heard(0.1, -0.1, 0.05)
-    assert timeline.decibels()[:, 7] == pytest.approx([-20.0, -20.0, -26.0], abs=0.25)
+    assert timeline.decibels(7, 8)[:, 0] == pytest.approx([-20.0, -20.0, -26.0], abs=0.25)
     voices = timeline.voices[:][0] / VOICE_STEPS
     full = 127 / 256
     np.testing.assert_allclose(voices, [[full, 0], [0, full], [full, 0]], atol=0.01)
