@@ -4,6 +4,7 @@ from sepcli.files.lines import lines_added
 from sepcli.files.pending import (
     AlreadyThereError,
     PendingFile,
+    check_folder,
     check_name,
     output_error,
     publish_all,
@@ -15,6 +16,7 @@ from sepcli.files.whole import refuse_replacing, refuse_taken, whole_file, write
 __all__ = [
     "AlreadyThereError",
     "PendingFile",
+    "check_folder",
     "check_name",
     "lines_added",
     "output_error",

@@ -224,6 +224,17 @@ def check_name(path: Path) -> None:
         raise output_error(path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `OutputError` with the system's reason if a folder that is there takes no files."""
+    try:
+        descriptor, temporary = create_temporary(folder)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    os.close(descriptor)
+    temporary.unlink()
+    forget_temporary(temporary)
+
+
 def _name_limit(folder: Path) -> int:
     """Return how many bytes a name in `folder`, or its nearest existing parent, may have."""
     for place in up_from(folder):

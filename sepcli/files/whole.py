@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from sepcli.errors import OutputError
-from sepcli.files.pending import PendingFile, output_error
+from sepcli.files.pending import PendingFile, check_folder, output_error
 from sepcli.files.temporary import printable
 
 
@@ -16,19 +16,19 @@ def refuse_taken(path: Path, *, overwrite: bool) -> None:
     """Raise unless a file may be written there; asked before the work that it is to hold.
 
     Raises:
-        OutputError: Its folder is not there, its name is taken, or belongs to no file.
+        OutputError: Its folder is not there or takes no files, its name is taken, or belongs to no
+            file.
     """
     if not path.parent.is_dir():
         raise OutputError(f"no such folder: {printable(path.parent)}", "make it first")
-    if not os.path.lexists(path):
-        return
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise OutputError(f"not a file: {printable(path)}", "give a name that is free")
-    if not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise OutputError(
             f"output is already there: {printable(path)}",
             "use --overwrite to replace it, or give another name",
         )
+    check_folder(path.parent)
 
 
 def refuse_replacing(output: Path, inputs: Iterable[Path]) -> None:

@@ -131,7 +131,7 @@ def chosen_model() -> str:
     content = read_toml(file)
     for key, value in content.items():
         if key != "model" or not isinstance(value, str):
-            raise ModelError(f"unknown setting in {file}: {key}", 'write: model = "NAME"')
+            raise ModelError(f"unknown setting in {file}: {key} = {value}", 'write: model = "NAME"')
     return str(content.get("model", ""))
 
 

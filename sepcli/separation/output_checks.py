@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sepcli.audio import OutputFormat
 from sepcli.errors import OutputError
-from sepcli.files import check_name, output_error, require_free_space
+from sepcli.files import check_folder, check_name, output_error, require_free_space
 from sepcli.files.temporary import TEMPORARY_PREFIX
 from sepcli.separation.jobs import Job
 from sepcli.separation.writing import OutputOptions
@@ -73,7 +73,7 @@ def prepare_folder(folder: Path) -> None:
     try:
         if folder.is_dir():
             if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                check_folder(folder)  # says why
         elif os.path.lexists(folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         else:

@@ -48,17 +48,20 @@ def test_nothing_is_written_elsewhere(
     soundfile.write(tmp_path / "mix.wav", two_voices(3.0).sum(axis=0), RATE)
     before = {path: path.stat().st_mtime_ns for path in model_folder.iterdir()}
     written.clear()
-    done = sepcli("separate", "mix.wav", "--model", model_folder, "-o", "out", "--resume")
+    further = "--resume", "--segments", "cut", "--report", "pages/page.html"
+    done = sepcli("separate", "mix.wav", "--model", model_folder, "-o", "out", *further)
     assert done.code == 0, done.err
-    allowed = [tmp_path / name for name in ("out", "spools", "tmp")]
+    allowed = [tmp_path / name for name in ("out", "cut", "pages", "spools", "tmp")]
     inside = [path for path in written if any(path.is_relative_to(a) for a in allowed)]
     assert {path for path in written if path not in inside} <= {Path(os.devnull)}
     assert any(path.is_relative_to(tmp_path / "out") for path in inside)
     assert any(path.is_relative_to(tmp_path / "spools") for path in inside)
     assert {path: path.stat().st_mtime_ns for path in model_folder.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cut",
         "mix.wav",
         "out",
+        "pages",
         "spools",
         "tiny",
         "tmp",

@@ -48,6 +48,19 @@ def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
 
 
+def test_a_folder_that_takes_no_files_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    refuse_taken(tmp_path / "table.csv", overwrite=False)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("sepcli.files.pending.create_temporary", refuse)
+    with pytest.raises(OutputError, match=f"cannot write \\(read-only file system\\): {tmp_path}"):
+        refuse_taken(tmp_path / "table.csv", overwrite=False)
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_has_a_name_is_kept_or_replaced_if_it_is_a_file(
     tmp_path: Path, overwrite: bool

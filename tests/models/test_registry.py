@@ -170,9 +170,9 @@ def test_a_model_of_ones_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEPCLI_MODEL", "tiger-speech")
     assert chosen_model() == "tiger-speech"
     monkeypatch.delenv("SEPCLI_MODEL")
-    for wrong in ('modell = "spgm"', "model = 3"):
+    for wrong, told in (('modell = "spgm"', "modell = spgm"), ("model = 3", "model = 3")):
         file.write_text(wrong)
-        with pytest.raises(ModelError, match="unknown setting in"):
+        with pytest.raises(ModelError, match=f"unknown setting in .*: {told}$"):
             chosen_model()
 
 

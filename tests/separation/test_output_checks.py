@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +54,16 @@ def test_a_file_in_the_place_of_an_output_folder_is_told(tmp_path: Path, name: s
     with pytest.raises(OutputError, match="cannot write \\(not a directory\\)") as refused:
         prepare_folder(tmp_path / name)
     assert "a file has the name of that folder" in refused.value.hint
+
+
+def test_why_an_output_folder_takes_no_files_is_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("sepcli.files.pending.create_temporary", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="cannot write \\(read-only file system\\)") as refused:
+        prepare_folder(tmp_path)
+    assert "read-only" in refused.value.hint
