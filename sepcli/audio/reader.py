@@ -11,14 +11,14 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from sepcli.audio.ffmpeg import FfmpegDecoder, no_such_track
 from sepcli.audio.sndfile import NOT_RECOGNISED
-from sepcli.audio.sources import Source, open_source, source_name
+from sepcli.audio.sources import OpenFile, Source, check_disk, open_source, source_name
 from sepcli.audio.whole import WholeDecoder, open_whole
 from sepcli.errors import AudioError
 
@@ -107,7 +107,7 @@ class AudioReader:
             track: Which audio track, from 1; None is the first.
 
         Raises:
-            AudioError: It cannot be opened, has no such track, or no decoder reads it.
+            AudioError: It cannot be opened or read, has no such track, or no decoder reads it.
         """
         self._start = 0
         self._stop: int | None = None
@@ -166,13 +166,14 @@ class AudioReader:
         Recordings with very many channels come in shorter blocks, so that memory stays bounded.
 
         Raises:
-            AudioError: Not one of the samples that there should be can be read, or the recording
-                ends before the part that was selected.
+            AudioError: Not one of the samples that there should be can be read, the disk fails, or
+                the recording ends before the part that was selected.
         """
         decoder = self._decoder
         step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))
         position = decoder.skip(self._start) if self._start else 0
         if position < self._start:
+            check_disk(self._file, self._name)
             raise AudioError(
                 f"the recording ends before the start that was asked for: {self._name}",
                 f"it holds {position / self.info.sample_rate:.3f} seconds",
@@ -190,6 +191,7 @@ class AudioReader:
 
     def _account(self, decoder: Decoder) -> None:
         """Note what is missing, now that the decoder has no more."""
+        check_disk(self._file, self._name)
         self.num_missing = decoder.num_silenced
         if self.num_expected is not None:
             self.num_missing += max(0, self.num_expected - self.num_read)
@@ -235,17 +237,23 @@ class AudioReader:
         self.close()
 
 
-def _decoder(file: IO[bytes], name: str, track: int | None) -> Decoder:
+def _decoder(file: OpenFile, name: str, track: int | None) -> Decoder:
     """Return libsndfile's, or else ffmpeg's.
 
     Raises:
-        AudioError: None of them reads the file, or it has no such track.
+        AudioError: None of them reads the file, it has no such track, or the disk fails.
     """
     whole, cause = None, None
     try:
         whole = open_whole(file)
     except NOT_RECOGNISED as error:
         cause = error
+    try:
+        check_disk(file, name)  # before ffmpeg is at the same place of the same file
+    except AudioError:
+        if whole is not None:
+            whole.close()
+        raise
     if whole is not None and track in (None, 1):
         return whole
     if whole is not None:

@@ -164,7 +164,10 @@ class SndfileDecoder:
         gap = STEP_SAMPLES
         while gap <= MAX_GAP_SAMPLES and self.position + gap < self.num_samples:
             self._sound.close()
-            self._sound = self._opened()  # after an error libsndfile has lost its place
+            try:
+                self._sound = self._opened()  # after an error libsndfile has lost its place
+            except NOT_RECOGNISED:  # the disk gives no more
+                return 0
             if self._finds(self.position + gap):
                 return gap
             gap *= 2

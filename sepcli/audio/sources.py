@@ -1,13 +1,14 @@
 """Opening what the user named: a regular file, or a stream that is spooled to a temporary one."""
 
 import errno
+import io
 import os
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from sepcli.audio.waiting import read_some
 from sepcli.errors import AudioError, OutputError
@@ -24,6 +25,34 @@ KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+class OpenFile(io.FileIO):
+    """A file that ends where its disk fails, and keeps what the disk said.
+
+    libsndfile asks for bytes from C, where an exception would be printed and forgotten.
+
+    Attributes:
+        failure: What the disk said first; None while all is well.
+    """
+
+    failure: OSError | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return some of the next bytes; none at the end, and where they cannot be read."""
+        try:
+            return super().read(-1 if size is None else size) or b""
+        except OSError as error:
+            self.failure = self.failure or error
+            return b""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill some of `buffer`, and return how much; 0 where nothing can be read."""
+        try:
+            return super().readinto(buffer) or 0
+        except OSError as error:
+            self.failure = self.failure or error
+            return 0
 
 
 def source_name(source: Source) -> str:
@@ -70,7 +99,30 @@ def not_opened(path: Path, error: OSError) -> AudioError:
     return AudioError(f"cannot be opened ({why}): {name}", "check the path and the disk")
 
 
-def open_source(source: Source) -> IO[bytes]:
+def check_disk(file: OpenFile, name: str) -> None:
+    """Return if the disk is not why a file ended.
+
+    libsndfile reads most formats itself and takes an error for the end. Its place in the file is
+    this one's too, where reading fails again.
+
+    Raises:
+        AudioError: It is.
+    """
+    place = file.tell()
+    file.read(1)
+    file.seek(place)
+    if file.failure is not None:
+        raise _broken_off(name, file.failure)
+
+
+def _broken_off(name: str, error: OSError) -> AudioError:
+    """Return the error for a source that could be opened, and not read to its end."""
+    why = (error.strerror or "failed").lower()
+    hint = "check the disk, or copy it again"
+    return AudioError(f"cannot be read to its end ({why}): {name}", hint)
+
+
+def open_source(source: Source) -> OpenFile:
     """Return an open, seekable file with the bytes of `source`; the caller closes it.
 
     A stream is copied to a nameless temporary file first (in `TMPDIR`): decoders need to seek.
@@ -90,16 +142,18 @@ def open_source(source: Source) -> IO[bytes]:
     return _spool(stream, source_name(source))
 
 
-def _open_regular(path: Path) -> IO[bytes]:
+def _open_regular(path: Path) -> OpenFile:
     """Return the open file, once something could be read of it."""
     try:
         # O_NONBLOCK: should the file have become a pipe since, opening it must not wait
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-        file = os.fdopen(os.open(path, flags), "rb", buffering=0)
+        file = OpenFile(os.open(path, flags))
     except OSError as error:
         raise not_opened(path, error) from error
+    file.read(1)
     try:
-        file.read(1)
+        if file.failure is not None:
+            raise file.failure
         file.seek(0)
     except OSError as error:
         file.close()
@@ -107,13 +161,13 @@ def _open_regular(path: Path) -> IO[bytes]:
     return file
 
 
-def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
+def _spool(stream: IO[bytes], name: str) -> OpenFile:
     """Return a nameless temporary file with everything that `stream` still holds."""
     try:
-        spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (the caller closes it)
+        spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed below)
     except OSError as error:
         raise _no_spool(name, error) from error
-    try:
+    with spool:
         for piece in _pieces(stream, name):
             _write(spool, piece, name)
         if spool.tell() == 0:
@@ -121,10 +175,7 @@ def _spool(stream: IO[bytes], name: str) -> IO[bytes]:
                 f"nothing to read: {name} is empty", "is there a sound in what feeds it?"
             )
         spool.seek(0)
-    except BaseException:
-        spool.close()
-        raise
-    return spool
+        return OpenFile(os.dup(spool.fileno()))  # the file is there as long as this is open
 
 
 def _pieces(stream: IO[bytes], name: str) -> Iterator[bytes]:
@@ -133,10 +184,7 @@ def _pieces(stream: IO[bytes], name: str) -> Iterator[bytes]:
         try:
             piece = read_some(stream, COPY_BYTES)
         except OSError as error:
-            why = (error.strerror or "failed").lower()
-            raise AudioError(
-                f"cannot be read to its end ({why}): {name}", "check the disk, or copy it again"
-            ) from error
+            raise _broken_off(name, error) from error
         if not piece:
             return
         yield piece

@@ -155,14 +155,11 @@ def test_short_writes_are_continued(monkeypatch):
     def temporary(**options):
         file = real(**options)
 
-        class Short:
-            def __getattr__(self, name):
-                return getattr(file, name)
-
+        class Short(io.FileIO):
             def write(self, data):
-                return file.write(data[:700])
+                return super().write(data[:700])
 
-        return Short()
+        return Short(os.dup(file.fileno()), "r+")
 
     monkeypatch.setattr(sources.tempfile, "TemporaryFile", temporary)
     assert np.array_equal(samples(Pipe(streamed(0))), SIGNAL)
@@ -255,3 +252,39 @@ def test_nothing_stays_open(tmp_path, open_files):
     with pytest.raises(AudioError):
         AudioReader(tmp_path / "text.wav")
     assert open_files() == before
+
+
+def fail(path: Path) -> None:
+    """Put a descriptor that cannot be read in place of each through which `path` is read."""
+    unreadable = os.open(path, os.O_WRONLY)
+    for entry in Path("/proc/self/fd").iterdir():
+        number = int(entry.name)
+        if number != unreadable and entry.is_symlink() and entry.resolve() == path.resolve():
+            os.dup2(unreadable, number)
+    os.close(unreadable)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no list of open files")
+@pytest.mark.parametrize("format", ["WAV", "W64", "FLAC", "OGG", "MP3", "AIFF"])
+def test_a_disk_that_fails_in_the_middle_is_an_error_and_no_end(tmp_path, capfd, format):
+    path = tmp_path / f"a.{format.lower()}"
+    noise = np.random.default_rng(0).standard_normal(60 * RATE).astype(np.float32) / 9
+    soundfile.write(path, noise, RATE, format=format)
+    with AudioReader(path) as reader:
+        blocks = reader.blocks()
+        next(blocks)
+        fail(path)
+        with pytest.raises(AudioError, match=r"^cannot be read to its end \(.*\): .*a\.") as caught:
+            list(blocks)
+    assert caught.value.hint == "check the disk, or copy it again"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_file_ends_where_it_cannot_be_read_and_keeps_why(tmp_path):
+    told = r"^cannot be read to its end \(bad file descriptor\): a$"
+    for read in (lambda file: file.read(1), lambda file: file.readinto(bytearray(1))):
+        with sources.OpenFile(os.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT)) as file:
+            assert not read(file)
+            assert file.failure.errno == errno.EBADF
+            with pytest.raises(AudioError, match=told):
+                sources.check_disk(file, "a")
