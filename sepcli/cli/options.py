@@ -149,7 +149,12 @@ SampleRate = Annotated[
     typer.Option("--sample-rate", metavar="input|model|HZ", help="Sample rate of the outputs."),
 ]
 Start = Annotated[
-    str, typer.Option("--start", metavar="TIME", help="Separate from here on: seconds or h:mm:ss.")
+    str,
+    typer.Option(
+        "--start",
+        metavar="TIME",
+        help="Separate from here on, where the times of labels begin too: seconds or h:mm:ss.",
+    ),
 ]
 Track = Annotated[
     int | None,

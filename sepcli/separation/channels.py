@@ -57,7 +57,7 @@ def _copy(reader: AudioReader, job: Job, options: OutputOptions) -> int:
     info = reader.info
     if info.num_channels != len(job.outputs):
         raise AudioError(
-            f"{info.num_channels} channels instead of {len(job.outputs)}: {job.label}",
+            f"--channels needs {len(job.outputs)} channels, not {info.num_channels}: {job.label}",
             "leave out --channels to separate it",
         )
     rate = options.sample_rate if isinstance(options.sample_rate, int) else info.sample_rate

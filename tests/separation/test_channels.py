@@ -72,7 +72,7 @@ def test_other_numbers_of_channels_fail_alone(tmp_path: Path, num_channels: int)
     wrong = job_of(tmp_path / "b", np.zeros((100, num_channels)))
     first, second = write_channels([wrong, job_of(tmp_path)], OutputOptions())
     assert isinstance(first.error, AudioError)
-    assert first.error.message == f"{num_channels} channels instead of 2: {wrong.source}"
+    assert first.error.message == f"--channels needs 2 channels, not {num_channels}: {wrong.source}"
     assert second.error is None
     assert not list((tmp_path / "b/out").iterdir())
 
