@@ -1,12 +1,14 @@
-"""Write the tables of README.md and docs/models.md from models.toml, the package, measurements.
+"""Write the tables of README.md, docs/models.md and docs/training.md from what is known of models.
 
-docs/shipped.json holds what benchmarks/shipped.py measured, docs/speeds.json what
-benchmarks/speeds.py did.
+That is models.toml, the package, docs/shipped.json, which benchmarks/shipped.py measured, and
+docs/speeds.json, which benchmarks/speeds.py did.
 """
 
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from sepcli.models.onnx import obstacle
 from sepcli.models.registry import ModelEntry, load_entries
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "training.md")
 MEASURED: dict[str, Any] = json.loads((ROOT / "docs" / "shipped.json").read_text())
 SPEEDS: dict[str, Any] = json.loads((ROOT / "docs" / "speeds.json").read_text())
 SPEED_CHUNK = "4"  # of those measured, the one in the table [s]
@@ -26,6 +28,18 @@ SETS = {
     "room": "in a room",
     "conversation": "conversation",
     "alone": "silent file",
+}
+# what docs/training.md says of networks judged on the same mixtures: words, where it is
+COMPARED = ("ensemble-16k", "stftformer-8k")
+SCORES = {
+    "clean": ("clean",),
+    "– of these: two women or two men ({count})": ("clean", "same_sex"),
+    "– a woman and a man ({count})": ("clean", "different_sex"),
+    "– with a child ({count})": ("clean", "children"),
+    "noisy, 0 to 20 dB": ("noisy",),
+    "in a room": ("room",),
+    "conversation, 25 % overlap, 60 s": ("conversation",),
+    "one speaker alone: level of the silent file": ("alone",),
 }
 
 
@@ -71,14 +85,28 @@ def first_score(entry: ModelEntry) -> float:
     return next(iter(entry.scores.values()), 0.0)
 
 
+def with_margin(score: dict[str, Any]) -> str:
+    """Return a mean and its 95 % interval."""
+    return f"{score['mean']:.2f} ± {score['margin']:.2f} dB"
+
+
+def compared() -> Iterator[str]:
+    """Yield one row per kind of mixtures."""
+    for words, keys in SCORES.items():
+        scores = [reduce(getitem, keys, MEASURED[name]) for name in COMPARED]
+        cells = [with_margin(score).replace("-", "−") for score in scores]
+        yield f"| {words.format_map(scores[0])} | {' | '.join(cells)} |"
+    clean = [MEASURED[name]["clean"] for name in COMPARED]
+    poor = " | ".join(str(score["poor"]) for score in clean)
+    yield f"| clean mixtures below −1 dB, of {clean[0]['count']} | {poor} |"
+
+
 def builtin(entries: Iterable[ModelEntry]) -> Iterator[str]:
     """Yield one row per model inside the package, the best first."""
     for entry in sorted(entries, key=lambda entry: (-judged_at(entry), -first_score(entry))):
         known = MEASURED.get(entry.name, {})
         scores = [known.get(name) for name in SETS]
-        cells = [
-            f"{score['mean']:.2f} ± {score['margin']:.2f} dB" if score else "" for score in scores
-        ]
+        cells = [with_margin(score) if score else "" for score in scores]
         speed = f"{1 / known['speed']['real_time_factor']:.0f} ×" if "speed" in known else ""
         yield (
             f"| `{entry.name}`{', experimental' if is_experimental(entry) else ''} "
@@ -117,6 +145,8 @@ def filled(text: str) -> str:
         )
         + (f"\n\nSpeed: against real time, {measured_on()}." if measured_on() else ""),
     }
+    names = " | ".join(f"`{name}`" for name in COMPARED)
+    tables["scores"] = table(f" mixtures | {names} |", compared())
     for name, content in tables.items():
         if f"<!-- {name}:" not in text:
             continue
