@@ -247,13 +247,8 @@ def _decoder(file: OpenFile, name: str, track: int | None) -> Decoder:
     try:
         whole = open_whole(file)
     except NOT_RECOGNISED as error:
+        check_disk(file, name)
         cause = error
-    try:
-        check_disk(file, name)  # before ffmpeg is at the same place of the same file
-    except AudioError:
-        if whole is not None:
-            whole.close()
-        raise
     if whole is not None and track in (None, 1):
         return whole
     if whole is not None:

@@ -110,10 +110,12 @@ def evaluate(
         raise AudioError(f"no mixtures in: {data}", "name their folder with --mixtures")
     if chosen:
         console.note(f"mixtures: {data / chosen}")
-    estimator = _files(estimates) if estimates else _separator(model, device, precision)
+    kept = _files(estimates) if estimates else None
+    folders = filter(None, (data, estimates))
+    inputs = [path for folder in folders for path in find_audio_files(folder, recursive=True)]
     for output in filter(None, (csv_file, plot)):
-        for folder in filter(None, (data, estimates)):
-            refuse_replacing(output, find_audio_files(folder, recursive=True))
+        refuse_replacing(output, inputs)
+    estimator = kept or _separator(model, device, precision)
     tally, judged = Tally(), []
     with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
         for one in judge(items[:limit], estimator, extras):

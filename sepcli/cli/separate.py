@@ -141,7 +141,7 @@ def separate(
         told.tell_failures(failures)
         if jobs and entry is None:
             told.run_channels(jobs, output)
-        elif jobs and entry is not None:
+        elif jobs and entry:
             if not model:
                 suggest_model(entry, jobs[0])
             separated, entry = separation_with(

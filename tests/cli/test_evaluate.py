@@ -70,6 +70,9 @@ def test_nothing_is_replaced_unasked_and_no_input_ever(
             done = sepcli(*command, path, "--overwrite")
             assert done.code == 1 and f"output would replace an input: {path}" in done.err
             assert path.read_bytes() == before
+        taken, model = test_set / "s1/0.wav", ("--model", "no-such-model")
+        done = sepcli("evaluate", test_set, *model, option, taken, "--overwrite")
+        assert "output would replace an input" in done.err  # told before any model is fetched
 
 
 def test_scores_a_model(
