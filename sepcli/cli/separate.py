@@ -18,7 +18,7 @@ from sepcli.cli.choices import (
     name_template,
 )
 from sepcli.cli.parsing import parse_people, parse_rate, parse_shard, parse_span
-from sepcli.errors import UsageError
+from sepcli.errors import ModelError, UsageError
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
 from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.jobs import Failure, Job, Span, take_shard
@@ -123,8 +123,13 @@ def separate(
     )
     entry = None
     if not channels:
-        model = model or chosen_model()
-        entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+        is_named, model = bool(model), model or chosen_model()
+        try:
+            entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+        except ModelError as error:
+            if is_named:
+                raise
+            raise ModelError(f"SEPCLI_MODEL or config.toml: {error.message}", error.hint) from error
     naming = _naming(output_dir, audio_format, name, labels or (), entry, separation)
     naming = replace(naming, segments=segments)
     if layout is options.Layout.channels:

@@ -205,7 +205,8 @@ def publish_segments(
         rows: Of its segments.
 
     Raises:
-        OutputError: Files or rows cannot be written; nothing of them is left.
+        OutputError: Files or rows cannot be written; nothing of them is left. Or a segment of an
+            earlier run cannot be removed.
     """
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     whole = Path(os.path.realpath(folder))
@@ -223,7 +224,10 @@ def publish_segments(
     present = {Path(row["audio_filepath"]) for row in rows}
     for file in map(_file_of, added.replaced):
         if file is not None and file not in present:
-            file.unlink(missing_ok=True)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise output_error(file, error) from error
 
 
 def _file_of(line: bytes) -> Path | None:

@@ -114,6 +114,19 @@ def test_a_folder_of_segments_is_the_same_by_any_way(
     assert rows() == before
 
 
+def test_a_segment_of_an_earlier_run_that_cannot_go_is_told(cut: Segmenting, mixture: Path) -> None:
+    cut(mixture)
+    stays = Path("cut/mix/spk1_0099.wav")
+    stays.mkdir()
+    gone = {"audio_filepath": str(stays.absolute())}
+    with Path("cut/segments.jsonl").open("a") as manifest:
+        manifest.write(f"{json.dumps(gone)}\n")
+    done = cut(mixture, "--overwrite")
+    assert done.code == 1
+    assert "mix.wav: cannot write (is a directory)" in done.err
+    assert stays.is_dir()
+
+
 def test_an_input_is_never_replaced(cut: Segmenting, mixture: Path, tmp_path: Path) -> None:
     inside = write_mixture(tmp_path / "cut/mix/spk1_0001.wav")
     before = inside.read_bytes()

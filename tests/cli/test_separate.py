@@ -261,6 +261,17 @@ def test_quiet_recordings_are_told(sepcli: CommandLine, model_folder: Path, tmp_
     assert not soundfile.read(done.lines[0])[0].any()
 
 
+def test_an_unknown_model_of_the_settings_says_where_it_is_from(
+    sepcli: CommandLine, mixture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEPCLI_MODEL", "no-such-model")
+    done = sepcli("separate", mixture)
+    assert done.code == 1
+    assert "error: SEPCLI_MODEL or config.toml: unknown model: no-such-model" in done.err
+    named = sepcli("separate", mixture, "--model", "nor-this")
+    assert "error: unknown model: nor-this" in named.err
+
+
 def test_channels_as_they_are_need_no_model(
     sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
