@@ -9,6 +9,9 @@ cross-fades of 10 ms; between them a weight is exactly 0 or 1, and so is what is
 nobody speaks, all are silent: a room tone that comes and goes with overlaps is heard as a fault,
 and silence is what labels and transcripts expect there.
 
+Where the recording itself is not wanted, who speaks alone gets all estimates together: a voice that
+the network leaves in several of them is whole then.
+
 Networks hear up to half their rate. What a recording holds above, the recording less its own copy
 at the network's rate, is shared out among those who overlap as the top of the band below is.
 """
@@ -140,9 +143,14 @@ def _weights(
         if stretch.start >= frames.stop:
             break
         inside = slice(max(stretch.start - frames.start, 0), max(stretch.stop - frames.start, 0))
-        is_alone = len(stretch.outputs) == 1 and outside == "original"
+        is_alone = len(stretch.outputs) == 1
         for person, output in stretch.outputs:
-            weights[person, 0 if is_alone else 1 + output, inside] = 1.0
+            if not is_alone:
+                weights[person, 1 + output, inside] = 1.0
+            elif outside == "original":
+                weights[person, 0, inside] = 1.0
+            else:
+                weights[person, 1:, inside] = 1.0
     return weights
 
 

@@ -26,11 +26,13 @@ CAST = cast_everybody([Recognised(), Recognised()], 2)
 FADE = 0.02  # s around a border
 
 
-def composed(rate: int, **options: object) -> tuple[np.ndarray, np.ndarray]:
+def composed(
+    rate: int, network: Identity | None = None, **options: object
+) -> tuple[np.ndarray, np.ndarray]:
     """Return a recording of 4.5 s and its files; estimates are 3/4 and 1/4 of it."""
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, round(4.5 * rate)).astype(np.float32)
     separator = Separator(
-        Identity(),
+        network or Identity(),
         entry(level="as-is"),
         SeparationOptions(**options),  # type: ignore[arg-type]
     )
@@ -70,10 +72,17 @@ def test_overlaps_keep_the_whole_band() -> None:
     assert spectrum[len(spectrum) * 3 // 4 :].max() < 0.01 * spectrum.max()
 
 
-def test_estimates_stay_where_nobody_wants_the_original() -> None:
-    noise, files = composed(RATE, outside_overlap="separated")
+def test_who_is_alone_gets_all_estimates_where_nobody_wants_the_original() -> None:
+    noise, files = composed(RATE, Identity((0.6, 0.2)), outside_overlap="separated")
+    for person, other, start, stop in ((0, 1, 0.5, 1.5), (1, 0, 3.0, 4.0)):
+        np.testing.assert_allclose(
+            between(files[person], RATE, start, stop),
+            0.8 * between(noise, RATE, start, stop),
+            atol=1e-6,
+        )
+        assert not between(files[other], RATE, start, stop).any()
     np.testing.assert_allclose(
-        between(files[0], RATE, 0.5, 1.5), 0.75 * between(noise, RATE, 0.5, 1.5), atol=1e-6
+        between(files[0], RATE, 1.5, 2.5), 0.6 * between(noise, RATE, 1.5, 2.5), atol=1e-6
     )
 
 
