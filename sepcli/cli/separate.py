@@ -1,6 +1,7 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,13 +124,10 @@ def separate(
     )
     entry = None
     if not channels:
-        is_named, model = bool(model), model or chosen_model()
-        try:
+        is_set = not model
+        model = model or chosen_model()
+        with _told_where(is_set=is_set and bool(model)):
             entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
-        except ModelError as error:
-            if is_named:
-                raise
-            raise ModelError(f"SEPCLI_MODEL or config.toml: {error.message}", error.hint) from error
     naming = _naming(output_dir, audio_format, name, labels or (), entry, separation)
     naming = replace(naming, segments=segments)
     if layout is options.Layout.channels:
@@ -154,6 +152,17 @@ def separate(
             )
             told.run(separated, entry, jobs, output)
         raise typer.Exit(told.finish())
+
+
+@contextmanager
+def _told_where(*, is_set: bool) -> Iterator[None]:
+    """Say of what is wrong with a model that it is set, not given on the command line."""
+    try:
+        yield
+    except ModelError as error:
+        if not is_set:
+            raise
+        raise ModelError(f"SEPCLI_MODEL or config.toml: {error.message}", error.hint) from error
 
 
 def _naming(
