@@ -41,7 +41,9 @@ FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 State = tuple[tuple[int, int], ...]  # people, and the output of each
 
-SPEECH_BELOW_PEAK_DB = 35.0
+MIXTURE, OUTPUTS = slice(0, 1), slice(1, None)  # rows of a timeline's levels
+SPEECH_BELOW_PEAK_DB, SPEECH_BELOW_PEAK_IN_NOISE_DB = 35.0, 30.0
+QUIET_PERCENTILE = 5.0  # of frames that are not silent: as loud as speech, they are noise
 SMOOTHING_FRAMES = 10
 MOST_FRAMES = 1 << 18  # three quarters of an hour: of longer recordings every so many are enough
 SHORTEST_PAUSE_SECONDS, SHORTEST_SPEECH_SECONDS = 0.5, 0.2
@@ -70,23 +72,38 @@ class Stretch:
 
 
 def speech_frames(timeline: Timeline) -> Mask:
-    """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`."""
+    """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`.
+
+    A recording that is hardly ever quiet holds noise. There the estimates together must be loud
+    too: in pauses, networks that have learned what noise is leave most of it out.
+    """
+    speaks, is_noisy = _loud_frames(timeline, MIXTURE, SPEECH_BELOW_PEAK_DB)
+    if is_noisy:
+        speaks &= _loud_frames(timeline, OUTPUTS, SPEECH_BELOW_PEAK_IN_NOISE_DB)[0]
+    return without_short_runs(speaks)
+
+
+def _loud_frames(timeline: Timeline, signals: slice, below_peak_db: float) -> tuple[Mask, bool]:
+    """Return in which frames signals together are loud, and whether they hardly ever are not."""
     every = max(1, -(-timeline.num_frames // MOST_FRAMES))
     parts = timeline.parts()
     sounding = np.concatenate(
-        [_smooth_power(timeline, part)[timeline.levels[0, part] > 0][::every] for part in parts]
+        [
+            _smooth_power(timeline, signals, part)[timeline.levels[0, part] > 0][::every]
+            for part in parts
+        ]
     )
     if not sounding.size:
-        return np.zeros(timeline.num_frames, np.bool_)
-    least = percentile(sounding, PEAK_PERCENTILE) * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0)
-    speaks = [_smooth_power(timeline, part) > least for part in parts]
-    return without_short_runs(np.concatenate(speaks))
+        return np.zeros(timeline.num_frames, np.bool_), False
+    least = percentile(sounding, PEAK_PERCENTILE) * 10.0 ** (-below_peak_db / 10.0)
+    loud = np.concatenate([_smooth_power(timeline, signals, part) > least for part in parts])
+    return loud, percentile(sounding, QUIET_PERCENTILE) > least
 
 
-def _smooth_power(timeline: Timeline, part: slice) -> FloatArray:
-    """Return the power of the mixture in some frames, smoothed, `[frames]`."""
+def _smooth_power(timeline: Timeline, signals: slice, part: slice) -> FloatArray:
+    """Return the power of signals together in some frames, smoothed, `[frames]`."""
     first = max(0, part.start - SMOOTHING_FRAMES)
-    power = timeline.mixture_power(first, part.stop + SMOOTHING_FRAMES)
+    power = timeline.power(signals, slice(first, part.stop + SMOOTHING_FRAMES))
     window = np.ones(SMOOTHING_FRAMES, np.float32) / SMOOTHING_FRAMES
     smooth = np.convolve(power, window, "same")[: len(power)]
     return smooth[part.start - first : part.stop - first]

@@ -102,10 +102,15 @@ class Timeline:
         """Return levels of frames [dB], `[1 + outputs, frames]`."""
         return self.levels[:, start:stop].astype(np.float32) * STEP_DB + FLOOR_DB
 
-    def mixture_power(self, start: int, stop: int) -> Array:
-        """Return the power of the mixture in frames, `[frames]`."""
+    def power(self, signals: slice, part: slice) -> Array:
+        """Return the power of frames, `[frames]`.
+
+        Args:
+            signals: Whose powers are added: the mixture is the first, outputs come after.
+            part: Which frames.
+        """
         of_level = 10.0 ** ((np.arange(256, dtype=np.float32) * STEP_DB + FLOOR_DB) / 10.0)
-        return np.asarray(of_level[self.levels[0, start:stop]], np.float32)
+        return np.asarray(of_level[self.levels[signals, part]].sum(axis=0), np.float32)
 
     def parts(self) -> list[slice]:
         """Return the frames part by part: as numbers of 32 bits, those of hours are large."""

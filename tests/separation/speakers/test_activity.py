@@ -1,10 +1,12 @@
-"""What people sound like where they speak, on windows whose voices are at right angles."""
+"""When anybody speaks, and what people sound like there, on voices at right angles."""
 
 import numpy as np
 import pytest
 
-from sepcli.separation.speakers.activity import Stretch, voices_heard
+from sepcli.separation.chunking import FLOOR_DB, STEP_DB
+from sepcli.separation.speakers.activity import Stretch, speech_frames, voices_heard
 from sepcli.separation.speakers.people import unit
+from sepcli.separation.speakers.timeline import Timeline
 from sepcli.separation.speakers.windows import Windows
 
 MIXTURE, FIRST, SECOND = np.eye(3, dtype=np.int8) * 100  # what each signal sounds like, [dims]
@@ -44,3 +46,34 @@ def test_a_window_whose_middle_is_a_pause_tells_nothing() -> None:
     stretches = (Stretch(0, 145, ((0, 0),)), Stretch(155, 300, ((0, 0),)))
     heard, _ = voices_heard(windows_at(150), stretches, 1, FRAMES)
     assert not heard.any()
+
+
+def levels_of(mixture: float, outputs: float, pause: tuple[float, float]) -> Timeline:
+    """Return ten seconds of speech and ten of a pause, by turns, at levels in dB."""
+    speaks = np.arange(2000) // 500 % 2 == 0
+    decibels = np.where(speaks, [[mixture], [outputs], [-90.0]], [[pause[0]], [pause[1]], [-90.0]])
+    levels = np.round((decibels - FLOOR_DB) / STEP_DB).astype(np.uint8)
+    return Timeline(levels, np.zeros(0, np.int64), np.zeros((0, 3, 0), np.int8))
+
+
+@pytest.mark.parametrize(
+    ("pause", "is_speech"),
+    [
+        ((-66.0, -66.0), False),  # quiet: below the peak by more than 35 dB
+        ((-59.0, -59.0), True),
+        ((-45.0, -61.0), False),  # noise that the network leaves out
+        ((-45.0, -59.0), True),  # it keeps it: maybe somebody speaks
+    ],
+)
+def test_what_is_loud_is_speech_unless_the_network_leaves_it_out(
+    pause: tuple[float, float], is_speech: bool
+) -> None:
+    found = speech_frames(levels_of(-30.0, -30.0, pause))
+    middles = np.array([250, 750, 1250, 1750])
+    assert found[middles].tolist() == [True, is_speech, True, is_speech]
+
+
+def test_faint_estimates_in_a_quiet_recording_are_speech() -> None:
+    timeline = levels_of(-30.0, -30.0, (-62.0, -62.0))
+    timeline.levels[:, 1500:] = 1  # a quarter is quiet
+    assert speech_frames(timeline)[750]

@@ -138,14 +138,54 @@ def test_two_who_sound_alike_are_told_by_where_they_are() -> None:
     assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
 
 
-def test_two_who_are_taken_for_one_voice_but_overlap_are_told_by_where_they_are() -> None:
+@pytest.mark.parametrize(("seconds", "likeness"), [(6.5, 1.3), (4.5, 2.5)])  # overlapping or not
+def test_two_who_are_taken_for_one_voice_are_told_by_where_they_are(
+    seconds: float, likeness: float
+) -> None:
     alike, one, other = np.eye(3, DIMS)
-    sounds = np.stack([1.3 * alike + one, 1.3 * alike + other])
-    turns = tuple((n % 2, n % 2, 5.0 * n, 5.0 * n + 6.5) for n in range(8))
+    sounds = np.stack([likeness * alike + one, likeness * alike + other])
+    turns = tuple((n % 2, n % 2, 5.0 * n, 5.0 * n + seconds) for n in range(8))
     scene = understand(heard(turns, 42.0, sounds), None, most=2)
     assert scene.stretches is not None
     truth = [Turn(start, stop, person) for person, _, start, stop in turns]
     assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
+
+
+def test_two_who_are_taken_for_one_voice_beside_a_cough_are_told_by_where_they_are() -> None:
+    alike, one, other, cough = np.eye(4, DIMS)
+    sounds = np.stack([2.5 * alike + one, 2.5 * alike + other, cough])
+    turns = tuple((n % 2, n % 2, 5.0 * n, 5.0 * n + 4.5) for n in range(8))
+    scene = understand(heard((*turns, (2, 0, 40.0, 43.0)), 44.0, sounds), None, most=2)
+    truth = [Turn(start, stop, person) for person, _, start, stop in turns]
+    assert scene.num_people == 2
+    assert diarization_error(scene.turns, truth).confusion_seconds < 1.0
+
+
+@pytest.mark.parametrize("kept_db", [0.0, -7.0])
+@pytest.mark.parametrize(("known", "likeness"), [(None, 0.0), (2, 2.5)])
+def test_noise_is_nobody_if_the_network_leaves_it_out(
+    known: int | None, likeness: float, kept_db: float
+) -> None:
+    alike, one, other, unlike = np.eye(4, DIMS)
+    sounds = np.stack([likeness * alike + one, likeness * alike + other, unlike])
+    people = tuple((n % 2, n % 2, 6.0 * n, 6.0 * n + 3.0) for n in range(8))
+    noise = tuple((2, 1, 6.0 * n + 3.5, 6.0 * n + 5.5) for n in range(8))
+    timeline = heard(people + noise, 48.0, sounds)
+    for _, _, start, stop in noise:
+        span = slice(round(100 * start), round(100 * stop))
+        loud = SPEECH_DB - 15.0
+        timeline.levels[:, span] = [
+            [round((each - FLOOR_DB) / STEP_DB)] for each in (loud, SILENT_DB, loud + kept_db)
+        ]
+    scene = understand(timeline, known)
+    truth = [Turn(start, stop, person) for person, _, start, stop in people]
+    error = diarization_error(scene.turns, truth)
+    if kept_db == 0.0:  # it could be a voice
+        assert error.false_alarm_seconds > 10.0
+    else:
+        assert scene.num_people == 2
+        assert error.false_alarm_seconds < 6.0  # at the borders of 16 s of noise
+        assert error.missed_seconds + error.confusion_seconds < 1.0
 
 
 def test_two_who_sound_unlike_are_told_by_their_voices_wherever_they_are() -> None:
