@@ -40,7 +40,7 @@ MIN_SECONDS_TOGETHER = 1.5  # of two who speak at once, where one voice alone wa
 MIN_SECONDS_OF_A_PERSON = 1.0  # who is heard for less is not counted
 ALIKE = 0.7  # two voices this near are told apart by the outputs that the separator keeps them in
 # Of 14 talkers alone, 3 are now and then in the other output, with a likeness of 0.94 or more.
-MIN_SHARE_OF_AN_OUTPUT, ALIKE_OF_ONE = 0.12, 0.93
+MIN_SHARE_OF_AN_OUTPUT, ALIKE_OF_ONE = 0.12, 0.9
 MIN_SHARE_OF_A_PERSON = 0.1  # of speech: of two, one may be some of the other's, or noise
 # Of people, networks that know noise leave out within 2 dB alike, of noise 5 to 15 dB more.
 NOISE_DB, MOST_ROUNDS = 5.0, 3
