@@ -1,5 +1,6 @@
 """What the documents name is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import typer.main
 
 from sepcli.cli.app import app
+from sepcli.models.registry import find_entry
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -98,3 +100,12 @@ def test_what_is_not_there_is_noticed(tmp_path: Path) -> None:
 
 def _bases() -> tuple[Path, ...]:
     return ROOT, ROOT / "sepcli"
+
+
+def test_models_say_the_scores_that_were_measured() -> None:
+    measured = json.loads((ROOT / "docs/shipped.json").read_text())
+    for name, known in measured.items():
+        scores = find_entry(name).scores
+        for kind in ("clean", "noisy", "room", "conversation"):
+            if kind in known:
+                assert known[kind]["mean"] in scores.values(), (name, kind)

@@ -124,9 +124,9 @@ def separate(
     )
     entry = None
     if not channels:
-        is_set = not model
-        model = model or chosen_model()
-        with _told_where(is_set=is_set and bool(model)):
+        setting = "" if model else chosen_model()
+        model = model or setting
+        with _told_where(setting):
             entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     naming = _naming(output_dir, audio_format, name, labels or (), entry, separation)
     naming = replace(naming, segments=segments)
@@ -155,12 +155,12 @@ def separate(
 
 
 @contextmanager
-def _told_where(*, is_set: bool) -> Iterator[None]:
-    """Say of what is wrong with a model that it is set, not given on the command line."""
+def _told_where(setting: str) -> Iterator[None]:
+    """Say of what is wrong with a model that a setting names it, if one does."""
     try:
         yield
     except ModelError as error:
-        if not is_set:
+        if not setting:
             raise
         raise ModelError(f"SEPCLI_MODEL or config.toml: {error.message}", error.hint) from error
 

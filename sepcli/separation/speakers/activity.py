@@ -27,7 +27,13 @@ from sepcli.separation.speakers.steps import (
     present,
     step_levels,
 )
-from sepcli.separation.speakers.timeline import FRAME_SECONDS, WINDOW_SECONDS, Timeline
+from sepcli.separation.speakers.timeline import (
+    FRAME_SECONDS,
+    MIXTURE,
+    OUTPUTS,
+    WINDOW_SECONDS,
+    Timeline,
+)
 from sepcli.separation.speakers.turns import Mask, runs
 from sepcli.separation.speakers.windows import (
     BLOCK,
@@ -41,7 +47,6 @@ FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 State = tuple[tuple[int, int], ...]  # people, and the output of each
 
-MIXTURE, OUTPUTS = slice(0, 1), slice(1, None)  # rows of a timeline's levels
 SPEECH_BELOW_PEAK_DB, SPEECH_BELOW_PEAK_IN_NOISE_DB = 35.0, 30.0
 QUIET_PERCENTILE = 5.0  # of frames that are not silent: as loud as speech, they are noise
 SMOOTHING_FRAMES = 10

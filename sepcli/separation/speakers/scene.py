@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 
 from sepcli.separation.speakers.activity import (
-    MIXTURE,
-    OUTPUTS,
     Stretch,
     decide_activity,
     speech_frames,
@@ -25,6 +23,8 @@ from sepcli.separation.speakers.one_voice import (
 from sepcli.separation.speakers.people import MOST_PEOPLE, find_people
 from sepcli.separation.speakers.timeline import (
     FRAME_SECONDS,
+    MIXTURE,
+    OUTPUTS,
     WINDOW_SECONDS,
     Timeline,
 )
@@ -116,13 +116,14 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
         if not noise.any():
             break
         speaks = without_short_runs(speaks & ~noise)
+    if num_people == 1:
+        return _in_order(settled.people, settled.stretches)
     is_one = len(settled.people) == 1 and seconds_together > MIN_SECONDS_TOGETHER
-    if num_people != 1 and (is_one or _outputs_tell_better(settled, windows, timeline.num_outputs)):
-        held = voices_by_output(windows, timeline.num_outputs)
-        if held is not None:
-            settled = _settled(timeline, speaks, windows, held, are_told=True)
-        elif is_one:
-            return _outputs_as_people(timeline, speaks, windows)  # one of them never speaks alone
+    held = voices_by_output(windows, timeline.num_outputs)
+    if held is not None and (is_one or _outputs_tell_better(settled, windows, held)):
+        settled = _settled(timeline, speaks, windows, held, are_told=True)
+    elif is_one:
+        return _outputs_as_people(timeline, speaks, windows)  # one of them never speaks alone
     return _in_order(settled.people, settled.stretches)
 
 
@@ -135,7 +136,7 @@ def _noise(timeline: Timeline, settled: _Settled) -> Mask:
     alone = [each for each in settled.stretches if len(each.outputs) == 1]
     for each in alone:
         ((person, _),) = each.outputs
-        part = slice(each.start + BORDER_FRAMES, each.stop - BORDER_FRAMES)
+        part = slice(each.start + BORDER_FRAMES, max(0, each.stop - BORDER_FRAMES))
         heard[person] += timeline.power(MIXTURE, part).sum()
         kept[person] += timeline.power(OUTPUTS, part).sum()
     share = np.divide(kept, heard, out=np.full(len(heard), np.inf), where=heard > 0)
@@ -146,21 +147,26 @@ def _noise(timeline: Timeline, settled: _Settled) -> Mask:
     return frames
 
 
-def _outputs_tell_better(settled: _Settled, windows: Windows, num_outputs: int) -> bool:
+def _outputs_tell_better(settled: _Settled, windows: Windows, held: Array) -> bool:
     """Return whether the outputs tell people apart better than voices do.
 
     They do where as many sound alike, and where outputs take turns in being the strongest, unlike
     in sound, although voices tell of one person alone, or of one who hardly speaks.
+
+    Args:
+        settled: People by their voices.
+        windows: As heard.
+        held: What is heard of one person where each output is the strongest, `[outputs, dims]`.
     """
-    if len(settled.people) == num_outputs and _most_alike(settled.people) > ALIKE:
+    are_as_many = len(settled.people) == len(held)
+    if are_as_many and _most_alike(settled.people) > ALIKE:
         return True
-    turns = np.bincount(windows.strongest[windows_alone(windows), 0], minlength=num_outputs)
+    turns = np.bincount(windows.strongest[windows_alone(windows), 0], minlength=len(held))
     if turns.min() < MIN_SHARE_OF_AN_OUTPUT * turns.sum():
         return False
-    if len(settled.people) == num_outputs:
+    if are_as_many:
         return bool(settled.seconds.min() < MIN_SHARE_OF_A_PERSON * settled.seconds.sum())
-    held = voices_by_output(windows, num_outputs)
-    return len(settled.people) == 1 and held is not None and _most_alike(held) < ALIKE_OF_ONE
+    return len(settled.people) == 1 and _most_alike(held) < ALIKE_OF_ONE
 
 
 def _most_alike(people: Array) -> float:

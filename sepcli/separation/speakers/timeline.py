@@ -17,6 +17,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 FRAME_SECONDS = 0.01
+MIXTURE, OUTPUTS = slice(0, 1), slice(1, None)  # rows of the levels
 WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
 MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
 # Outputs this much weaker than another hold nothing to listen to: leakage, or what a mask leaves.
@@ -106,7 +107,7 @@ class Timeline:
         """Return the power of frames, `[frames]`.
 
         Args:
-            signals: Whose powers are added: the mixture is the first, outputs come after.
+            signals: Whose powers are added: `MIXTURE` or `OUTPUTS`.
             part: Which frames.
         """
         of_level = 10.0 ** ((np.arange(256, dtype=np.float32) * STEP_DB + FLOOR_DB) / 10.0)

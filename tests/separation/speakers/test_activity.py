@@ -48,10 +48,10 @@ def test_a_window_whose_middle_is_a_pause_tells_nothing() -> None:
     assert not heard.any()
 
 
-def levels_of(mixture: float, outputs: float, pause: tuple[float, float]) -> Timeline:
-    """Return ten seconds of speech and ten of a pause, by turns, at levels in dB."""
+def speech_and(pause: tuple[float, float]) -> Timeline:
+    """Return ten seconds of speech at -30 dB and ten of pauses, of the mixture and an output."""
     speaks = np.arange(2000) // 500 % 2 == 0
-    decibels = np.where(speaks, [[mixture], [outputs], [-90.0]], [[pause[0]], [pause[1]], [-90.0]])
+    decibels = np.where(speaks, [[-30.0], [-30.0], [-90.0]], [[pause[0]], [pause[1]], [-90.0]])
     levels = np.round((decibels - FLOOR_DB) / STEP_DB).astype(np.uint8)
     return Timeline(levels, np.zeros(0, np.int64), np.zeros((0, 3, 0), np.int8))
 
@@ -68,12 +68,12 @@ def levels_of(mixture: float, outputs: float, pause: tuple[float, float]) -> Tim
 def test_what_is_loud_is_speech_unless_the_network_leaves_it_out(
     pause: tuple[float, float], is_speech: bool
 ) -> None:
-    found = speech_frames(levels_of(-30.0, -30.0, pause))
+    found = speech_frames(speech_and(pause))
     middles = np.array([250, 750, 1250, 1750])
     assert found[middles].tolist() == [True, is_speech, True, is_speech]
 
 
 def test_faint_estimates_in_a_quiet_recording_are_speech() -> None:
-    timeline = levels_of(-30.0, -30.0, (-62.0, -62.0))
+    timeline = speech_and((-62.0, -62.0))
     timeline.levels[:, 1500:] = 1  # a quarter is quiet
     assert speech_frames(timeline)[750]

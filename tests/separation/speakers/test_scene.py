@@ -188,6 +188,20 @@ def test_noise_is_nobody_if_the_network_leaves_it_out(
         assert error.missed_seconds + error.confusion_seconds < 1.0
 
 
+def test_noise_is_told_where_its_first_stretch_is_shorter_than_borders() -> None:
+    timeline = heard(((0, 0, 0.0, 4.0),), 8.0)
+    loud = [[round((each - FLOOR_DB) / STEP_DB)] for each in (-45.0, SILENT_DB, -55.0)]
+    timeline.levels[:, 400:] = loud
+    stretches = (
+        Stretch(0, 10, ((1, 1),)),
+        Stretch(10, 400, ((0, 0),)),
+        Stretch(400, 800, ((1, 1),)),
+    )
+    settled = module._Settled(np.eye(2, DIMS, dtype=np.float32), np.array([3.9, 4.1]), stretches)
+    noise = module._noise(timeline, settled)
+    assert noise.tolist() == [True] * 10 + [False] * 390 + [True] * 400
+
+
 def test_two_who_sound_unlike_are_told_by_their_voices_wherever_they_are() -> None:
     turns = tuple((n % 2, int(n in (1, 2, 5, 6)), 5.0 * n, 5.0 * n + 4.5) for n in range(8))
     scene = understand(heard(turns, 40.0), 2)
