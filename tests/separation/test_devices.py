@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,8 @@ def test_an_interrupted_command_leaves_finished_outputs_alone(
 def test_a_process_that_is_still_starting_has_no_traceback(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    worker = module._start("cpu", 2, abs, OutputOptions(), nullcontext)  # type: ignore[arg-type]
+    starting = partial(time.sleep, 60.0)  # in place of what lets interrupts in when it is up
+    worker = module._start("cpu", 2, abs, OutputOptions(), starting)  # type: ignore[arg-type]
     assert worker.process.pid is not None
     os.kill(worker.process.pid, signal.SIGINT)
     time.sleep(0.2)
