@@ -234,7 +234,8 @@ def _counted(stream: Stream) -> bytes:
     tag = 4 + stream.frame.side_bytes
     info = bytearray(stream.info)
     flags = int.from_bytes(info[tag + 4 : tag + 8], "big")
-    if bytes(info[tag : tag + 4]) not in XING or not flags & INFO_FRAMES:
+    is_whole = len(info) >= tag + 16 and bytes(info[tag : tag + 4]) in XING
+    if not is_whole or not flags & INFO_FRAMES:
         header = (stream.header | BEST_BITRATE | NO_CRC) & ~(1 << 12) & ~PADDING
         best = parse_header(header)
         assert best is not None

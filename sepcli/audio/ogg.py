@@ -16,6 +16,7 @@ from sepcli.files import PendingFile
 PAGE = struct.Struct("<4sBBqIIIB")  # OggS, version, flags, granule, serial, number, CRC, segments
 FIRST_PAGE = 2  # flag
 SEARCH_BYTES = 1 << 16
+LARGEST_GRANULE = (1 << 63) - 1
 UNKNOWN_GRANULE = -1  # no sound is completed by this page
 POLYNOMIAL = 0x04C11DB7
 
@@ -60,7 +61,8 @@ class Link:
         page = self.last
         file.seek(page.start)
         data = bytearray(file.read(page.stop - page.start))
-        struct.pack_into("<q", data, 6, self.latest + SEARCH_BYTES * data[26])
+        end = min(self.latest + SEARCH_BYTES * data[26], LARGEST_GRANULE)
+        struct.pack_into("<q", data, 6, end)
         struct.pack_into("<I", data, 22, 0)
         struct.pack_into("<I", data, 22, checksum(data))
         return [(self.start, page.start), bytes(data), (page.stop, self.stop)]

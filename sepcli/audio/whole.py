@@ -6,7 +6,8 @@ several recordings that were joined.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO
 
 import numpy as np
@@ -16,7 +17,7 @@ from sepcli.audio import mpeg
 from sepcli.audio.lengths import Sound, find_sound, wav_head
 from sepcli.audio.ogg import find_links
 from sepcli.audio.sndfile import NOT_RECOGNISED, VALUE_BYTES, SndfileDecoder
-from sepcli.audio.view import View
+from sepcli.audio.view import Piece, View
 
 Samples = npt.NDArray[np.float32]
 Decoders = Iterator[SndfileDecoder]
@@ -25,6 +26,7 @@ LITTLE_ENDIAN = ("WAV", "WAVEX", "RF64", "W64")
 FLAC_TOTAL = 21  # where the 36 bits of the number of samples begin, in the lower half of the byte
 MAX_HEADER_BYTES = 1 << 16  # of formats whose lengths are not looked into
 NOT_PLAIN = ("SDS",)  # 16 bits in three bytes
+UNREADABLE = "a later part of it cannot be read and was passed over"
 LOST_BYTES = 1000  # between frames or pages; less is filling
 
 
@@ -75,8 +77,13 @@ class WholeDecoder:
         return skipped
 
     def _advance(self) -> bool:
-        """Go on to the next decoder; return whether there is one."""
-        decoder = next(self.following, None)
+        """Go on to the next decoder; return whether there may be one."""
+        try:
+            decoder = next(self.following, None)
+        except NOT_RECOGNISED:
+            if UNREADABLE not in self.remarks:
+                self.remarks.append(UNREADABLE)
+            return True
         if decoder is None:
             return False
         layout = (decoder.sample_rate, decoder.num_channels)
@@ -144,13 +151,11 @@ def _of_values(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecode
     if present > max(width, declared):
         seconds = (present - declared) / max(1, declared) * first.num_samples / first.sample_rate
         whole.remarks.append(f"it goes on for {seconds:.2f} s beyond the length in its header")
-    whole.following = _after_values(whole, first, file, sound, width)
+    whole.following = _after_values(first, file, sound, width)
     return whole
 
 
-def _after_values(
-    whole: WholeDecoder, first: SndfileDecoder, file: IO[bytes], sound: Sound, width: int
-) -> Decoders:
+def _after_values(first: SndfileDecoder, file: IO[bytes], sound: Sound, width: int) -> Decoders:
     """Yield a decoder of the values that libsndfile did not reach."""
     if first.problem:
         return
@@ -168,11 +173,7 @@ def _after_values(
             )
     elif sound.stop > sound.start + (sound.declared or 0):
         head = wav_head(sound.format_chunk)
-        try:
-            decoder = SndfileDecoder(View(file, [head, (sound.start, sound.stop)]))
-        except NOT_RECOGNISED:
-            whole.remarks.append("what lies beyond that length cannot be read")
-            return
+        decoder = SndfileDecoder(View(file, [head, (sound.start, sound.stop)]))
         decoder.skip(first.position)
         yield decoder
 
@@ -197,6 +198,23 @@ def _after_flac(whole: WholeDecoder, first: SndfileDecoder, file: IO[bytes], siz
         decoder.close()
 
 
+def _joined(first: SndfileDecoder, file: IO[bytes], parts: Iterable[list[Piece]]) -> WholeDecoder:
+    """Return the decoder of recordings that lie in one file; `first` if the first has no sound."""
+    # a generator would end at a part that cannot be read
+    decoders = map(partial(_decoder_of, file), parts)
+    try:
+        whole = WholeDecoder(next(decoders))
+    except NOT_RECOGNISED:
+        return WholeDecoder(first)
+    first.close()
+    whole.following = decoders
+    return whole
+
+
+def _decoder_of(file: IO[bytes], pieces: list[Piece]) -> SndfileDecoder:
+    return SndfileDecoder(View(file, pieces))
+
+
 def _of_mpeg(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecoder:
     """Return the decoder of MP1, MP2 or MP3, with every frame that is there."""
     streams, num_lost = mpeg.scan(file, size)
@@ -207,10 +225,7 @@ def _of_mpeg(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecoder:
     if is_counted or only.frame.layer != 3:
         whole = WholeDecoder(first)
     else:
-        first.close()
-        decoders = (SndfileDecoder(View(file, stream.pieces())) for stream in streams)
-        whole = WholeDecoder(next(decoders))
-        whole.following = decoders
+        whole = _joined(first, file, (stream.pieces() for stream in streams))
         whole.num_samples = whole.num_samples if len(streams) == 1 else None
     missing = (only.declared or 0) - only.num_frames
     whole.num_absent = only.frame.num_samples * missing if missing > 1 else 0
@@ -225,10 +240,7 @@ def _of_ogg(first: SndfileDecoder, file: IO[bytes], size: int) -> WholeDecoder:
     if not links or (len(links) == 1 and not links[0].ends_early):
         whole = WholeDecoder(first)
     else:
-        first.close()
-        decoders = (SndfileDecoder(View(file, link.pieces(file))) for link in links)
-        whole = WholeDecoder(next(decoders))
-        whole.following = decoders
+        whole = _joined(first, file, (link.pieces(file) for link in links))
         whole.num_samples = None
     if num_lost >= LOST_BYTES:
         whole.remarks.append(f"{num_lost} bytes are no pages of Ogg and were passed over")

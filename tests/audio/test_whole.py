@@ -14,6 +14,7 @@ from sepcli.audio.reader import AudioReader
 from sepcli.errors import AudioError
 
 RATE = 16_000
+UNREADABLE = "a later part of it cannot be read and was passed over"
 SIGNAL = np.round(np.random.default_rng(4).uniform(-0.4, 0.4, (20_000, 1)) * 32768) / 32768
 
 
@@ -275,3 +276,60 @@ def test_what_ffmpeg_writes_to_a_pipe_is_read_whole(tmp_path, ending):
     assert len(SIGNAL) <= len(samples) <= len(SIGNAL) + 2304 * 2
     if ending not in ("opus", "ogg", "mp3"):
         assert np.array_equal(samples, SIGNAL)
+
+
+def first_page(data: bytes) -> bytes:
+    return data[: data.index(b"OggS", 4)]
+
+
+@pytest.mark.parametrize("joined", ["cut", "damaged"])
+def test_a_part_that_cannot_be_opened_is_passed_over(tmp_path, joined):
+    """A stream that was cut off as a new title began, or whose header is damaged."""
+    data = encoded("OGG", "VORBIS")
+    whole, _ = read(tmp_path, data)
+    bad = bytearray(first_page(data) if joined == "cut" else data)
+    if joined == "damaged":
+        bad[bad.index(b"vorbis")] ^= 1
+        bad[22:26] = bytes(4)
+        bad[22:26] = struct.pack("<I", ogg.checksum(bad[: len(first_page(data))]))
+    later = data if joined == "damaged" else b""  # would be taken for another track of the title
+    samples, reader = read(tmp_path, data + bytes(bad) + later)
+    assert np.array_equal(samples, np.tile(whole, (2 if later else 1, 1)))
+    assert reader.warnings == (f"{UNREADABLE}: {tmp_path / 'x'}",)
+
+
+def test_an_mp3_that_ends_in_numbers_and_one_frame_is_read(tmp_path):
+    data = encoded("MP3")
+    (stream,) = frames_of(data)
+    start, _ = stream.stretches[0]
+    whole, _ = read(tmp_path, data)
+    short = data[: start + stream.frame.length]
+    samples, reader = read(tmp_path, data + short + data)
+    assert np.array_equal(samples[: len(whole)], whole)
+    assert np.array_equal(samples[-len(whole) :], whole)
+    assert reader.warnings == (f"{UNREADABLE}: {tmp_path / 'x'}",)
+
+
+@pytest.mark.parametrize("flags", [mpeg.INFO_FRAMES, mpeg.INFO_FRAMES | mpeg.INFO_BYTES])
+def test_a_frame_of_numbers_that_is_too_short_for_them_is_made_anew(flags):
+    header = 0xFFF3_14C4  # layer 3, mono, 8 kbit/s at 24 kHz: 24 bytes
+    frame = mpeg.parse_header(header)
+    tag = 4 + frame.side_bytes
+    info = bytes(tag) + b"Xing" + struct.pack(">I", flags)
+    info = info.ljust(frame.length, b"\0")[: frame.length]
+    stream = mpeg.Stream(header, frame, info, 7, 3, [(100, 172)])
+    made = stream.pieces()[0]
+    assert struct.unpack_from(">I", made, made.index(b"Xing") + 8) == (3,)
+
+
+def test_ogg_whose_middle_says_it_is_the_end_of_time(tmp_path):
+    data = bytearray(encoded("OGG", "VORBIS", np.tile(SIGNAL, (4, 1))))
+    whole, _ = read(tmp_path, bytes(data))
+    ((link,), _) = ogg.find_links(io.BytesIO(data), len(data))
+    *_, page, last = ogg.find_pages(io.BytesIO(data), len(data))
+    assert last == link.last
+    struct.pack_into("<q", data, page.start + 6, (1 << 63) - 1)
+    struct.pack_into("<I", data, page.start + 22, 0)
+    struct.pack_into("<I", data, page.start + 22, ogg.checksum(data[page.start : page.stop]))
+    samples, _ = read(tmp_path, bytes(data))
+    assert len(samples) >= 0.5 * len(whole)
