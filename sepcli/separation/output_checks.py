@@ -74,7 +74,7 @@ def prepare_folder(folder: Path) -> None:
         if folder.is_dir():
             if not os.access(folder, os.W_OK | os.X_OK):
                 check_folder(folder)  # says why
-        elif os.path.lexists(folder):
+        elif os.path.lexists(folder) and not folder.is_dir():  # another run may have made it now
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         else:
             folder.mkdir(parents=True, exist_ok=True)

@@ -162,14 +162,14 @@ class Pipeline:
     def _separated(self, items: Sequence[_Item]) -> list[_Done]:
         """Run chunks of one length; what fails together is tried alone, to blame the right one."""
         items = [item for item in items if not item[0].is_given_up]
-        mixtures = [None if n is None else recording.mixture(n) for recording, n in items]
-        sounding = [mixture is not None and bool(mixture.any()) for mixture in mixtures]
-        given = [
-            mixture if recording.input_gain == 1.0 else mixture * np.float32(recording.input_gain)
-            for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
-            if sounds and mixture is not None
-        ]
         try:
+            mixtures = [None if n is None else recording.mixture(n) for recording, n in items]
+            sounding = [mixture is not None and bool(mixture.any()) for mixture in mixtures]
+            given = [
+                recording.at_usual_level(mixture)
+                for (recording, _), mixture, sounds in zip(items, mixtures, sounding, strict=True)
+                if sounds and mixture is not None
+            ]
             separated = iter(self.runner.run(given))
         except SepcliError as error:
             if len(items) > 1:

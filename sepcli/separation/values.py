@@ -55,14 +55,21 @@ class Values:
             self.count += values.size
 
     def read(self, start: int, length: int) -> np.ndarray[Any, Any]:
-        """Return `length` values from value `start`, fewer at the end; not to be changed."""
+        """Return `length` values from value `start`, fewer at the end; not to be changed.
+
+        Raises:
+            OutputError: The disk does not give them back.
+        """
         with self._lock:
             if self._file is None:
                 held = self._joined()[start : start + length]
                 held.flags.writeable = False
                 return held
-            self._file.seek(self._place(start))
-            data = self._file.read(length * self._kind.itemsize)
+            try:
+                self._file.seek(self._place(start))
+                data = self._file.read(length * self._kind.itemsize)
+            except OSError as cause:
+                raise spool_failure(self._folder, cause, "read") from cause
         return np.frombuffer(data, self._kind)
 
     def truncate(self, count: int) -> None:
@@ -107,10 +114,10 @@ class Values:
         return self._offset + index * self._kind.itemsize
 
 
-def spool_failure(folder: Path | None, cause: OSError) -> OutputError:
-    """Return what to tell the user where a spool cannot be written; None: a temporary one."""
+def spool_failure(folder: Path | None, cause: OSError, verb: str = "write") -> OutputError:
+    """Return what to tell the user where a spool cannot be used; None: a temporary one."""
     where = folder or Path(tempfile.gettempdir())
     return OutputError(
-        f"cannot write the spool in {where}: {cause.strerror or cause}",
+        f"cannot {verb} the spool in {where}: {cause.strerror or cause}",
         "free some space there, or point TMPDIR and SEPCLI_SPOOL at another disk",
     )

@@ -56,6 +56,17 @@ def test_a_file_in_the_place_of_an_output_folder_is_told(tmp_path: Path, name: s
     assert "a file has the name of that folder" in refused.value.hint
 
 
+def test_another_run_may_make_the_folder_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    answers = iter([False])  # asked before it is made
+    is_dir = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: next(answers, is_dir(path)))
+    folder.mkdir()
+    prepare_folder(folder)
+
+
 def test_why_an_output_folder_takes_no_files_is_what_the_system_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

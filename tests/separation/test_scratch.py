@@ -1,3 +1,5 @@
+import errno
+import io
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -232,6 +234,17 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool._estimates, "_file", Path("/dev/full").open("wb"))  # noqa: SIM115
     with pytest.raises(OutputError, match="No space left"):
         spool.append_estimates(np.zeros((2, 4), np.float32))
+
+
+def test_a_disk_that_gives_nothing_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    spool = Spool(2)
+    monkeypatch.setattr(spool._mixture, "_file", Failing())
+    with pytest.raises(OutputError, match=r"cannot read the spool in .*: Input/output error"):
+        spool.read_mixture(0, 4)
 
 
 def test_too_little_room_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
