@@ -123,9 +123,13 @@ class EnergyEnvelope:
 
 
 def frame_levels(frames: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return levels in steps of `STEP_DB` above `FLOOR_DB`, `[..., samples]` → `[...]`."""
+    """Return levels of frames, `[..., samples]` → `[...]`; see `levels_of`."""
     # single precision: far finer than a step, and the reader bounds samples to 2**31
-    power = np.einsum("...s,...s->...", frames, frames) / frames.shape[-1]
+    return levels_of(np.einsum("...s,...s->...", frames, frames) / frames.shape[-1])
+
+
+def levels_of(power: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return levels in steps of `STEP_DB` above `FLOOR_DB`, shaped like `power`."""
     decibels = 10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10.0))
     steps = np.clip(np.round((decibels - FLOOR_DB) / STEP_DB), 0, 255)
     return np.asarray(steps, dtype=np.uint8)

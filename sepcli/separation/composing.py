@@ -27,10 +27,10 @@ from sepcli.separation.casting import Cast
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.recording import Recording
 from sepcli.separation.speakers import Scene, SpeakerOrder, Stretch
+from sepcli.separation.speakers.timeline import FRAMES_A_SECOND
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
-FRAMES_A_SECOND = 100
 SMALLEST_POWER = 1e-12
 
 

@@ -97,7 +97,7 @@ def _intervals(labels: Labels, speaker: int) -> list[tuple[float, float, str]]:
     for turn in (turn for turn in labels.turns if turn.speaker == speaker):
         if turn.start_seconds > now:
             found.append((now, turn.start_seconds, ""))
-        now = min(turn.stop_seconds, labels.seconds)
+        now = turn.stop_seconds
         found.append((turn.start_seconds, now, labels.names[speaker]))
     if now < labels.seconds:
         found.append((now, labels.seconds, ""))

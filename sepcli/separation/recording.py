@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
-from sepcli.audio import AudioInfo, resample_signals
+from sepcli.audio import AudioInfo, resample_signals, resampled_length
 from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import Chunk, overlap_add, plan_chunks
 from sepcli.separation.metering import without_rumble
@@ -128,22 +129,26 @@ class Recording:
             ModelError: There are too many speakers to keep in order over several chunks.
         """
         estimates = raw_estimates
-        if self.input_gain != 1.0:
-            estimates = estimates / np.float32(self.input_gain)
         if self.plan.level == "fit":
-            estimates *= fit_levels(mixture, estimates)[:, np.newaxis]
+            estimates *= fit_levels(self.at_usual_level(mixture), estimates)[:, np.newaxis]
         if self.plan.leakage == "remove":
             estimates = remove_leakage(estimates, self.plan.sample_rate)
+        if self.input_gain != 1.0:
+            estimates = estimates / np.float32(self.input_gain)
         estimates = estimates.astype(np.float32, copy=False)
         self.spool.append_estimates(estimates)
         self._hear(mixture, estimates)
+
+    def at_usual_level(self, signals: Array) -> Array:
+        """Return signals as loud as networks know them: what listens has thresholds as well."""
+        return signals if self.input_gain == 1.0 else signals * np.float32(self.input_gain)
 
     def _hear(self, mixture: Array, estimates: Array) -> None:
         """Take the evidence of the next chunk; the same from the network and from the spool."""
         self._tracker.add(
             self.chunks[self.num_accepted],
-            mixture,
-            estimates,
+            self.at_usual_level(mixture),
+            self.at_usual_level(estimates),
             is_levelled=self.plan.is_levelled,
         )
         self._estimates_peak = max(
@@ -178,7 +183,11 @@ class Recording:
         if embed is None and not with_turns:
             return _untold(num_outputs)
         scene = understand(self._timeline(order, num_outputs, embed), num_people, most)
-        return by_outputs(scene, num_outputs) if plan.is_as_separated(scene.num_people) else scene
+        if plan.is_as_separated(scene.num_people):
+            scene = by_outputs(scene, num_outputs)
+        end = self.seconds  # the last frame goes beyond it
+        turns = (replace(turn, stop_seconds=min(turn.stop_seconds, end)) for turn in scene.turns)
+        return replace(scene, turns=tuple(turns))
 
     def _timeline(self, order: SpeakerOrder, num_outputs: int, embed: Embed | None) -> Timeline:
         """Return what is heard of the mixture and the first so many outputs."""
@@ -188,10 +197,7 @@ class Recording:
         for block in self.joined(order):
             mixture, estimates = self.without_rumble(position, block.shape[1]), block[:num_outputs]
             position += block.shape[1]
-            if self.input_gain != 1.0:  # far too quiet or loud for levels in 8 bits as well
-                gain = np.float32(self.input_gain)
-                mixture, estimates = mixture * gain, estimates * gain
-            heard.add(mixture, estimates)
+            heard.add(self.at_usual_level(mixture), self.at_usual_level(estimates))
         return heard.finish()
 
     def aligned(self, order: SpeakerOrder) -> Iterator[Array]:
@@ -234,8 +240,8 @@ class Recording:
         return overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
-        """Yield what `joined` does at another rate, with exactly the recording's length."""
-        wanted = self.seen.num_samples if sample_rate == self.info.sample_rate else None
+        """Yield what `joined` does at another rate, as long as the recording is at that rate."""
+        wanted = resampled_length(self.seen.num_samples, self.info.sample_rate, sample_rate)
         rates = self.plan.sample_rate, sample_rate
         return resample_signals(self.joined(order), *rates, self.plan.num_speakers, wanted)
 
@@ -253,6 +259,8 @@ class Recording:
         is_resampled = sample_rate != self.plan.sample_rate
         if is_composed and (is_resampled or self.info.sample_rate != self.plan.sample_rate):
             return True  # its peak at its own rate is not known
+        if is_composed and self.plan.outside_overlap == "separated":
+            return True  # nor is that of all estimates together
         peak = max(self._estimates_peak, self.seen.peak if is_composed else 0.0)
         return peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
 

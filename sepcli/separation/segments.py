@@ -65,8 +65,8 @@ def segments_of(
             begin, end = np.interp((turn.start_seconds, turn.stop_seconds), edges, overlapped)
             found.append(
                 Segment(
-                    turn.start_seconds - max(0.0, lead),
-                    turn.stop_seconds + max(0.0, trail),
+                    turn.start_seconds - lead,
+                    turn.stop_seconds + trail,
                     speaker,
                     number,
                     float((end - begin) / turn.seconds),

@@ -14,6 +14,7 @@ from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.jobs import Job
 from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
+from sepcli.separation.plan import OutsideOverlap
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.speakers import MOST_PEOPLE
 from sepcli.separation.writing import OutputOptions
@@ -75,6 +76,8 @@ def run_counting(
     mixture: np.ndarray,
     options: OutputOptions | None = None,
     people: int | str = "auto",
+    shares: tuple[float, float] = (0.5, 0.5),
+    outside_overlap: OutsideOverlap = "original",
 ) -> Outcome:
     """Separate a conversation, `a.wav`, into as many files as there are people."""
     (folder / "in").mkdir(exist_ok=True)
@@ -88,9 +91,9 @@ def run_counting(
     )
     jobs, _ = plan_jobs([str(folder / "in/a.wav")], naming, recursive=False)
     separator = Separator(
-        Identity((0.5, 0.5)),
+        Identity(shares),
         entry(level="as-is"),
-        SeparationOptions(device="cpu", people=people),  # type: ignore[arg-type]
+        SeparationOptions(device="cpu", people=people, outside_overlap=outside_overlap),  # type: ignore[arg-type]
         embed=hear_bands,
     )
     (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())

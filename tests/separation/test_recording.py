@@ -11,9 +11,10 @@ from sepcli.separation.batch import Outcome, separate_jobs
 from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import SeparationOptions
+from sepcli.separation.plan import Level
 from sepcli.separation.separator import Separator
 from sepcli.separation.writing import OutputOptions
-from tests.doubles import RATE, Identity, entry, two_voices
+from tests.doubles import RATE, BandSplit, Identity, entry, two_voices
 from tests.separation.options import AS_SEPARATED
 
 HALVES = Identity((0.5, 0.5))
@@ -27,13 +28,14 @@ def outcome_of(
     subtype: str = "PCM_16",
     options: OutputOptions | None = None,
     network: torch.nn.Module = HALVES,
+    level: Level = "as-is",
 ) -> Outcome:
     source = folder / "a.wav"
     soundfile.write(source, signal, RATE, subtype)
     naming = Naming(folder=folder / "out", extension=(options or OutputOptions()).format)
     jobs, _ = plan_jobs([str(source)], naming, recursive=False)
     separator = Separator(
-        network, entry(level="as-is"), SeparationOptions(device="cpu", **AS_SEPARATED)
+        network, entry(level=level), SeparationOptions(device="cpu", **AS_SEPARATED)
     )
     (outcome,) = separate_jobs(separator.pipeline, jobs, options or OutputOptions())
     assert outcome.error is None
@@ -111,6 +113,16 @@ def test_what_is_too_quiet_for_any_gain_is_silence(tmp_path: Path) -> None:
     outcome = outcome_of(tmp_path, quiet, "FLOAT")
     assert outcome.error is None
     assert np.abs(total_of(outcome)).max() < 1e-30
+
+
+@pytest.mark.parametrize("gain", [1e-4, 1e-6])
+def test_speakers_of_a_faint_recording_keep_their_places(tmp_path: Path, gain: float) -> None:
+    voices = two_voices(12.0)
+    faint = (gain * voices.sum(axis=0)).astype(np.float32)
+    outcome = outcome_of(tmp_path, faint, "FLOAT", network=BandSplit(), level="fit")
+    files = np.stack([soundfile.read(path)[0] for path in outcome.job.outputs])
+    error = min(np.square(files - gain * order).sum() for order in (voices, voices[::-1]))
+    assert error < 1e-4 * np.square(gain * voices).sum()
 
 
 class Heard(Identity):

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,18 @@ def test_the_gain_is_that_of_what_is_written(
     assert outcome.delivery.num_clipped == 0
 
 
+@pytest.mark.parametrize("shares", [(0.7, 0.7), (0.9, 0.3)])
+def test_all_estimates_together_are_not_clipped(
+    tmp_path: Path, shares: tuple[float, float]
+) -> None:
+    loud = conversation("0101") * np.float32(0.95 / np.abs(conversation("0101")).max())
+    how = OutputOptions(subtype="PCM_16")
+    outcome = run_counting(tmp_path, loud, how, shares=shares, outside_overlap="separated")
+    assert outcome.delivery is not None
+    assert outcome.delivery.gain == pytest.approx(1 / (0.95 * sum(shares)), rel=1e-3)
+    assert outcome.delivery.num_clipped == 0
+
+
 def test_float_outputs_are_never_scaled(tmp_path: Path) -> None:
     source = tmp_path / "in/a.wav"
     source.parent.mkdir()
@@ -187,6 +200,19 @@ def test_another_output_rate(tmp_path: Path, wanted: str | int, expected: int, m
     assert (rate, len(waveform)) == (expected, expected)
 
 
+@both_modes
+@pytest.mark.parametrize("rate,wanted", [(48_000, 44_100), (44_100, 48_000), (48_000, 96_000)])
+def test_another_output_rate_is_as_long_as_the_recording(
+    tmp_path: Path, rate: int, wanted: int, mode: str
+) -> None:
+    """Not as what the network heard of it, which ends up to a sample of its rate later."""
+    write_mixture(tmp_path / "in/a.wav", (rate + 1) / rate, rate=rate)
+    options = OutputOptions(sample_rate=wanted)
+    (outcome,) = run(Identity(), jobs_of(tmp_path / "in", tmp_path / "out"), options, mode=mode)
+    lengths = {soundfile.info(path).frames for path in outcome.job.outputs}
+    assert lengths == {-(-(rate + 1) * wanted // rate)}
+
+
 @pytest.mark.parametrize("mode", [None, 2, "auto"])
 def test_files_are_the_same_where_nobody_asks_who_speaks_when(
     tmp_path: Path, mode: int | str | None
@@ -206,6 +232,22 @@ def test_files_are_the_same_where_nobody_asks_who_speaks_when(
     assert of_short.turns
     assert not of_same.turns
     assert [each.notes for each in asked] == [each.notes for each in unasked]
+
+
+@both_modes
+def test_turns_end_with_the_recording(tmp_path: Path, mode: str) -> None:
+    """Not with the frame of 10 ms in which it ends."""
+    talk = conversation("0202", 2.0)[: -RATE // 200]
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/a.wav", talk, RATE)
+    (job,) = jobs_of(tmp_path / "in", tmp_path / "out")
+    cut = tmp_path / "cut"
+    options = OutputOptions(segments=cut)
+    (outcome,) = run(Identity(), [replace(job, segments=cut / "a")], options, mode=mode)
+    assert outcome.delivery is not None
+    assert max(turn.stop_seconds for turn in outcome.delivery.turns) == len(talk) / RATE
+    for row in map(json.loads, (cut / "segments.jsonl").read_text().splitlines()):
+        assert soundfile.info(row["audio_filepath"]).duration == row["duration"]
 
 
 def test_labels_have_turns_though_nobody_else_asks(tmp_path: Path) -> None:

@@ -9,14 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sepcli.separation.chunking import FLOOR_DB, STEP_DB, frame_levels, seconds_to_samples
+from sepcli.separation.chunking import FLOOR_DB, STEP_DB, levels_of, seconds_to_samples
 from sepcli.separation.speakers.evidence import Embed, embed_windows
 from sepcli.separation.speakers.turns import Mask, runs
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
-FRAME_SECONDS = 0.01
+FRAMES_A_SECOND = 100
+FRAME_SECONDS = 1 / FRAMES_A_SECOND
 MIXTURE, OUTPUTS = slice(0, 1), slice(1, None)  # rows of the levels
 WINDOW_SECONDS, HOP_SECONDS = 1.5, 0.5  # shorter windows tell voices worse, longer ones turns
 MIN_WINDOW_SECONDS = 0.5  # a recording of less has no voices
@@ -133,9 +135,8 @@ class TimelineBuilder:
         self, num_outputs: int, sample_rate: int, embed: Embed | None, store: Store
     ) -> None:
         self._rate, self._embed, self._store = sample_rate, embed, store
-        self._frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
-        self._window = round(WINDOW_SECONDS / FRAME_SECONDS) * self._frame
-        self._hop = round(HOP_SECONDS / FRAME_SECONDS) * self._frame
+        self._window = seconds_to_samples(WINDOW_SECONDS, sample_rate)
+        self._hop = seconds_to_samples(HOP_SECONDS, sample_rate)
         self._num_signals = 1 + num_outputs
         self._held: list[Array] = []  # blocks that are not listened to yet
         self._num_held = 0
@@ -149,18 +150,16 @@ class TimelineBuilder:
     def add(self, mixture: Array, estimates: Array) -> None:
         """Hear the next samples, `[samples]` and `[outputs, samples]`; any number of them."""
         block = np.concatenate([mixture[np.newaxis], estimates])
-        samples = np.concatenate([self._rest, block], axis=1)
-        whole = samples.shape[1] // self._frame * self._frame
-        self._add_levels(samples[:, :whole])
-        self._rest = samples[:, whole:]
+        self._rest = self._add_levels(np.concatenate([self._rest, block], axis=1))
         self._held.append(block)
         self._num_held += block.shape[1]
         self._listen_to_held(TOGETHER)
 
     def finish(self) -> Timeline:
         """Return what was heard; the end is listened to in a window of its own."""
-        if self._rest.shape[1]:
-            self._add_levels(np.pad(self._rest, ((0, 0), (0, self._frame - self._rest.shape[1]))))
+        if num_samples := self._rest.shape[1]:
+            length = self._edges(1)[1]
+            self._add_levels(np.pad(self._rest, ((0, 0), (0, length - num_samples))))
         self._listen_to_held(1)
         if self._num_held >= MIN_WINDOW_SECONDS * self._rate:
             self._listen(np.concatenate(self._held, axis=1), self._num_held)
@@ -191,9 +190,23 @@ class TimelineBuilder:
             held = held[:, count * self._hop :]
         self._held, self._num_held = [held.copy()], length
 
-    def _add_levels(self, samples: Array) -> None:
-        levels = frame_levels(samples.reshape(len(samples), -1, self._frame))
-        self._levels += levels.T.tobytes()
+    def _add_levels(self, samples: Array) -> Array:
+        """Take the levels of whole frames, `[1 + outputs, samples]`; return what is left."""
+        edges = self._edges(-(-samples.shape[1] * FRAMES_A_SECOND // self._rate))
+        edges = edges[edges <= samples.shape[1]]
+        if len(edges) > 1:
+            energy = np.add.reduceat(np.square(samples[:, : edges[-1]]), edges[:-1], axis=1)
+            self._levels += levels_of(energy / np.diff(edges)).T.tobytes()
+        return samples[:, edges[-1] :]
+
+    def _edges(self, count: int) -> IntArray:
+        """Return where the next `count` frames begin, and the last ends, from there [samples].
+
+        At rates that are no multiple of 100 some are longer than others, by a sample.
+        """
+        first = len(self._levels) // self._num_signals
+        edges = np.arange(first, first + count + 1) * self._rate // FRAMES_A_SECOND
+        return np.asarray(edges - edges[0])
 
     def _store_silence(self, num_windows: int) -> None:
         """Store silence for windows before number `num_windows` that nothing is stored of."""
@@ -204,7 +217,8 @@ class TimelineBuilder:
     def _listen(self, signals: Array, window: int) -> None:
         """Take the voices of the windows of a stretch, `[1 + outputs, samples]`."""
         starts = range(0, signals.shape[1] - window + 1, self._hop)
-        self._starts.extend((self._position + start) // self._frame for start in starts)
+        first = self._position
+        self._starts.extend((first + start) * FRAMES_A_SECOND // self._rate for start in starts)
         parts = [signals[:, start : start + window] for start in starts]
         energy = np.stack([np.einsum("ks,ks->k", part, part) for part in parts], axis=1)
         heard, alone = worth_hearing(np.asarray(energy / window, np.float32))

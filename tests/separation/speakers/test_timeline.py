@@ -44,6 +44,20 @@ def test_blocks_of_any_length_are_heard_alike() -> None:
     assert found[0].starts.tolist() == list(range(0, 2450, 50))
 
 
+@pytest.mark.parametrize("rate", [8000, 11_025, 22_050])
+def test_frames_are_of_10_ms_at_any_rate(rate: int) -> None:
+    builder = TimelineBuilder(1, rate, embed, Spool(1).voices)
+    for second in range(60):  # a second of sound, one of silence
+        level = 0.1 * (second % 2)
+        samples = np.full(rate, level, np.float32)
+        builder.add(samples, samples[np.newaxis])
+    timeline = builder.finish()
+    assert timeline.num_frames == 6000
+    sounds = timeline.levels[0].reshape(60, 100) > 0
+    np.testing.assert_array_equal(sounds, np.arange(60)[:, np.newaxis] % 2 * np.ones(100, bool))
+    assert timeline.starts.tolist() == pytest.approx(range(0, 5950, 50), abs=1)
+
+
 def test_windows_together_are_heard_like_each_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     gains = random.choice([0.0, 0.001, 0.1, 0.2], (2, 24)).repeat(RATE, axis=1)
