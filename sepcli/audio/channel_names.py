@@ -1,5 +1,6 @@
 """Who is on which channel of a recording, as its metadata say it; pure."""
 
+import re
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
@@ -9,13 +10,14 @@ _BEFORE, _BETWEEN = "channels: ", ", "
 
 
 def comment(names: Sequence[str]) -> str:
-    """Return what a comment says of channels: their names in order."""
-    return _BEFORE + _BETWEEN.join(map(printable, names))
+    """Return what a comment says of channels: their names in order, commas in them escaped."""
+    return _BEFORE + _BETWEEN.join(printable(name).replace(",", r"\,") for name in names)
 
 
 def names_in(comment: str, num_channels: int) -> tuple[str, ...]:
     """Return the names of `num_channels` channels in a comment; empty if it has no such list."""
-    names = tuple(comment.removeprefix(_BEFORE).split(_BETWEEN))
+    parts = re.split(r"(?<!\\)" + _BETWEEN, comment.removeprefix(_BEFORE))
+    names = tuple(part.replace(r"\,", ",") for part in parts)
     is_ours = comment.startswith(_BEFORE) and len(names) == num_channels
     return names if is_ours else ()
 

@@ -153,9 +153,9 @@ class AudioReader:
         self._start = round((start_seconds or 0.0) * rate)
         self._stop = None if stop_seconds is None else round(stop_seconds * rate)
         is_known = self.info.format != "FLAC"  # which shows only at its end that it holds more
-        begin = f"{start_seconds or 0:g}"
-        if self._stop is not None and self._stop <= self._start:
-            message = f"no sample from {begin} to {stop_seconds:g} s: {self._name}"
+        begin = _plain(start_seconds or 0.0)
+        if stop_seconds is not None and round(stop_seconds * rate) <= self._start:
+            message = f"no sample from {begin} to {_plain(stop_seconds)} s: {self._name}"
             raise AudioError(message, "let the part end later")
         if self._start > 0 and self.num_expected == 0 and is_known:
             raise AudioError(f"recording ends before {begin} s: {self._name}", "begin earlier")
@@ -172,13 +172,7 @@ class AudioReader:
         decoder = self._decoder
         step = max(1, min(block_samples, MAX_BLOCK_VALUES // self.info.num_channels))
         position = decoder.skip(self._start) if self._start else 0
-        if position < self._start:
-            check_disk(self._file, self._name)
-            raise AudioError(
-                f"the recording ends before the start that was asked for: {self._name}",
-                f"it holds {position / self.info.sample_rate:.3f} seconds",
-            )
-        while self._stop is None or position < self._stop:
+        while position >= self._start and (self._stop is None or position < self._stop):
             want = step if self._stop is None else min(step, self._stop - position)
             block = decoder.read(want)
             position += len(block)
@@ -187,6 +181,12 @@ class AudioReader:
                 yield self._sanitizer.sanitized(block)
             if len(block) < want:
                 break
+        if self._start and not self.num_read:
+            check_disk(self._file, self._name)
+            raise AudioError(
+                f"the recording ends before the start that was asked for: {self._name}",
+                f"it holds {position / self.info.sample_rate:.3f} seconds",
+            )
         self._account(decoder)
 
     def _account(self, decoder: Decoder) -> None:
@@ -235,6 +235,11 @@ class AudioReader:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
+
+
+def _plain(seconds: float) -> str:
+    """Return a time as one writes it, to a millionth."""
+    return np.format_float_positional(seconds, precision=6, trim="-")
 
 
 def _decoder(file: OpenFile, name: str, track: int | None) -> Decoder:

@@ -8,6 +8,7 @@ import typer
 
 from sepcli.cli import options
 from sepcli.errors import UsageError
+from sepcli.files import real_path
 from sepcli.separation.jobs import Span
 from sepcli.separation.naming import (
     CHANNELS_NAME,
@@ -80,7 +81,7 @@ def check_segments(folder: Path | None, manifest: Path | None) -> None:
 
     if folder is not None and manifest is not None:
         written = folder / MANIFEST_NAME
-        if written.resolve() == manifest.resolve():
+        if real_path(written) == real_path(manifest):
             raise UsageError(
                 f"--segments would write to the manifest that is read: {written}",
                 "choose another folder for --segments",

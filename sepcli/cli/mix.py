@@ -13,7 +13,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import OutputError, UsageError
-from sepcli.files import output_error, write_whole
+from sepcli.files import output_error, real_path, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,11 +153,11 @@ def mix(
 
 def _refuse_inputs(folder: Path, inputs: Iterable[Path | None]) -> None:
     """Raise `OutputError` if the set would lie among what it is made of, or replace it."""
-    ours = folder.resolve()
-    tracks = [(folder / track).resolve() for track in TRACKS]
+    ours = real_path(folder)
+    parts = [real_path(folder / part) for part in PARTS]
     for given in filter(None, inputs):
-        theirs = given.resolve()
-        within = [theirs.is_relative_to(track) for track in tracks]
+        theirs = real_path(given)
+        within = [theirs.is_relative_to(part) for part in parts]
         if (theirs.is_dir() and ours.is_relative_to(theirs)) or any(within):
             raise OutputError(
                 f"the set would lie among its own inputs: {folder}", "choose another -o"

@@ -5,6 +5,13 @@ from typing import Literal
 from sepcli.errors import UsageError
 from sepcli.separation.jobs import MOST_SECONDS
 
+MOST_DIGITS = 9
+
+
+def _whole(text: str) -> int:
+    """Return a whole number of some digits at most; -1 where it is none."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else -1
+
 
 def parse_rate(text: str) -> Literal["input", "model"] | int:
     """Return `input`, `model`, or a sample rate [Hz].
@@ -16,8 +23,8 @@ def parse_rate(text: str) -> Literal["input", "model"] | int:
         return "input"
     if text == "model":
         return "model"
-    if text.isdecimal() and 1000 <= int(text) <= 768_000:
-        return int(text)
+    if 1000 <= (rate := _whole(text)) <= 768_000:
+        return rate
     raise UsageError(f"not a sample rate: {text}", "use input, model, or 1000 to 768000 Hz")
 
 
@@ -33,8 +40,8 @@ def parse_people(text: str) -> int | Literal["auto"] | None:
         return None
     from sepcli.separation.speakers import MOST_PEOPLE
 
-    if text.isdecimal() and 1 <= int(text) <= MOST_PEOPLE:
-        return int(text)
+    if 1 <= (people := _whole(text)) <= MOST_PEOPLE:
+        return people
     raise UsageError(
         f"not a number of speakers: {text}", f"use auto, or a number from 1 to {MOST_PEOPLE}"
     )
@@ -83,9 +90,9 @@ def parse_shard(text: str) -> tuple[int, int] | None:
     """
     if not text:
         return None
-    index, slash, count = text.partition("/")
-    if slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count):
-        return int(index), int(count)
+    index, count = map(_whole, text.partition("/")[::2])
+    if 1 <= index <= count:
+        return index, count
     raise UsageError(
         f"not a shard: {text}", "use --shard I/N with I from 1 to N, as in --shard 3/8"
     )

@@ -20,6 +20,7 @@ from sepcli.cli.choices import (
 )
 from sepcli.cli.parsing import parse_people, parse_rate, parse_shard, parse_span
 from sepcli.errors import ModelError, UsageError
+from sepcli.files import real_path
 from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
 from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.jobs import Failure, Job, Span, take_shard
@@ -241,7 +242,9 @@ def _take_part(
 
 def _file_name(model: str) -> str:
     """Return a model's name as it can stand in a file name."""
-    return Path(model).name.replace(":", "-")
+    path = Path(model)
+    name = path.name if path.name not in ("", "..") else real_path(path).name
+    return name.replace(":", "-")
 
 
 def _tell_skipped(path: Path, reason: str) -> None:

@@ -81,17 +81,17 @@ def train(
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raise `OutputError` if a model is there that no run in this folder has made."""
+    """Raise `OutputError` if there is what the run would write and none here has written."""
     from sepcli.models.registry import MODEL_FILE
-    from sepcli.training.export import WEIGHTS_FILE
+    from sepcli.training.export import CURVE_FILE, LOG_FILE, WEIGHTS_FILE
     from sepcli.training.loop import CHECKPOINT_FILE
 
-    models = [folder / name for name in (MODEL_FILE, WEIGHTS_FILE)]
-    there = [path for path in models if path.exists()]
+    names = (MODEL_FILE, WEIGHTS_FILE, LOG_FILE, CURVE_FILE)
+    there = [path for path in (folder / name for name in names) if path.exists()]
     if there and not (folder / CHECKPOINT_FILE).exists():
         raise OutputError(
-            f"a model is there that no run in this folder has made: {there[0]}",
-            f"choose another --output-dir; to go on from its weights, add --from {folder}",
+            f"a file is there that no run in this folder has made: {there[0]}",
+            f"choose another --output-dir; to go on from weights that lie there, --from {folder}",
         )
 
 

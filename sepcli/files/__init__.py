@@ -10,7 +10,7 @@ from sepcli.files.pending import (
     publish_all,
 )
 from sepcli.files.space import remove_stale_temporaries, require_free_space
-from sepcli.files.temporary import printable
+from sepcli.files.temporary import printable, real_path
 from sepcli.files.whole import refuse_replacing, refuse_taken, whole_file, write_whole
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "output_error",
     "printable",
     "publish_all",
+    "real_path",
     "refuse_replacing",
     "refuse_taken",
     "remove_stale_temporaries",

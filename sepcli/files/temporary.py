@@ -27,6 +27,11 @@ def printable(name: os.PathLike[str] | str) -> str:
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
+def real_path(path: os.PathLike[str] | str) -> Path:
+    """Return where a path leads, past all links; unlike pathlib's, one to itself is no error."""
+    return Path(os.path.realpath(path))
+
+
 def _escaped(character: str) -> str:
     """Return an escape; where it stands for a byte that is no UTF-8, that of the byte."""
     if 0xDC80 <= ord(character) <= 0xDCFF:

@@ -9,7 +9,7 @@ from typing import IO
 
 from sepcli.errors import OutputError
 from sepcli.files.pending import PendingFile, check_folder, output_error
-from sepcli.files.temporary import printable
+from sepcli.files.temporary import printable, real_path
 
 
 def refuse_taken(path: Path, *, overwrite: bool) -> None:
@@ -33,7 +33,7 @@ def refuse_taken(path: Path, *, overwrite: bool) -> None:
 
 def refuse_replacing(output: Path, inputs: Iterable[Path]) -> None:
     """Raise `OutputError` if an output has the name of an input."""
-    if output.resolve() in {path.resolve() for path in inputs}:
+    if real_path(output) in set(map(real_path, inputs)):
         raise OutputError(
             f"output would replace an input: {printable(output)}", "give another name"
         )

@@ -220,7 +220,7 @@ def _data_url(kind: str, content: bytes) -> str:
 def _link(path: Path, folder: Path) -> str:
     """Return the address of a file as seen from the page, so that both can be moved together."""
     try:
-        return quote(os.fsencode(os.path.relpath(path.absolute(), folder)).replace(b"\\", b"/"))
+        return quote(os.fsencode(Path(os.path.relpath(path.absolute(), folder)).as_posix()))
     except ValueError:  # another drive of Windows
         return path.absolute().as_uri()
 

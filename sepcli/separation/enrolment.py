@@ -35,7 +35,7 @@ def parse_voices(given: Sequence[str]) -> dict[str, Path]:
     for text in given:
         name, equals, file = text.partition("=")
         if text and Path(text).is_dir():
-            found += [(path.stem, path) for path in find_audio_files(Path(text))]
+            found += [(path.stem, path) for path in _recordings_in(Path(text))]
         elif equals and file:
             found.append((name.strip(), Path(file)))
         else:
@@ -45,6 +45,14 @@ def parse_voices(given: Sequence[str]) -> dict[str, Path]:
             )
     check_names(name for name, _ in found)
     return dict(found)
+
+
+def _recordings_in(folder: Path) -> list[Path]:
+    try:
+        return find_audio_files(folder)
+    except AudioError as cause:
+        hint = "put a recording of each person there, called after them"
+        raise AudioError(cause.message, hint) from cause
 
 
 def check_names(names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from sepcli.errors import AudioError, SepcliError
+from sepcli.files import real_path
 from sepcli.separation.jobs import STDIN, Failure, Job, Span, job_of, refuse_conflicts
 from sepcli.separation.naming import Naming
 from sepcli.separation.places import Place, Places
@@ -72,8 +73,8 @@ def _expand(
 
     path = Path(named)
     if os.path.isdir(named):  # noqa: PTH112 (Path's raises what the system refuses)
-        written = {folder.resolve() for folder in (naming.folder, naming.segments) if folder}
-        avoid = written - {path.resolve()}
+        written = {real_path(folder) for folder in (naming.folder, naming.segments) if folder}
+        avoid = written - {real_path(path)}
         is_avoided = cache(lambda folder: any(Path(folder).is_relative_to(each) for each in avoid))
         for found in find_audio_files(path, recursive, on_skip):
             if not is_avoided(places.of_content(found)[0]):

@@ -16,8 +16,9 @@ from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.writing import OutputChannel
 
-# of a speaker's row; an output has no offset, whatever part of its recording it is
-OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins"}
+# of a speaker's row; an output has no offset, whatever part of its recording it is, and may have
+# no channel
+OWN_KEYS = {"audio_filepath", "offset", "duration", "speaker", "sample_rate", "margins", "channel"}
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,9 @@ def parse_row(fields: Mapping[str, Any], place: str, folder: Path) -> Row:
             f"{place}: no audio_filepath", f"name the recording there; the line has: {others}"
         )
     try:
-        os.fsencode(name)
-    except UnicodeEncodeError as cause:
+        if b"\0" in os.fsencode(name):
+            raise ValueError("a zero byte")
+    except ValueError as cause:
         raise UsageError(
             f"{place}: no name of a file: {name!a}", "write it as the system does, in UTF-8"
         ) from cause

@@ -8,7 +8,7 @@ from typing import Any
 from sepcli.audio import AudioReader, resampled_length
 from sepcli.audio.sources import not_opened
 from sepcli.errors import SepcliError
-from sepcli.files import remove_stale_temporaries
+from sepcli.files import real_path, remove_stale_temporaries
 from sepcli.separation.jobs import STDIN, Job
 from sepcli.separation.outcome import Outcome, is_done, skipped
 from sepcli.separation.output_checks import (
@@ -100,7 +100,7 @@ def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: Outp
         except OSError as error:  # it was moved since it was opened
             raise not_opened(job.source, error) from error
         description: dict[str, Any] = {
-            "path": str(job.source.resolve()),
+            "path": str(real_path(job.source)),
             "size": status.st_size,
             "modified": status.st_mtime_ns,
             "span": job.span,

@@ -131,7 +131,10 @@ def find_speech(path: Path, *, split: str = "") -> list[Utterance]:
     elif path.suffix.lower() == ".csv":
         found = list(_manifest(path, split))
     elif path.is_file() and zipfile.is_zipfile(path):
-        pack = zipfile.ZipFile(path)
+        try:
+            pack = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, NotImplementedError, OSError) as problem:
+            raise AudioError(f"damaged pack: {printable(path)}", "copy it again") from problem
         names = [item.filename for item in pack.infolist() if not item.is_dir()]
         found = [Utterance(name.rpartition("/")[0], path, name, pack) for name in names]
     elif path.exists():
@@ -212,6 +215,8 @@ def _manifest(path: Path, split: str) -> Iterator[Utterance]:
     for row in rows:
         if not row.get("path") or not row.get("speaker"):
             raise UsageError(f"manifest without path or speaker: {printable(path)}", LAYOUT_HINT)
+        if "\0" in row["path"]:
+            raise UsageError(f"no name of a file: {row['path']!a}", f"correct it in {path}")
         if split and row.get("split", split) != split:
             continue
         speaker = "/".join(filter(None, (row.get("corpus"), row["speaker"])))

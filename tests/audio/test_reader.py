@@ -173,6 +173,20 @@ def test_selecting_seconds(tmp_path):
     with AudioReader(path) as reader, pytest.raises(AudioError) as caught:
         reader.select(0.3, 0.30001)
     assert caught.value.message == f"no sample from 0.3 to 0.30001 s: {path}"
+    with AudioReader(path) as reader, pytest.raises(AudioError) as caught:
+        reader.select(1_234_567.25, None)
+    assert caught.value.message == f"recording ends before 1234567.25 s: {path}"
+
+
+def test_flac_does_not_begin_at_its_own_end(tmp_path):
+    """Its header may tell too little, so that this shows only there."""
+    path = write(tmp_path / "x.flac", tone(RATE), "FLAC")
+    for stop in (None, 2.0):
+        with AudioReader(path) as reader:
+            reader.select(1.0, stop)
+            with pytest.raises(AudioError, match="ends before the start that was asked") as caught:
+                list(reader.blocks())
+            assert caught.value.hint == "it holds 1.000 seconds"
 
 
 # The hostile list.

@@ -92,6 +92,12 @@ def test_the_comment_says_who_is_on_each_channel(tmp_path, format, num_people):
     assert read_channel_names(path) == tuple(PEOPLE[:num_people])
 
 
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_names_with_commas_come_back(tmp_path, format):
+    people = ("Doe, Jane", "a,b", "c,")
+    assert read_channel_names(written(tmp_path, format, people)) == people
+
+
 @pytest.mark.parametrize("comment", ["", "made by hand", "channels: a", "channels: a, b, c"])
 def test_comments_that_say_nothing_of_these_channels_are_none_of_ours(comment):
     assert names_in(comment, 2) == ()

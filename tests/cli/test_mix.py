@@ -176,6 +176,18 @@ def test_what_a_set_is_made_of_is_never_replaced(
     assert content(corpus) == before
 
 
+def test_the_list_of_speech_is_no_list_of_a_set(sepcli: CommandLine, speech: Path) -> None:
+    files = sorted(speech.rglob("*.wav"))
+    lines = [f"{path},{path.parent.name}" for path in files]
+    Path("corpus").mkdir()
+    list_of_speech = Path("corpus/manifest.csv")
+    list_of_speech.write_text("\n".join(["path,speaker", *lines]))
+    before = list_of_speech.read_bytes()
+    done = sepcli("mix", list_of_speech, "-o", "corpus", *OPTIONS, "--overwrite")
+    assert (done.code, "among its own inputs" in done.err) == (1, True), done.err
+    assert list_of_speech.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -115,6 +115,20 @@ def test_names_and_rates(sepcli: CommandLine, model_folder: Path, mixture: Path)
     )
 
 
+@pytest.mark.parametrize("name", [".", "../tiny"])
+def test_a_model_folder_has_a_name_however_it_is_called(
+    sepcli: CommandLine,
+    model_folder: Path,
+    mixture: Path,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mixture = mixture.absolute()
+    monkeypatch.chdir(model_folder)
+    done = sepcli("separate", mixture, "-m", name, "--name", "{model}-{speaker}", "-o", "out")
+    assert done.lines == ["out/tiny-1.wav", "out/tiny-2.wav"]
+
+
 def test_skip_existing_and_overwrite(
     sepcli: CommandLine, model_folder: Path, mixture: Path
 ) -> None:

@@ -150,8 +150,8 @@ def test_an_output_folder_that_cannot_be_made_is_told(
     ]
 
 
-@pytest.mark.parametrize("name", ["model.toml", "model.safetensors"])
-def test_a_model_that_no_run_made_is_not_replaced(
+@pytest.mark.parametrize("name", ["model.toml", "model.safetensors", "log.csv", "curve.png"])
+def test_a_file_that_no_run_made_is_not_replaced(
     sepcli: CommandLine, speech: Path, recipe: Path, name: str
 ) -> None:
     Path("mine").mkdir()
@@ -159,7 +159,7 @@ def test_a_model_that_no_run_made_is_not_replaced(
     done = sepcli("train", recipe, "-o", "mine", "-d", "cpu")
     assert done.code == 1
     assert done.err.splitlines()[-2:] == [
-        f"error: a model is there that no run in this folder has made: mine/{name}",
-        "hint: choose another --output-dir; to go on from its weights, add --from mine",
+        f"error: a file is there that no run in this folder has made: mine/{name}",
+        "hint: choose another --output-dir; to go on from weights that lie there, --from mine",
     ]
     assert Path("mine", name).read_text() == "mine"

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import soundfile
 
 from sepcli.errors import AudioError, OutputError
 from sepcli.page import Page, Talk, Track, document
+from sepcli.page.document import _link
 from tests.page.talks import talk_in
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\udcff\n.wav"
@@ -103,6 +105,11 @@ def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
     assert data_of(elements)["tracks"][1]["name"] == shown + "1"
     assert elements.of("h2")[0]["title"] == shown
     assert elements.of("a")[0]["href"] == "a%20%23%3F%25%3A%3Cb%3E.wav"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it parts folders")
+def test_a_backslash_in_a_name_is_no_folder(tmp_path: Path) -> None:
+    assert _link(tmp_path / "a\\b.wav", tmp_path) == "a%5Cb.wav"
 
 
 def test_nothing_is_fetched_and_no_other_script_runs(tmp_path: Path) -> None:

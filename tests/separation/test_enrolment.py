@@ -60,6 +60,13 @@ def test_what_is_no_voice_is_refused(given: list[str], says: str) -> None:
     assert caught.value.hint
 
 
+def test_voices_are_not_looked_for_in_sub_folders(tmp_path: Path) -> None:
+    (tmp_path / "people").mkdir()
+    with pytest.raises(AudioError, match="no recordings in the folder") as caught:
+        parse_voices([str(tmp_path)])
+    assert caught.value.hint == "put a recording of each person there, called after them"
+
+
 def test_a_person_in_two_files_of_a_folder_is_refused(tmp_path: Path) -> None:
     for name in ("bob.wav", "bob.flac"):
         (tmp_path / name).touch()

@@ -88,6 +88,15 @@ def test_one_output_by_two_linked_folders_is_one(tmp_path: Path) -> None:
     assert [failure.label[-7:] for failure in failures] == ["x/a.wav", "y/a.wav"]
 
 
+def test_an_output_folder_that_is_a_link_to_itself_is_told_where_it_is_written(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path / "in/a.wav")
+    (tmp_path / "loop").symlink_to("loop")
+    jobs, _ = plan_jobs([str(tmp_path / "in")], naming(tmp_path / "loop"), recursive=False)
+    assert len(jobs) == 1
+
+
 def test_a_file_reached_by_two_ways_is_done_once(tmp_path: Path) -> None:
     touch(tmp_path / "in/a.wav")
     (tmp_path / "link").symlink_to("in")

@@ -60,6 +60,7 @@ def test_rows_say_which_part_of_which_recording() -> None:
         ),
         ('{"audio_filepath": "a.wav", "offset": 1e308}', "offset is not a time: 1e+308"),
         ('{"audio_filepath": "a\\ud800.wav"}', r"no name of a file: 'a\ud800.wav'"),
+        ('{"audio_filepath": "a\\u0000/b.wav"}', r"no name of a file: 'a\x00/b.wav'"),
         ('{"audio_filepath": "./first.wav"}', "the same part of a recording as line 1"),
     ],
 )
@@ -114,6 +115,7 @@ def test_rows_for_one_output_fail_and_no_input_is_replaced(tmp_path: Path) -> No
 
 def test_each_speaker_has_a_row_that_carries_what_the_recording_s_said() -> None:
     fields = {"text": "hello", "audio_filepath": "a.wav", "offset": 1.0, "duration": 2.5}
+    fields["channel"] = 1  # of the recording; the outputs have one
     first, second = speaker_rows(
         fields,
         [("spk1", (Path("/o/a_spk1.wav"), None)), ("spk2", (Path("/o/a_spk2.wav"), None))],
@@ -128,6 +130,7 @@ def test_each_speaker_has_a_row_that_carries_what_the_recording_s_said() -> None
         "source_audio_filepath": "a.wav",
         "source_offset": 1.0,
         "source_duration": 2.5,
+        "source_channel": 1,
         "text": "hello",
     }
     assert second == first | {"audio_filepath": "/o/a_spk2.wav", "speaker": "spk2"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.errors import AudioError, OutputError
+from sepcli.errors import AudioError, OutputError, UsageError
 from sepcli.training.dataset import Utterance, find_speech, read_recordings, read_speech
 from sepcli.training.pack import write_pack
 
@@ -109,6 +109,21 @@ def test_a_manifest_may_begin_with_the_mark_of_spreadsheets(speech_folder: Path)
     manifest = speech_folder / "list.csv"
     manifest.write_text("path,speaker\ncorpus0/speaker0/0.wav,a\n", encoding="utf-8-sig")
     assert [item.speaker for item in find_speech(manifest)] == ["a"]
+
+
+def test_a_pack_whose_list_is_damaged_is_told(tmp_path: Path) -> None:
+    pack = tmp_path / "speech.zip"
+    with zipfile.ZipFile(pack, "w") as archive:
+        archive.writestr("ann/1.wav", b"x")
+    pack.write_bytes(pack.read_bytes().replace(b"PK\x01\x02", b"XXXX"))
+    with pytest.raises(AudioError, match="damaged pack"):
+        find_speech(pack)
+
+
+def test_a_zero_byte_in_a_manifest_is_told(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,speaker\na\0b.wav,ann\n")
+    with pytest.raises(UsageError, match="no name of a file: 'a"):
+        find_speech(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize("kind", ["damaged", "encrypted"])
