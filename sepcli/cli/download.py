@@ -34,6 +34,8 @@ def download(
     """Fetch models into the cache, so that later runs need no network."""
     if everything and (models or revision):
         raise UsageError("--all goes with neither MODEL nor --revision", "give --all alone")
+    if revision and not models:
+        raise UsageError("--revision is of one model", "name it, as in: sepcli download spgm")
     if not (models or everything or verify):
         raise UsageError("no model given", "name one, or give --all; see: sepcli info")
     failed, first_code = 0, 1
@@ -50,13 +52,17 @@ def download(
 def _wanted(models: list[str], *, everything: bool) -> Iterator[str]:
     """Yield the models to work on: those named, all, or (to verify) all that are cached."""
     from sepcli.models.cache import cached_files
+    from sepcli.separation.speakers.embedding import VOICES
 
     if models:
         yield from models
         return
-    for entry in load_entries().values():
-        if everything or cached_files(entry) is not None:
-            yield entry.name
+    if everything:
+        yield from load_entries()
+        return
+    for name, source in [*load_entries().items(), *VOICES.items()]:
+        if cached_files(source) is not None:
+            yield name
 
 
 def _fetch(name: str, revision: str, *, verify: bool) -> None:

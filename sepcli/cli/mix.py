@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sepcli.cli import console, options
-from sepcli.errors import OutputError, UsageError
+from sepcli.errors import OutputError
 from sepcli.files import output_error, real_path, write_whole
 
 if TYPE_CHECKING:
@@ -210,13 +210,7 @@ def _material(
     noises, responses = (
         _told(read_recordings(folder, sample_rate)) if folder else {} for folder in (noise, rooms)
     )
-    groups = group_rooms(responses, sample_rate)
-    if rooms and not groups:
-        raise UsageError(
-            f"no room with responses from two places: {rooms}",
-            "name the responses of one room NAME_1.wav, NAME_2.wav, …",
-        )
-    return Material(recordings, load, noises, groups), skipped
+    return Material(recordings, load, noises, group_rooms(responses, sample_rate)), skipped
 
 
 def _told(read: "tuple[dict[str, Waveform], Skipped]") -> "dict[str, Waveform]":

@@ -25,8 +25,7 @@ from sepcli.errors import SepcliError
 from sepcli.evaluation.complexity import count_macs, count_parameters
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.memory import keep_freed_memory
-from sepcli.models.architectures import load_architecture, make_config
-from sepcli.models.build import build_network
+from sepcli.models.build import build_network, fresh_network
 from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry, make_entry
 from sepcli.models.load import load_model
@@ -228,11 +227,8 @@ def _config(entry: ModelEntry) -> dict[str, Any]:
 
 def random_network(entry: ModelEntry) -> nn.Module:
     """Return the entry's network with weights of seed 0."""
-    torch.manual_seed(0)
-    config = make_config(entry.architecture, _config(entry), where=f"model {entry.name}")
-    module = load_architecture(entry.architecture, where=f"model {entry.name}")
-    network: nn.Module = module.Network(config)
-    return network.eval()
+    where = f"model {entry.name}"
+    return fresh_network(entry.architecture, _config(entry), 0, where=where).eval()
 
 
 def noise(num_samples: int, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:

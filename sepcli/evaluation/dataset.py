@@ -64,29 +64,22 @@ def find_items(folder: Path, mixtures: str = "") -> tuple[list[Item], str]:
         )
     chosen = mixtures or next(iter(there), "")
     roots = [*sources, *([folder / chosen] if chosen else [])]
-    files: dict[str, dict[Path, Path]] = {}
-    for root in roots:
-        for path in find_audio_files(root, recursive=True):
-            name = str(path.relative_to(root).with_suffix(""))
-            files.setdefault(name, {})[root] = path
-    if not files:
+    found = [index_files(root) for root in roots]
+    names = sorted({name for files in found for name in files})
+    if not names:
         raise AudioError(f"no recordings in: {printable(folder)}", LAYOUT_HINT)
-    # A file that is missing keeps its place: reading it fails, which is counted.
-    tracks = {
-        name: [found.get(root, root / name) for root in roots] for name, found in files.items()
-    }
-    count = len(sources)
-    items = [
-        Item(name, tuple(paths[:count]), paths[count] if chosen else None)
-        for name, paths in sorted(tracks.items())
-    ]
+    items = []
+    for name in names:
+        # A file that is missing keeps its place: reading it fails, which is counted.
+        paths = [files.get(name, root / name) for root, files in zip(roots, found, strict=True)]
+        items.append(Item(name, tuple(paths[: len(sources)]), paths[-1] if chosen else None))
     return items, chosen
 
 
 def index_files(folder: Path) -> dict[str, Path]:
     """Return the recordings below a folder by their path in it, without ending."""
     files = find_audio_files(folder, recursive=True)
-    return {str(path.relative_to(folder).with_suffix("")): path for path in files}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
 
 
 def find_estimates(files: Mapping[str, Path], name: str) -> list[Path]:

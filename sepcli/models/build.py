@@ -40,6 +40,26 @@ def build_network(
     return build_empty(lambda: module.Network(checked), where=where), checked
 
 
+def fresh_network(
+    architecture: str, config: Mapping[str, Any], seed: int, *, where: str
+) -> nn.Module:
+    """Return a network with random weights, once it is known that there can be one.
+
+    Args:
+        architecture: Module under `sepcli.networks`.
+        config: Configuration by field name.
+        seed: Of the weights.
+        where: Whose it is, for messages.
+
+    Raises:
+        ModelError: The architecture is unknown, or the configuration is wrong or absurd.
+    """
+    _, checked = build_network(architecture, config, where=where)
+    torch.manual_seed(seed)
+    network: nn.Module = load_architecture(architecture, where=where).Network(checked)
+    return network
+
+
 def build_empty(make: Callable[[], M], *, where: str) -> M:
     """Return a network whose parameters take no memory, on the meta device.
 

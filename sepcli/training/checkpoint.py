@@ -4,6 +4,7 @@ It is written beside the old one and moved over it, so a kill at any moment leav
 """
 
 import io
+import math
 import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -50,7 +51,8 @@ class Progress:
         """Note a measurement of the averaged weights and keep them if they are the best."""
         self.measurements.append(measurement)
         self.train_sum, self.train_count = 0.0, 0
-        if self.best is None or measurement.dev_si_sdri_db > self.best.dev_si_sdri_db:
+        least = -math.inf if self.best is None else self.best.dev_si_sdri_db
+        if measurement.dev_si_sdri_db > least:  # never of nan, where nothing has a score
             self.best = measurement
             self.best_weights = {key: value.clone() for key, value in average.items()}
 
@@ -103,7 +105,9 @@ def load_checkpoint(
         state = torch.load(path, map_location=device, weights_only=True)
         network.load_state_dict(state["weights"])
         for optimiser, held in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(held)
+            # rates and decay are the recipe's, which may have been changed since
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": held["state"], "param_groups": groups})
         for key, value in average.items():
             value.copy_(state["average"][key])
         return Progress(

@@ -127,7 +127,7 @@ def find_speech(path: Path, *, split: str = "") -> list[Utterance]:
     """
     if path.is_dir():
         files = find_audio_files(path, recursive=True)
-        found = [Utterance(str(file.parent.relative_to(path)), file) for file in files]
+        found = [Utterance(file.parent.relative_to(path).as_posix(), file) for file in files]
     elif path.suffix.lower() == ".csv":
         found = list(_manifest(path, split))
     elif path.is_file() and zipfile.is_zipfile(path):

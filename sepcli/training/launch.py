@@ -96,7 +96,7 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
             devices=devices,
             precision=chosen_precision(recipe.run.precision, device),
         )
-    except (ValueError, RuntimeError) as problem:
+    except (ValueError, RuntimeError, ImportError) as problem:
         raise DeviceError(f"no such device: {accelerator}", "use --device auto") from problem
     if not launched_outside:
         fabric.launch()

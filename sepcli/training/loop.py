@@ -145,8 +145,9 @@ class Trainer:
             progress.skipped_steps += 1
         self.optimiser_seconds += time.monotonic() - before
         progress.step += 1
-        progress.train_sum += float(reached) if math.isfinite(float(reached)) else 0.0
-        progress.train_count += 1
+        if math.isfinite(snr := float(reached)):
+            progress.train_sum += snr
+            progress.train_count += 1
         self._average(average, progress.step)
 
     def _average(self, average: dict[str, Tensor], step: int) -> None:

@@ -234,6 +234,7 @@ def _check(recipe: Recipe) -> None:
         "data.partial_share": not 0 <= data.partial_share <= 1 - data.alone_share,
         "data.weights": any(weight < 0 for weight in data.weights.values()),
         "data.dev_seed": data.dev_seed < 0,
+        "data.dev_mixtures": data.dev_mixtures < 1,
         "data.partial_overlap": not 0 <= data.partial_overlap[0] <= data.partial_overlap[1] <= 1,
         "optimiser.rate": not 0 < optimiser.rate < 10,
         "optimiser.weight_decay": optimiser.weight_decay < 0,

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from sepcli.errors import ModelError, UsageError
-from sepcli.models.architectures import load_architecture, make_config
+from sepcli.models.architectures import make_config
+from sepcli.models.build import fresh_network
 from sepcli.models.load import load_model
 from sepcli.models.resolve import resolve_model
 from sepcli.training.dataset import Generator, Speech, Waveform, find_speech, read_recordings
@@ -152,9 +153,7 @@ def make_network(recipe: Recipe, source: str = "", note: Note = lambda line: Non
     """
     model, where = recipe.model, f"[model] of {recipe.path.name}"
     if not source:
-        torch.manual_seed(recipe.run.seed)
-        config = make_config(model.architecture, model.config, where=where)
-        network: nn.Module = load_architecture(model.architecture, where=where).Network(config)
+        network = fresh_network(model.architecture, model.config, recipe.run.seed, where=where)
         return _freeze_unused(network, model.sample_rate)
     entry = resolve_model(source)
     if entry.architecture != model.architecture:
@@ -222,7 +221,7 @@ def with_places(recipe: Recipe, **places: Path | None) -> Recipe:
 
 
 def missing(recipe: Recipe) -> list[str]:
-    """Return what the recipe asks for but has no recordings of, a line each."""
+    """Return what the recipe asks for but has no recordings of, or has and never asks for."""
     data = recipe.data
     lines = []
     if not data.dev:
@@ -231,6 +230,10 @@ def missing(recipe: Recipe) -> list[str]:
         lines.append("mixtures stay without noise: give --noise FOLDER")
     if data.room_share > 0 and not data.rooms:
         lines.append("mixtures stay without rooms: give --rooms FOLDER")
+    if data.noise and not data.noise_share:
+        lines.append("noise is not heard: set data.noise_share in the recipe")
+    if data.rooms and not data.room_share:
+        lines.append("rooms are not heard: set data.room_share in the recipe")
     return lines
 
 

@@ -6,6 +6,7 @@ get other long-term spectra, some a room, whose reverberant sources are then the
 noise, some an effect.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import fftconvolve
 
-from sepcli.errors import AudioError
+from sepcli.errors import AudioError, UsageError
 from sepcli.training.colour import draw_colours
 from sepcli.training.dataset import Generator, Speech, Waveform, to_float
 from sepcli.training.effects import apply_effect
@@ -30,6 +31,7 @@ ROOM_SECONDS = 0.6
 BEFORE_DIRECT_SOUND = 8  # samples; keeps the onset of the direct sound
 FADE_SECONDS = 0.01  # of a turn that begins or ends within an utterance
 FLOOR = 1e-10
+PLACE = re.compile(r"_[^_/\\]*$")  # of a response: what follows the name of the room
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,26 @@ def group_rooms(
     """Return impulse responses grouped by room: names that differ in what follows the last `_`.
 
     Each starts at its direct sound, so that references stay aligned with the mixture.
+
+    Args:
+        responses: By file name.
+        sample_rate: Theirs [Hz].
+
+    Raises:
+        UsageError: There are responses, and no room has two.
     """
     rooms: dict[str, list[Waveform]] = {}
     for name, response in responses.items():
         start = max(0, int(np.abs(response).argmax()) - BEFORE_DIRECT_SOUND)
         cut = response[start : start + int(ROOM_SECONDS * sample_rate)]
-        rooms.setdefault(name.rpartition(".")[0].rpartition("_")[0], []).append(cut)
-    return tuple(tuple(room) for room in rooms.values() if len(room) > 1)
+        rooms.setdefault(PLACE.sub("", name.rpartition(".")[0]), []).append(cut)
+    found = tuple(tuple(room) for room in rooms.values() if len(room) > 1)
+    if responses and not found:
+        raise UsageError(
+            f"no room with responses from two places: {min(responses)}, …",
+            "name the responses of one room NAME_1.wav, NAME_2.wav, …",
+        )
+    return found
 
 
 def _group(name: str, prefixes: Iterable[str]) -> str:
@@ -210,7 +225,8 @@ def _draw_source(speech: Speech, voice: int, num_samples: int, rng: Generator) -
     recordings = speech.signals[int(rng.integers(len(speech.signals)))][voice]
     parts: list[Waveform] = []
     length = 0
-    for number in _drawing_order(speech.weights[voice], _rounds(recordings, num_samples), rng):
+    rounds = -(-num_samples // sum(map(len, recordings)))  # enough, one after the other
+    for number in _drawing_order(speech.weights[voice], rounds, rng):
         recording = recordings[number]
         if parts:
             pause = int(rng.integers(int(LONGEST_PAUSE_SECONDS * speech.sample_rate) + 1))
@@ -225,11 +241,6 @@ def _draw_source(speech: Speech, voice: int, num_samples: int, rng: Generator) -
     joined = np.concatenate(parts)
     start = int(rng.integers(len(joined) - num_samples + 1))
     return joined[start : start + num_samples]
-
-
-def _rounds(recordings: Sequence[npt.NDArray[np.int16]], num_samples: int) -> int:
-    """How often all recordings of a speaker, one after the other, are surely long enough."""
-    return -(-num_samples // sum(len(recording) for recording in recordings))
 
 
 def _drawing_order(weights: Sequence[float], rounds: int, rng: Generator) -> Iterator[int]:

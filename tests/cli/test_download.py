@@ -130,6 +130,9 @@ def test_voices_are_fetched_by_name(
     assert verified.err == ""
     assert verified.lines == ["ecapa\tverified\t0.1 MB"]
     assert sepcli("download", "ecapa", "--revision", "main").code == 2
+    assert sepcli("download", "--verify").lines[-1] == "ecapa\tverified\t0.1 MB"
+    refused = sepcli("download", "--verify", "--revision", "main")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: --revision is of one model")
 
 
 @patient_client

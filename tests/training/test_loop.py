@@ -1,6 +1,7 @@
 """Training runs: resume is exact to the bit, time limits cut slices, gradients must be finite."""
 
 import csv
+import math
 import socket
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import torch
 from torch import Tensor
 
 import sepcli.__main__
-from sepcli.errors import ModelError, WeightsError
+from sepcli.errors import DeviceError, ModelError, WeightsError
 from sepcli.models.load import load_model
 from sepcli.models.registry import entry_from_folder
 from sepcli.training import loop
+from sepcli.training.checkpoint import Progress
+from sepcli.training.export import Measurement
 from sepcli.training.launch import launch
 from sepcli.training.loop import CHECKPOINT_FILE, Outcome
 from sepcli.training.recipe import Recipe
@@ -136,6 +139,48 @@ def test_a_damaged_checkpoint_is_told(
         checkpoint.write_bytes(b"garbage" if kind == "garbage" else whole[: len(whole) // 2])
     with pytest.raises(WeightsError, match="checkpoint does not fit this recipe"):
         run(write_recipe(), tmp_path / "first")
+
+
+def test_a_resumed_run_takes_the_rate_of_the_recipe(
+    tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    run(write_recipe(steps="2"), tmp_path / "out")
+    before = weights(tmp_path / "out")
+    run(write_recipe(steps="4", rate="1e-30"), tmp_path / "out")
+    after = weights(tmp_path / "out")
+    assert (before["step"], after["step"]) == (2, 4)
+    for key, value in before["weights"].items():
+        torch.testing.assert_close(after["weights"][key], value, rtol=0, atol=1e-12)
+
+
+def test_the_best_measurement_is_never_nan() -> None:
+    progress, average = Progress(), {"weight": torch.zeros(1)}
+    for step, score in enumerate([math.nan, 5.0, math.nan, 4.0], 1):
+        average["weight"].fill_(step)
+        progress.add(Measurement(step, 0.0, 0.0, score, 0.0), average)
+    assert progress.best is not None and progress.best.step == 2
+    assert progress.best_weights["weight"] == 2
+
+
+def test_steps_that_are_left_out_are_not_in_the_mean_of_training(
+    tmp_path: Path, write_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count()
+
+    def three_or_nan(estimates: Tensor, *_: object, **__: object) -> Tensor:
+        return 3.0 + estimates.sum(dim=(1, 2)) * (0.0 if next(calls) // 2 % 2 else math.nan)
+
+    monkeypatch.setattr(loop, "pit_snr", three_or_nan)  # two batches a step
+    outcome = run(write_recipe(), tmp_path / "out")
+    assert outcome.skipped_steps == 4
+    assert [row.train_snr_db for row in outcome.measurements] == [3.0, 3.0, 3.0]
+
+
+def test_an_accelerator_whose_package_is_not_here_is_told(
+    tmp_path: Path, write_recipe: Callable[..., Recipe]
+) -> None:
+    with pytest.raises(DeviceError, match="no such device: tpu"):
+        launch(write_recipe(), tmp_path, accelerator="tpu")
 
 
 def test_training_stops_when_nothing_is_gained(

@@ -38,6 +38,7 @@ def test_values_and_defaults_are_read(write_recipe: Callable[..., Recipe]) -> No
         ("steps = 8", "steps = 0", "makes no sense: run.steps = 0"),
         ("[model.config]", "chunk_seconds = 2\n[model.config]", "model.chunk_seconds = 2.0"),
         ("steps = 8", "seed = -1", "makes no sense: run.seed = -1"),
+        ("dev_mixtures = 2", "dev_mixtures = 0", "makes no sense: data.dev_mixtures = 0"),
         ("dev_mixtures = 2", "dev_seed = -1", "makes no sense: data.dev_seed = -1"),
         ("rate = 0.01", "weight_decay = -0.1", "makes no sense: optimiser.weight_decay = -0.1"),
         ("rate = 0.01", "clip = -5", "makes no sense: optimiser.clip = -5.0"),

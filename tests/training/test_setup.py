@@ -1,6 +1,7 @@
 """A network made ready to train."""
 
 import dataclasses
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from sepcli.errors import AudioError, UsageError
+from sepcli.errors import AudioError, ModelError, UsageError
 from sepcli.models.load import LoadedModel
 from sepcli.training import setup
 from sepcli.training.export import write_model_folder
@@ -106,6 +107,33 @@ def test_what_a_recipe_asks_for_in_vain_is_listed(write_recipe: Callable[..., Re
     wanting = write_recipe(dev='""\nnoise_share = 0.5\nroom_share = 0.1')
     hints = [line.rpartition("give ")[2] for line in missing(wanting)]
     assert hints == ["--dev FOLDER", "--noise FOLDER", "--rooms FOLDER"]
+
+
+def test_what_a_recipe_has_but_never_asks_for_is_listed(
+    write_recipe: Callable[..., Recipe], speech_folder: Path
+) -> None:
+    recipe = with_places(write_recipe(), noise=speech_folder, rooms=speech_folder)
+    assert missing(recipe) == [
+        "noise is not heard: set data.noise_share in the recipe",
+        "rooms are not heard: set data.room_share in the recipe",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("dim = 1048576\nhidden = 1048576", "makes a network too large"),
+        ("dim = 8\nheads = 3", "wrong configuration of"),
+    ],
+)
+def test_a_network_that_cannot_be_is_told_before_it_takes_memory(
+    write_recipe: Callable[..., Recipe], lines: str, message: str
+) -> None:
+    recipe = write_recipe()
+    config = dict(recipe.model.config) | tomllib.loads(lines)
+    model = dataclasses.replace(recipe.model, config=config)
+    with pytest.raises(ModelError, match=message):
+        make_network(dataclasses.replace(recipe, model=model))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sepcli.errors import UsageError
 from sepcli.training.dataset import Speech, Waveform, find_speech, read_speech
 from sepcli.training.recipe import DataRecipe
 from sepcli.training.simulate import (
@@ -136,6 +137,17 @@ def test_rooms_stay_aligned_and_references_reverberate(speech: Speech) -> None:
     echoed = dry[0] + 0.5 * np.concatenate([np.zeros(200), dry[0][:-200]])
     scale = (wet[0] @ echoed) / (echoed @ echoed)
     np.testing.assert_allclose(wet[0], scale * echoed, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("kitchen_1", "church_1"), ("kitchen", "church"), ("big_hall/1", "big_church/1")],
+)
+def test_responses_of_different_rooms_are_no_room(names: tuple[str, str]) -> None:
+    response = np.ones(4, np.float32)
+    with pytest.raises(UsageError, match="no room with responses from two places"):
+        group_rooms({f"{name}.wav": response for name in names}, RATE)
+    assert group_rooms({}, RATE) == ()
 
 
 def turns(seed: int, **shares: float) -> Waveform:

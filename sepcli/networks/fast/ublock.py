@@ -35,7 +35,7 @@ class ConvNorm(nn.Module):
     def convolve(self, features: Tensor) -> Tensor:
         """Return the same before the norm, in memory of its own."""
         conv = self.conv
-        if conv.groups == 1:
+        if conv.kernel_size == (1,) and conv.groups == 1:
             return pointwise(features, conv)
         return depthwise(features, conv.weight, conv.bias, stride=conv.stride[0])
 

@@ -61,7 +61,7 @@ class ConvNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return `[row, ceil(time / stride), channel]`."""
         conv = self.conv
-        if conv.groups == 1:
+        if conv.kernel_size == (1,) and conv.groups == 1:
             features = pointwise(features, conv)
         else:
             features = depthwise(features, conv.weight, conv.bias, stride=conv.stride[0])
