@@ -35,21 +35,9 @@ class OutputFormat:
         return {"PCM_16": 2, "PCM_24": 3}.get(self.subtype, 4)
 
 
-def _any_rate(rate: int) -> bool:
-    return rate >= 1
-
-
 def _flac_rate(rate: int) -> bool:
     # the frame header holds the rate in Hz up to 65 535, beyond that in tens of Hz
-    return 1 <= rate <= 65_535 or (65_535 < rate <= 655_350 and rate % 10 == 0)
-
-
-def _vorbis_rate(rate: int) -> bool:
-    return 1 <= rate <= 200_000
-
-
-def _mp3_rate(rate: int) -> bool:
-    return rate in MP3_RATES
+    return 1 <= rate <= 655_350 and (rate <= 65_535 or rate % 10 == 0)
 
 
 @dataclass(frozen=True)
@@ -63,12 +51,14 @@ class _Limits:
 
 
 FORMATS = {
-    "wav": _Limits(("PCM_16", "PCM_24", "FLOAT"), _any_rate, "any sample rate", 1024),
+    "wav": _Limits(("PCM_16", "PCM_24", "FLOAT"), lambda rate: rate >= 1, "any sample rate", 1024),
     "flac": _Limits(
         ("PCM_16", "PCM_24"), _flac_rate, "up to 65535 Hz, and multiples of 10 up to 655350 Hz", 8
     ),
-    "ogg": _Limits(("VORBIS",), _vorbis_rate, "up to 200000 Hz", 255),
-    "mp3": _Limits(("MPEG_LAYER_III",), _mp3_rate, ", ".join(map(str, MP3_RATES)) + " Hz", 2),
+    "ogg": _Limits(("VORBIS",), range(1, 200_001).__contains__, "up to 200000 Hz", 255),
+    "mp3": _Limits(
+        ("MPEG_LAYER_III",), MP3_RATES.__contains__, ", ".join(map(str, MP3_RATES)) + " Hz", 2
+    ),
 }
 
 

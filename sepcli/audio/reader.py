@@ -248,20 +248,18 @@ def _decoder(file: OpenFile, name: str, track: int | None) -> Decoder:
     Raises:
         AudioError: None of them reads the file, it has no such track, or the disk fails.
     """
-    whole, cause = None, None
     try:
         whole = open_whole(file)
-    except NOT_RECOGNISED as error:
+    except NOT_RECOGNISED as cause:
         check_disk(file, name)
-        cause = error
-    if whole is not None and track in (None, 1):
-        return whole
-    if whole is not None:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise AudioError(f"empty file: {name}", "record or copy it again") from cause
+    else:
+        if track in (None, 1):
+            return whole
         whole.close()
         if whole.format != "OGG":  # the only one of libsndfile's that can hold several
             raise no_such_track(track or 1, 1, name)
-    elif file.seek(0, os.SEEK_END) == 0:
-        raise AudioError(f"empty file: {name}", "record or copy it again") from cause
     return FfmpegDecoder(file, name, track)
 
 

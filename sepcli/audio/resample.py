@@ -83,17 +83,12 @@ class Resampler:
         else:
             contiguous = np.ascontiguousarray(block, dtype=np.float32)
             resampled = self._stream.resample_chunk(contiguous, last=False)
-            if last:
-                resampled = np.concatenate([resampled, self._flush(block)])
+            if last:  # soxr rounds the length, so silence is appended until it suffices
+                num_zeros = -(-self._in_rate // self._out_rate) + 1
+                zeros = np.zeros((num_zeros, *block.shape[1:]), np.float32)
+                tail = self._stream.resample_chunk(zeros, last=True)
+                resampled = np.concatenate([resampled, tail])
         return self._cut(resampled, last)
-
-    def _flush(self, block: Samples) -> Samples:
-        """Return the tail: soxr rounds the length, so silence is appended until it suffices."""
-        assert self._stream is not None
-        num_zeros = -(-self._in_rate // self._out_rate) + 1
-        zeros = np.zeros((num_zeros, *block.shape[1:]), np.float32)
-        tail: Samples = self._stream.resample_chunk(zeros, last=True)
-        return tail
 
     def _cut(self, resampled: Samples, last: bool) -> Samples:
         """Return `resampled` without what goes past the end."""

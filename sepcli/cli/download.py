@@ -8,7 +8,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import SepcliError, UsageError
-from sepcli.models.registry import ModelEntry, complete_model, load_entries
+from sepcli.models.registry import complete_model, load_entries
 
 
 def download(
@@ -81,7 +81,8 @@ def _fetch(name: str, revision: str, *, verify: bool) -> None:
             load_model(fetched.entry, on_progress=show)
     if fetched.note:
         console.note(fetched.note)
-    _tell(_title(entry, fetched.entry), fetched.files, verify=verify)
+    stand_in = "" if fetched.entry.name == entry.name else f" ({fetched.entry.name})"
+    _tell(entry.name + stand_in, fetched.files, verify=verify)
 
 
 def _fetch_voices(name: str, revision: str, *, verify: bool) -> None:
@@ -100,7 +101,3 @@ def _fetch_voices(name: str, revision: str, *, verify: bool) -> None:
 def _tell(title: str, files: Mapping[str, Path], *, verify: bool) -> None:
     size = sum(path.stat().st_size for path in files.values())
     console.result(f"{title}\t{'verified' if verify else 'ready'}\t{size / 1e6:.1f} MB")
-
-
-def _title(asked: ModelEntry, got: ModelEntry) -> str:
-    return asked.name if asked.name == got.name else f"{asked.name} ({got.name})"

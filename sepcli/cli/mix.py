@@ -110,7 +110,7 @@ def mix(
     from sepcli.training.dataset import find_speech
     from sepcli.training.mixtures import MixOptions, make_mixture
 
-    options = MixOptions(
+    how = MixOptions(
         num_speakers=speakers,
         sample_rate=sample_rate,
         style=style.value,
@@ -134,7 +134,7 @@ def mix(
     try:
         with console.progress("mixing", total=count, unit="items") as bar:
             for number in range(count):
-                mixture = make_mixture(material, options, seed, number)
+                mixture = make_mixture(material, how, seed, number)
                 if number == 0:  # only now it is known that a new set can be made
                     _remove_set(output_dir)
                 name = f"{number:0{max(5, len(str(count - 1)))}}.wav"

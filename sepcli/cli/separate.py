@@ -129,8 +129,8 @@ def separate(
         model = model or setting
         with _told_where(setting):
             entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
-    naming = _naming(output_dir, audio_format, name, labels or (), entry, separation)
-    naming = replace(naming, segments=segments)
+    naming = Naming(folder=output_dir, extension=audio_format.value, template=name)
+    naming = _of_whom(replace(naming, segments=segments), labels or (), entry, separation)
     if layout is options.Layout.channels:
         check_format(audio_format, subtype, rate, naming.num_speakers)
     found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)
@@ -166,10 +166,8 @@ def _told_where(setting: str) -> Iterator[None]:
         raise ModelError(f"SEPCLI_MODEL or config.toml: {error.message}", error.hint) from error
 
 
-def _naming(
-    folder: Path,
-    audio_format: options.Format,
-    template: str,
+def _of_whom(
+    naming: Naming,
     labels: Collection[options.LabelFormat],
     entry: ModelEntry | None,
     separation: "SeparationOptions",
@@ -178,7 +176,6 @@ def _naming(
     from sepcli.separation.labels import WRITERS
     from sepcli.separation.speakers import MOST_PEOPLE
 
-    naming = Naming(folder=folder, extension=audio_format.value, template=template)
     if entry is None:
         return replace(naming, model="channels", num_speakers=NUM_CHANNELS_OF_A_CALL)
     people = separation.people
@@ -215,7 +212,7 @@ def _plan(
             span=span,
             overwrite=overwrite,
             also_read=also_read,
-            on_skip=_tell_skipped,
+            on_skip=lambda path, reason: console.note(f"skipped, {reason}: {path}"),
         )
     from sepcli.separation.manifest import plan_rows, read_manifest
 
@@ -245,7 +242,3 @@ def _file_name(model: str) -> str:
     path = Path(model)
     name = path.name if path.name not in ("", "..") else real_path(path).name
     return name.replace(":", "-")
-
-
-def _tell_skipped(path: Path, reason: str) -> None:
-    console.note(f"skipped, {reason}: {path}")

@@ -109,7 +109,7 @@ class _SpectrumStandIn(TorchFunctionMode):
             frames = args[0].shape[-1]
             shape = [*args[0].shape[:-2], kwargs["length"]]
             result = args[0].real.new_empty(shape)
-        self.add(math.prod(shape[:1]) * frames * _fft_flops_of(size) // 2)
+        self.add(shape[0] * frames * _fft_flops_of(size) // 2)
         return result
 
 

@@ -3,6 +3,7 @@
 What cannot be scored is counted and said, never dropped.
 """
 
+import importlib.util
 import math
 import warnings
 from collections import Counter
@@ -21,7 +22,6 @@ from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, si_sdr
 
 Waveforms = npt.NDArray[np.float32]
 
-EXTRA_METRICS = ("sdr", "stoi", "pesq")
 PACKAGES = {"sdr": "fast_bss_eval", "stoi": "pystoi", "pesq": "pesq"}
 INSTALL_HINT = "install them with: pip install 'sepcli[metrics,pesq]'"
 CONFIDENCE = 0.95
@@ -125,7 +125,7 @@ def score(
         references: `[speakers, samples]`.
         mixture: `[samples]`, or None: then nothing is said about improvement.
         sample_rate: Of all [Hz].
-        extras: Further metrics, of `EXTRA_METRICS`.
+        extras: Further metrics, keys of `PACKAGES`.
 
     Raises:
         AudioError: There are fewer estimates than references, or next to no samples.
@@ -162,11 +162,9 @@ def require_metrics(extras: Sequence[str]) -> None:
         UsageError: A metric is unknown.
         SepcliError: Its package is missing.
     """
-    import importlib.util
-
     for metric in extras:
         if metric not in PACKAGES:
-            known = ", ".join(EXTRA_METRICS)
+            known = ", ".join(PACKAGES)
             raise UsageError(f"unknown metric: {metric}", f"choose from: {known}")
         if importlib.util.find_spec(PACKAGES[metric]) is None:
             raise SepcliError(f"package missing for metric: {metric}", INSTALL_HINT)
@@ -183,7 +181,7 @@ def _remarks(values: dict[str, list[float]], num_estimates: int, num_references:
         found.append("an exact estimate, inf dB, not in the means")
     if num_estimates > num_references:
         found.append("more estimates than references, the best were taken")
-    for metric in EXTRA_METRICS:
+    for metric in PACKAGES:
         pairs = zip(values.get(metric, ()), values["si_sdr"], strict=False)
         if any(math.isnan(value) and not math.isnan(own) for value, own in pairs):
             found.append(f"no {metric.upper()}: too short, silent or without speech")

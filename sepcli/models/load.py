@@ -70,11 +70,11 @@ def _network_of(fetched: Fetched) -> nn.Module:
         # The files know best what was trained; the entry speaks where they are silent.
         config |= description.config
     network, checked = build_network(entry.architecture, config, where=where)
-    for name, promised in (("num_speakers", entry.speakers), ("sample_rate", entry.sample_rate)):
-        if getattr(checked, name, promised) != promised:
-            raise ModelError(
-                f"{where} promises {name} {promised}, its network has {getattr(checked, name)}"
-            )
+    if checked.num_speakers != entry.speakers:
+        raise ModelError(
+            f"{where} promises num_speakers {entry.speakers}, its network has "
+            f"{checked.num_speakers}"
+        )
     if description is not None and description.sample_rate not in (0, entry.sample_rate):
         raise ModelError(
             f"{where} promises sample_rate {entry.sample_rate}, "

@@ -15,22 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sepcli.errors import ModelError, did_you_mean
-from sepcli.models.entry import ModelEntry, make_entry
-
-__all__ = [
-    "DEFAULT_MODEL",
-    "HUB_PREFIX",
-    "MODEL_FILE",
-    "ModelEntry",
-    "chosen_model",
-    "complete_model",
-    "entry_from_folder",
-    "find_entry",
-    "list_models",
-    "load_entries",
-    "read_toml",
-    "user_table_path",
-]
+from sepcli.models.entry import ModelEntry as ModelEntry  # others take it from here
+from sepcli.models.entry import make_entry
 
 MODEL_FILE = "model.toml"  # describes the weights of the folder it lies in
 LISTING = "run `sepcli info` for the known models"

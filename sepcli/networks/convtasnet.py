@@ -21,11 +21,11 @@ from torch.nn import functional as F
 from sepcli.networks.layers import (
     FilterbankConfig,
     FilterbankNetwork,
-    GlobalNorm,
     check_sizes,
     depthwise,
     pointwise,
 )
+from sepcli.networks.layers.ublock import gamma_norm
 
 EPS = 1e-8
 
@@ -161,11 +161,6 @@ class Block(nn.Module):
         return depthwise(late, weight, conv.bias, dilation=self.dilation)[:, : features.shape[1]]
 
 
-def global_norm(channels: int) -> GlobalNorm:
-    """Return the norm over all of a row (eq. 5)."""
-    return GlobalNorm((channels,), EPS, ("gamma", "beta"))
-
-
 class FrameNorm(nn.Module):
     """Norm over the channels of each frame."""
 
@@ -201,7 +196,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "gLN": global_norm,
+    "gLN": gamma_norm,  # over all of a row (eq. 5)
     "cLN": FrameNorm,
     "cgLN": CumulativeNorm,
     "bN": BatchNorm,

@@ -98,7 +98,7 @@ class Network(nn.Module):
         # B: batch, S: speakers, L: frames, F: bins, D: dim, K: bands, C: channels of a band
         level = (mixture.square().mean(-1, keepdim=True) + SILENCE).sqrt()
         spectrum = analyse(mixture / level, self.window, self.config.stride)  # [B, L, F]
-        frames = neighbours(compressed(spectrum, self.config.compression))  # [B, L, F, 6]
+        frames = neighbours(compressed(spectrum, self.config.compression))  # [B, L, 3, F, 2]
         tokens = self.encoder(frames)  # [B, L, D]
         rotation = rotary_table(tokens, self.config.dim // self.config.heads)
         if self.config.bands:

@@ -87,10 +87,8 @@ def separate_jobs(
 def _seconds_added(recording: Recording) -> float:
     """Return how much of a recording its latest chunk separated [s]."""
     index = recording.num_accepted - 1
-    end = recording.chunks[index].start + recording.chunks[index].length
-    last = recording.chunks[index - 1] if index else None
-    begin = last.start + last.length if last else 0
-    return (end - begin) / recording.plan.sample_rate
+    begin = recording.chunks[index - 1].stop if index else 0
+    return (recording.chunks[index].stop - begin) / recording.plan.sample_rate
 
 
 def tidied(jobs: Iterable[Job]) -> Iterator[Job]:

@@ -209,17 +209,13 @@ def _object(line: str, place: str) -> dict[str, Any]:
     """
     try:
         fields = json.loads(line)
-    except (ValueError, RecursionError) as cause:
-        raise _no_object(place) from cause
+    except (ValueError, RecursionError):
+        fields = None
     if not isinstance(fields, dict):
-        raise _no_object(place)
+        raise UsageError(
+            f"{place}: not a JSON object", 'one object a line, as in {"audio_filepath": "a.wav"}'
+        )
     return fields
-
-
-def _no_object(place: str) -> UsageError:
-    return UsageError(
-        f"{place}: not a JSON object", 'one object a line, as in {"audio_filepath": "a.wav"}'
-    )
 
 
 def _seconds(fields: Mapping[str, Any], key: str, place: str) -> float | None:

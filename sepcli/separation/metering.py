@@ -154,10 +154,7 @@ def without_rumble(read: Read, start: int, length: int, total: int, sample_rate:
     part = read(begin, stop - begin).astype(np.float64)
     before = margin - (start - begin)
     after = margin - (stop - start - length)
-    if len(part) > 1:
-        part = np.pad(part, (before, after), mode="reflect", reflect_type="odd")
-    else:
-        part = np.pad(part, (before, after), mode="edge")
+    part = np.pad(part, (before, after), mode="reflect", reflect_type="odd")
     size = len(part) + -len(part) % 1024  # lengths of large primes take long
     padded = np.pad(part, (0, size - len(part)), mode="edge")
     spectrum = np.fft.rfft(padded) * high_pass_response(size, sample_rate)

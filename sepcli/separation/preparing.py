@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sepcli.audio import AudioReader, resampled_length
@@ -28,6 +28,8 @@ from sepcli.separation.writing import (
 )
 
 RESUMABLE_SECONDS = 600.0  # shorter recordings are faster done again than kept
+# options that do not change estimates: of what is made of them, and which of several GPUs it is
+AFTERWARDS = {"people", "voices", "outside_overlap", "bandwidth", "known", "only", "device"}
 
 
 @dataclass
@@ -107,8 +109,9 @@ def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: Outp
             "track": options.track,
             "model": repr(pipeline.entry),
             "weights": pipeline.weights_digest,
-            # neither who is known and wanted changes the estimates, nor which of several GPUs it is
-            "options": repr(replace(pipeline.options, known={}, only=None, device="")),
+            "options": repr(
+                {k: v for k, v in vars(pipeline.options).items() if k not in AFTERWARDS}
+            ),
             "device": choose_device(pipeline.options.device).type,
         }
         key = spool_key(description)

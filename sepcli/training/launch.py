@@ -17,16 +17,12 @@ from sepcli.training.export import (
     write_log,
     write_model_folder,
 )
-from sepcli.training.loop import Outcome, Trainer, Watch, config_values
+from sepcli.training.loop import Outcome, Trainer, config_values, ignore
 from sepcli.training.precision import chosen_precision
 from sepcli.training.recipe import Recipe
 from sepcli.training.setup import Note, batch_maker, dev_mixtures, make_network, read_material
 
 DECODED = "decoded"  # in the model folder
-
-
-def _ignore(_: object) -> None:
-    """Take note of nothing."""
 
 
 def launch(
@@ -36,10 +32,10 @@ def launch(
     source: str = "",
     time_limit_seconds: float = float("inf"),
     accelerator: str = "auto",
-    note: Note = _ignore,
-    warn: Note = _ignore,
-    on_step: Callable[[int], None] = _ignore,
-    on_measurement: Callable[[Measurement], None] = _ignore,
+    note: Note = ignore,
+    warn: Note = ignore,
+    on_step: Callable[[int], None] = ignore,
+    on_measurement: Callable[[Measurement], None] = ignore,
 ) -> Outcome | None:
     """Run a recipe, write its model folder and return the outcome; None beside the first process.
 
@@ -60,7 +56,7 @@ def launch(
     """
     fabric = _fabric(recipe, accelerator)
     if not fabric.is_global_zero:  # the first process speaks for all
-        note = warn = on_measurement = _ignore
+        note = warn = on_measurement = ignore
     network = make_network(recipe, source, note)
     num_speakers: int = network.config.num_speakers  # type: ignore[assignment, union-attr]
     with fabric.rank_zero_first():  # the others read what the first has decoded
@@ -74,7 +70,9 @@ def launch(
         make_batch=batch_maker(recipe, material, num_speakers, fabric.global_rank),
         dev=dev_mixtures(recipe, material, num_speakers),
         folder=folder,
-        watch=Watch(on_step, on_measurement, lambda step: note(f"going on from step {step}")),
+        on_step=on_step,
+        on_measurement=on_measurement,
+        on_resume=lambda step: note(f"going on from step {step}"),
     )
     outcome = trainer.run(time_limit_seconds=time_limit_seconds)
     if not fabric.is_global_zero:

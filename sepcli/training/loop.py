@@ -56,13 +56,8 @@ class Outcome:
     skipped_steps: int
 
 
-@dataclass
-class Watch:
-    """What the loop tells while it runs; every part may be replaced."""
-
-    on_step: Callable[[int], None] = lambda step: None
-    on_measurement: Callable[[Measurement], None] = lambda measurement: None
-    on_resume: Callable[[int], None] = lambda step: None
+def ignore(_: object) -> None:
+    """Take note of nothing."""
 
 
 @dataclass
@@ -73,11 +68,13 @@ class Trainer:
         fabric: Launched already.
         network: In float32.
         recipe: The settings.
-        make_batch: (step, micro-batch) → mixtures `[batch, time]`, references
+        make_batch: Number of a batch → mixtures `[batch, time]`, references
             `[batch, speakers, time]`.
         dev: Development mixtures `[time]` with references `[speakers, time]`.
         folder: Where the checkpoint is.
-        watch: Told what happens.
+        on_step: Told the number of steps done.
+        on_measurement: Told of each measurement.
+        on_resume: Told the step of the checkpoint that it goes on from.
         optimiser_seconds: Time spent in the optimisers so far.
     """
 
@@ -87,7 +84,9 @@ class Trainer:
     make_batch: Callable[[int], Batch]
     dev: Sequence[Batch]
     folder: Path
-    watch: Watch = field(default_factory=Watch)
+    on_step: Callable[[int], None] = ignore
+    on_measurement: Callable[[Measurement], None] = ignore
+    on_resume: Callable[[int], None] = ignore
     optimiser_seconds: float = field(default=0.0, init=False)
 
     def run(self, *, time_limit_seconds: float = math.inf) -> Outcome:
@@ -101,7 +100,7 @@ class Trainer:
         progress = Progress()
         if self._file.is_file():
             progress = load_checkpoint(self._file, self.network, ready, average)
-            self.watch.on_resume(progress.step)
+            self.on_resume(progress.step)
         first, accumulate = progress.step, self.recipe.optimiser.accumulate
         with Loader(self.make_batch, first * accumulate) as loader:
             end = began + time_limit_seconds
@@ -110,7 +109,17 @@ class Trainer:
                 self._after_step(progress, average, ready)
             self._save(ready, average, progress)
             waited = loader.waited_seconds
-        return self._outcome(progress, average, first, time.monotonic() - began, waited)
+        seconds = max(time.monotonic() - began, 1e-9)
+        return Outcome(
+            finished=self._is_over(progress),
+            weights=progress.best_weights or average,
+            measurements=list(progress.measurements),
+            best=progress.best,
+            audio_rate=(progress.step - first) * self._seconds_a_step() / seconds,
+            idle_share=waited / seconds,
+            optimiser_share=self.optimiser_seconds / seconds,
+            skipped_steps=progress.skipped_steps,
+        )
 
     def _step(
         self,
@@ -164,11 +173,11 @@ class Trainer:
     ) -> None:
         """Measure and save where it is time to."""
         run = self.recipe.run
-        self.watch.on_step(progress.step)
+        self.on_step(progress.step)
         if self.dev and (progress.step % run.dev_every == 0 or progress.step == run.steps):
             measurement = self._measure(progress, average)
             progress.add(measurement, average)
-            self.watch.on_measurement(measurement)
+            self.on_measurement(measurement)
         if progress.step % run.save_every == 0:
             self._save(optimisers, average, progress)
 
@@ -229,25 +238,6 @@ class Trainer:
         """Length of the mixtures of one step over all processes [s]."""
         mixtures = self.recipe.run.batch_size * self.recipe.optimiser.accumulate
         return mixtures * self.fabric.world_size * self.recipe.data.segment_seconds
-
-    def _outcome(
-        self,
-        progress: Progress,
-        average: dict[str, Tensor],
-        first: int,
-        seconds: float,
-        waited: float,
-    ) -> Outcome:
-        return Outcome(
-            finished=self._is_over(progress),
-            weights=progress.best_weights or average,
-            measurements=list(progress.measurements),
-            best=progress.best,
-            audio_rate=(progress.step - first) * self._seconds_a_step() / max(seconds, 1e-9),
-            idle_share=waited / max(seconds, 1e-9),
-            optimiser_share=self.optimiser_seconds / max(seconds, 1e-9),
-            skipped_steps=progress.skipped_steps,
-        )
 
 
 def config_values(network: nn.Module) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def test_estimates_that_a_disk_damaged_are_made_again(tmp_path: Path, spool_fold
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_estimates_are_resumed_whoever_is_known_and_by_another_device_of_the_kind(
+def test_estimates_are_resumed_whatever_is_made_of_them_and_by_another_device_of_the_kind(
     tmp_path: Path,
 ) -> None:
     write_stopping(tmp_path / "in/a.wav")
@@ -220,7 +220,8 @@ def test_estimates_are_resumed_whoever_is_known_and_by_another_device_of_the_kin
     again, plain = Seeded(), Seeded()
     jobs = [replace(jobs[0], named=(("alice", tmp_path / "out/a_alice.wav"),))]
     options = OutputOptions(resume=True)
-    (outcome,) = run(again, jobs, options, known={"alice": voice}, device="cpu:1")
+    how: dict[str, object] = {"people": 2, "outside_overlap": "original", "bandwidth": "full"}
+    (outcome,) = run(again, jobs, options, known={"alice": voice}, device="cpu:1", **how)
     assert outcome.error is None
     run(plain, jobs_of(tmp_path / "in", tmp_path / "plain"))
     assert again.num_calls < plain.num_calls

@@ -139,7 +139,12 @@ def decide_activity(
     """
     states = _states(len(people), timeline.num_outputs)
     prices = _prices(states)
-    scores_of = _score_by_block(windows, people, states)
+
+    @lru_cache(maxsize=2)
+    def scores_of(number: int) -> FloatArray:
+        block = windows.part(number * BLOCK, (number + 1) * BLOCK)
+        return _window_scores(block, people, states)
+
     loud_db = loud_level(timeline)
     found: list[Stretch] = []
     for start, stop in runs(speaks):
@@ -179,19 +184,6 @@ def _prices(states: tuple[State, ...]) -> FloatArray:
         if any(was[person] != now[person] for person in stays):
             prices[one, other] += MOVE_COST
     return prices
-
-
-def _score_by_block(
-    windows: Windows, people: FloatArray, states: Sequence[State]
-) -> Callable[[int], FloatArray]:
-    """Return a function that gives the scores of a block of windows, and holds the last two."""
-
-    @lru_cache(maxsize=2)
-    def scores_of(number: int) -> FloatArray:
-        part = windows.part(number * BLOCK, (number + 1) * BLOCK)
-        return _window_scores(part, people, states)
-
-    return scores_of
 
 
 def _window_scores(windows: Windows, people: FloatArray, states: Sequence[State]) -> FloatArray:

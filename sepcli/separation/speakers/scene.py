@@ -105,15 +105,14 @@ def understand(timeline: Timeline, num_people: int | None, most: int = MOST_PEOP
     speaks = speech_frames(timeline)
     if not timeline.has_voices:
         return _outputs_as_people(timeline, speaks)
-    for _ in range(MOST_ROUNDS):
+    for rounds_left in reversed(range(MOST_ROUNDS)):
         windows = look_at_windows(timeline, speaks)
         pieces, seconds_alone, seconds_together = one_voice_each(windows)
         if seconds_alone < seconds_to_tell_people(num_people, most, timeline.num_outputs):
             return _outputs_as_people(timeline, speaks, windows)
         people = find_people(pieces, num_people, most, two_at_once=two_at_once(timeline, speaks))
         settled = _settled(timeline, speaks, windows, people, are_told=num_people is not None)
-        noise = _noise(timeline, settled)
-        if not noise.any():
+        if not rounds_left or not (noise := _noise(timeline, settled)).any():
             break
         speaks = without_short_runs(speaks & ~noise)
     if num_people == 1:

@@ -1,9 +1,9 @@
 """SpeakerTracker: hears the chunks of a recording one by one and then tells who is who."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from functools import cache
 from operator import attrgetter
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -110,10 +110,10 @@ class SpeakerTracker:
 
     def solve(self) -> SpeakerOrder:
         """Return the order of speakers in every chunk heard so far."""
-        return solve_order(self._kept, self._num_speakers)
+        return solve_order(list(self._kept), self._num_speakers)
 
 
-class _Kept(Sequence[ChunkEvidence]):
+class _Kept:
     """The evidence of all chunks, without arrays, which would lie among the network's blocks.
 
     For hours: the gaps between them never fit the network's next block. Python has a place of its
@@ -132,23 +132,15 @@ class _Kept(Sequence[ChunkEvidence]):
     def __len__(self) -> int:
         return len(self._chunks)
 
-    @overload
-    def __getitem__(self, index: int) -> ChunkEvidence: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ChunkEvidence]: ...
-
-    def __getitem__(self, index: int | slice) -> ChunkEvidence | Sequence[ChunkEvidence]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        held, *voices = self._chunks[index]
-        numbers = np.frombuffer(held, self._numbers)[0]
-        return ChunkEvidence(
-            start=int(numbers["start"]),
-            stop=int(numbers["stop"]),
-            voices=np.frombuffer(b"".join(voices), np.float16).reshape(len(voices), -1),
-            **{name: numbers[name] for name in _ARRAYS},
-        )
+    def __iter__(self) -> Iterator[ChunkEvidence]:
+        for held, *heard in self._chunks:
+            numbers = np.frombuffer(held, self._numbers)[0]
+            yield ChunkEvidence(
+                start=int(numbers["start"]),
+                stop=int(numbers["stop"]),
+                voices=np.frombuffer(b"".join(heard), np.float16).reshape(len(heard), -1),
+                **{name: numbers[name] for name in _ARRAYS},
+            )
 
 
 @cache
