@@ -26,7 +26,7 @@ LITTLE_ENDIAN = ("WAV", "WAVEX", "RF64", "W64")
 FLAC_TOTAL = 21  # where the 36 bits of the number of samples begin, in the lower half of the byte
 MAX_HEADER_BYTES = 1 << 16  # of formats whose lengths are not looked into
 NOT_PLAIN = ("SDS",)  # 16 bits in three bytes
-UNREADABLE = "a later part of it cannot be read and was passed over"
+UNREADABLE = "a part of it cannot be read and was passed over"
 LOST_BYTES = 1000  # between frames or pages; less is filling
 
 
@@ -97,6 +97,13 @@ class WholeDecoder:
         self._decoders[-1].close()
         self._decoders.append(decoder)
         return True
+
+    def replace(self, decoders: Decoders) -> None:
+        """Take the first decoder and all that follow in place of the present one, not yet read."""
+        self.following, present = decoders, self._decoders[-1]
+        while self._decoders[-1] is present and self._advance():
+            pass
+        self.num_samples = self._decoders[-1].num_samples
 
     def close(self) -> None:
         """Close libsndfile's part; the file itself is the caller's."""
@@ -199,15 +206,9 @@ def _after_flac(whole: WholeDecoder, first: SndfileDecoder, file: IO[bytes], siz
 
 
 def _joined(first: SndfileDecoder, file: IO[bytes], parts: Iterable[list[Piece]]) -> WholeDecoder:
-    """Return the decoder of recordings that lie in one file; `first` if the first has no sound."""
-    # a generator would end at a part that cannot be read
-    decoders = map(partial(_decoder_of, file), parts)
-    try:
-        whole = WholeDecoder(next(decoders))
-    except NOT_RECOGNISED:
-        return WholeDecoder(first)
-    first.close()
-    whole.following = decoders
+    """Return the decoder of recordings that lie in one file; `first` where none can be read."""
+    whole = WholeDecoder(first)
+    whole.replace(map(partial(_decoder_of, file), parts))  # a generator would end at a bad part
     return whole
 
 

@@ -14,7 +14,7 @@ from sepcli.audio.reader import AudioReader
 from sepcli.errors import AudioError
 
 RATE = 16_000
-UNREADABLE = "a later part of it cannot be read and was passed over"
+UNREADABLE = "a part of it cannot be read and was passed over"
 SIGNAL = np.round(np.random.default_rng(4).uniform(-0.4, 0.4, (20_000, 1)) * 32768) / 32768
 
 
@@ -304,10 +304,11 @@ def test_an_mp3_that_ends_in_numbers_and_one_frame_is_read(tmp_path):
     start, _ = stream.stretches[0]
     whole, _ = read(tmp_path, data)
     short = data[: start + stream.frame.length]
-    samples, reader = read(tmp_path, data + short + data)
-    assert np.array_equal(samples[: len(whole)], whole)
-    assert np.array_equal(samples[-len(whole) :], whole)
-    assert reader.warnings == (f"{UNREADABLE}: {tmp_path / 'x'}",)
+    for before in (b"", data):
+        samples, reader = read(tmp_path, before + short + data)
+        assert np.array_equal(samples[: len(whole)], whole)
+        assert np.array_equal(samples[-len(whole) :], whole)
+        assert f"{UNREADABLE}: {tmp_path / 'x'}" in reader.warnings
 
 
 @pytest.mark.parametrize("flags", [mpeg.INFO_FRAMES, mpeg.INFO_FRAMES | mpeg.INFO_BYTES])
