@@ -133,7 +133,7 @@ def find_speech(path: Path, *, split: str = "") -> list[Utterance]:
     elif path.is_file() and zipfile.is_zipfile(path):
         try:
             pack = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, OSError) as problem:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as problem:
             raise AudioError(f"damaged pack: {printable(path)}", "copy it again") from problem
         names = [item.filename for item in pack.infolist() if not item.is_dir()]
         found = [Utterance(name.rpartition("/")[0], path, name, pack) for name in names]

@@ -242,8 +242,9 @@ def _read_surroundings(recipe: Recipe, warn: Note) -> Surroundings:
     data, rate = recipe.data, recipe.model.sample_rate
     noises: dict[str, Waveform] = {}
     rooms: dict[str, Waveform] = {}
-    for place, kept in ((data.noise, noises), (data.rooms, rooms)):
-        if place:
+    asked = ((data.noise, data.noise_share, noises), (data.rooms, data.room_share, rooms))
+    for place, share, kept in asked:
+        if place and share:
             found, skipped = read_recordings(recipe.path.parent / place, rate)
             kept.update(found)
             for line in skipped.lines():

@@ -111,11 +111,12 @@ def test_a_manifest_may_begin_with_the_mark_of_spreadsheets(speech_folder: Path)
     assert [item.speaker for item in find_speech(manifest)] == ["a"]
 
 
-def test_a_pack_whose_list_is_damaged_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [(b"PK\x01\x02", b"XXXX"), ("é".encode(), b"\xff\xff")])
+def test_a_pack_whose_list_is_damaged_is_told(damage: tuple[bytes, bytes], tmp_path: Path) -> None:
     pack = tmp_path / "speech.zip"
     with zipfile.ZipFile(pack, "w") as archive:
-        archive.writestr("ann/1.wav", b"x")
-    pack.write_bytes(pack.read_bytes().replace(b"PK\x01\x02", b"XXXX"))
+        archive.writestr("é/1.wav", b"x")
+    pack.write_bytes(pack.read_bytes().replace(*damage))
     with pytest.raises(AudioError, match="damaged pack"):
         find_speech(pack)
 

@@ -22,6 +22,7 @@ from sepcli.training.setup import (
     read_material,
     with_places,
 )
+from sepcli.training.simulate import Surroundings
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,9 @@ def test_what_a_recipe_has_but_never_asks_for_is_listed(
         "noise is not heard: set data.noise_share in the recipe",
         "rooms are not heard: set data.room_share in the recipe",
     ]
+    folder = speech_folder.parent / "decoded"
+    material = read_material(recipe, 2, folder, note=lambda _: None, warn=lambda _: None)
+    assert material.surroundings == Surroundings()  # not even read
 
 
 @pytest.mark.parametrize(
