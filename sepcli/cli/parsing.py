@@ -5,7 +5,7 @@ from typing import Literal
 from sepcli.errors import UsageError
 from sepcli.separation.jobs import MOST_SECONDS
 
-MOST_DIGITS = 9
+MOST_DIGITS = 9  # of a number that is meant; Python reads no more than 4300
 
 
 def _whole(text: str) -> int:

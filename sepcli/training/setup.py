@@ -240,13 +240,14 @@ def missing(recipe: Recipe) -> list[str]:
 def _read_surroundings(recipe: Recipe, warn: Note) -> Surroundings:
     """Return the recipe's noises and rooms, decoded at the network's rate."""
     data, rate = recipe.data, recipe.model.sample_rate
-    noises: dict[str, Waveform] = {}
-    rooms: dict[str, Waveform] = {}
-    asked = ((data.noise, data.noise_share, noises), (data.rooms, data.room_share, rooms))
-    for place, share, kept in asked:
-        if place and share:
-            found, skipped = read_recordings(recipe.path.parent / place, rate)
-            kept.update(found)
-            for line in skipped.lines():
-                warn(line)
-    return Surroundings(tuple(noises.values()), group_rooms(rooms, rate))
+
+    def read(place: str, share: float) -> dict[str, Waveform]:
+        if not (place and share):
+            return {}
+        found, skipped = read_recordings(recipe.path.parent / place, rate)
+        for line in skipped.lines():
+            warn(line)
+        return found
+
+    noises = tuple(read(data.noise, data.noise_share).values())
+    return Surroundings(noises, group_rooms(read(data.rooms, data.room_share), rate))
