@@ -74,7 +74,7 @@ def mix(
         float, typer.Option(help="Longest mixture; conversations are as long.", min=0.1)
     ] = 30.0,
     level_db: Annotated[
-        float, typer.Option(help="Width of the range of loudness of the sources [dB].", min=0.0)
+        float, typer.Option(help="Width of the range of loudness of the sources, in dB.", min=0.0)
     ] = 8.0,
     overlap_ratio: Annotated[
         float, typer.Option(help="Share of a conversation in which two talk at once.")
@@ -88,7 +88,7 @@ def mix(
     snr_db: Annotated[
         tuple[float, float],
         typer.Option(
-            metavar="LOW HIGH", help="Lowest and highest level of speech over noise [dB]."
+            metavar="LOW HIGH", help="Lowest and highest level of speech over noise, in dB."
         ),
     ] = (5.0, 20.0),
     rooms: Annotated[
