@@ -65,8 +65,10 @@ class Transfer:
         """
         self.done += num_bytes
         self._recent += num_bytes
-        if self.done > (self.promised or LARGEST_FILE_BYTES):
+        if self.promised and self.done > self.promised:
             raise _refused(f"server sends more than the {self.promised:,} bytes it promised", self)
+        if self.done > LARGEST_FILE_BYTES:
+            raise _refused(f"server sends more than {LARGEST_FILE_BYTES / 1e9:.0f} GB", self)
         elapsed = time.monotonic() - self._since
         if elapsed > STALL_SECONDS:
             if self._recent < SLOWEST_BYTES_PER_SECOND * elapsed:

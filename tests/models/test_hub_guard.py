@@ -13,6 +13,7 @@ from sepcli.models.cache import cached_files
 from sepcli.models.entry import ModelEntry
 from sepcli.models.hub import fetch_files
 from sepcli.models.hub_guard import (
+    LARGEST_FILE_BYTES,
     TRIES_WITHOUT_NETWORK,
     Transfer,
     UnreachableError,
@@ -74,6 +75,13 @@ def test_more_bytes_than_promised_are_not_written(hub: Hub, tmp_path: Path) -> N
     )
     written = sum(p.stat().st_size for p in Path(constants.HF_HOME).rglob("*") if p.is_file())
     assert written < 1_000_000
+
+
+def test_more_bytes_than_any_file_has_are_not_written_though_none_were_promised() -> None:
+    transfer = Transfer("org/name/w.bin", lambda *_: None)
+    transfer.count(LARGEST_FILE_BYTES)
+    with pytest.raises(WeightsError, match=r"server sends more than 17 GB: org/name/w\.bin"):
+        transfer.count(1)
 
 
 def test_a_compressed_answer_is_not_unpacked(hub: Hub) -> None:
