@@ -26,7 +26,8 @@ from sepcli.errors import DeviceError
 from sepcli.evaluation import metrics
 from sepcli.evaluation.benchmark import random_network
 from sepcli.models.registry import ModelEntry, find_entry, load_entries
-from sepcli.separation.runner import Precision, Runner, choose_device
+from sepcli.separation.choices import Precision
+from sepcli.separation.runner import Runner, choose_device
 
 BATCH = 8  # chunks that are given to the runner at once
 OOM_FRACTION = 0.02  # of a GPU's memory, in which a large batch does not fit

@@ -102,6 +102,8 @@ def values_of(kind: Any) -> str:
     kinds = [kind, *typing.get_args(kind)]
     kinds += [inner for each in kinds for inner in typing.get_args(each)]
     for each in kinds:
+        if typing.get_origin(each) is typing.Literal:
+            return "|".join(typing.get_args(each))
         if inspect.isclass(each) and issubclass(each, enum.Enum):
             return "|".join(str(choice.value) for choice in each)
     names = {Path: "PATH", str: "TEXT", int: "N", float: "NUMBER"}

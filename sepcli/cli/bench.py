@@ -40,7 +40,7 @@ def bench(
         int, typer.Option(help="Threads of the processor; 0 leaves them as they are.", min=0)
     ] = 0,
     device: options.Device = "auto",
-    precision: options.ProductPrecision = options.Precision.fp32,
+    precision: options.ProductPrecision = "fp32",
     against: Annotated[
         str,
         typer.Option(
@@ -73,7 +73,7 @@ def bench(
         if threads or batch_size or plot is not None:
             hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size and --plot"
             raise UsageError("--against times whole commands, as they are", hint)
-        how = ["-d", device, "--precision", precision.value]
+        how = ["-d", device, "--precision", precision]
         _against(names, how, against, runs, chunk or [30.0], as_json=as_json)
         return
     from sepcli.evaluation.benchmark import Setting
@@ -82,7 +82,7 @@ def bench(
         Setting(
             model=name,
             device=device,
-            precision=precision.value,
+            precision=precision,
             chunk_seconds=seconds,
             batch_size=size,
             runs=runs,

@@ -6,9 +6,9 @@ from typing import Literal
 
 import typer
 
-from sepcli.cli import options
 from sepcli.errors import UsageError
 from sepcli.files import real_path
+from sepcli.separation.choices import Format, Layout
 from sepcli.separation.jobs import Span
 from sepcli.separation.naming import (
     CHANNELS_NAME,
@@ -24,12 +24,12 @@ OPTIONS_OF_A_NETWORK = (
 )
 
 
-def name_template(name: str, layout: options.Layout, only: str | None) -> str:
+def name_template(name: str, layout: Layout, only: str | None) -> str:
     """Return what outputs are called: a file a speaker, or one for all.
 
     The one file of one person alone is called after them, or it would pass for everybody's.
     """
-    is_one_file = layout is options.Layout.channels and only is None
+    is_one_file = layout == "channels" and only is None
     template = CHANNELS_NAME if is_one_file and name == DEFAULT_NAME else name
     check_template(template, is_one_file=is_one_file)
     return template
@@ -102,7 +102,7 @@ def known_voices(given: Sequence[str], only: str | None, template: str) -> dict[
 
 
 def check_format(
-    audio_format: options.Format,
+    audio_format: Format,
     subtype: str,
     rate: Literal["input", "model"] | int,
     num_channels: int = 1,
@@ -111,4 +111,4 @@ def check_format(
     from sepcli.audio import check_output_format
 
     rate_hz = rate if isinstance(rate, int) else None
-    check_output_format(audio_format.value, subtype or None, rate_hz, num_channels)
+    check_output_format(audio_format, subtype or None, rate_hz, num_channels)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sepcli.evaluation.dataset import Item
     from sepcli.evaluation.score import Average, Scores, Tally
+    from sepcli.separation.choices import Precision
 
     Waveforms = np.ndarray[Any, np.dtype[np.float32]]
     # the item, its mixture if any, its rate -> estimates
@@ -77,7 +78,7 @@ def evaluate(
     ] = None,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
-    precision: options.ProductPrecision = options.Precision.fp32,
+    precision: options.ProductPrecision = "fp32",
     as_json: Annotated[
         bool,
         typer.Option(
@@ -163,13 +164,13 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
     return Judged(item.name, references.shape[1] / rate, elapsed, found)
 
 
-def _separator(model: str, device: str, precision: options.Precision) -> "Estimator":
+def _separator(model: str, device: str, precision: "Precision") -> "Estimator":
     """Return what separates the mixture of a recording."""
     from sepcli.cli.loading import load_separator
     from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
 
-    how = SeparationOptions(device=device, precision=precision.value)
+    how = SeparationOptions(device=device, precision=precision)
     separator = load_separator(resolve_model(model), how)
 
     def separate(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":

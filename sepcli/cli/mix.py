@@ -4,10 +4,9 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,20 +30,6 @@ TRACKS = ("mix_clean", "mix_both", "noise", *(f"s{n}" for n in range(1, MOST_SPE
 PARTS = (MANIFEST, TURNS, *TRACKS)
 
 
-class Style(StrEnum):
-    """How sources are put together."""
-
-    together = "together"
-    conversation = "conversation"
-
-
-class Length(StrEnum):
-    """What sources of different lengths become."""
-
-    min = "min"
-    max = "max"
-
-
 def mix(
     speech: Annotated[
         Path,
@@ -62,11 +47,13 @@ def mix(
         int, typer.Option(metavar="HZ", help="Sample rate.", min=1000, max=768_000)
     ] = 8000,
     style: Annotated[
-        Style, typer.Option(help="Sources start together, or take turns.")
-    ] = Style.together,
+        Literal["together", "conversation"],
+        typer.Option(help="Sources start together, or take turns."),
+    ] = "together",
     length: Annotated[
-        Length, typer.Option(help="min cuts sources to the shortest, max fills them up.")
-    ] = Length.min,
+        Literal["min", "max"],
+        typer.Option(help="min cuts sources to the shortest, max fills them up."),
+    ] = "min",
     min_seconds: Annotated[
         float, typer.Option(help="Join utterances of a speaker up to this length.", min=0.1)
     ] = 3.0,
@@ -113,8 +100,8 @@ def mix(
     how = MixOptions(
         num_speakers=speakers,
         sample_rate=sample_rate,
-        style=style.value,
-        length=length.value,
+        style=style,
+        length=length,
         min_seconds=min_seconds,
         max_seconds=max_seconds,
         level_db=level_db,

@@ -8,62 +8,19 @@ import typer
 
 from sepcli.models.entry import LONGEST_CHUNK_SECONDS
 from sepcli.models.registry import complete_model
-
-
-class Format(StrEnum):
-    """File formats an estimate can be written in."""
-
-    wav = "wav"
-    flac = "flac"
-    ogg = "ogg"
-    mp3 = "mp3"
-
-
-class Precision(StrEnum):
-    """Number formats of matrix products."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Level(StrEnum):
-    """What sets the level of an estimate."""
-
-    fit = "fit"
-    as_is = "as-is"
-
-
-class Leakage(StrEnum):
-    """What becomes of faint copies of other speakers in a file."""
-
-    keep = "keep"
-    remove = "remove"
-
-
-class OutsideOverlap(StrEnum):
-    """What a file holds where its speaker talks alone."""
-
-    original = "original"
-    separated = "separated"
-
-
-class Bandwidth(StrEnum):
-    """How high the outputs go in overlaps."""
-
-    full = "full"
-    model = "model"
-
-
-class Layout(StrEnum):
-    """Where the speakers of a recording go."""
-
-    files = "files"
-    channels = "channels"
+from sepcli.separation.choices import (
+    Bandwidth,
+    Format,
+    Layout,
+    Leakage,
+    Level,
+    OutsideOverlap,
+    Precision,
+)
 
 
 class LabelFormat(StrEnum):
-    """Formats in which other tools read who speaks when."""
+    """Formats in which other tools read who speaks when; typer takes no list of a `Literal`."""
 
     rttm = "rttm"
     audacity = "audacity"

@@ -40,8 +40,8 @@ def separate(
     output_dir: options.OutputDir = Path("separated"),
     recursive: options.Recursive = False,
     name: options.Name = DEFAULT_NAME,
-    layout: options.OutputLayout = options.Layout.files,
-    audio_format: options.OutputFormat = options.Format.wav,
+    layout: options.OutputLayout = "files",
+    audio_format: options.OutputFormat = "wav",
     subtype: options.Subtype = "",
     sample_rate: options.SampleRate = "input",
     start: options.Start = "",
@@ -52,10 +52,10 @@ def separate(
     chunk: options.Chunk = None,
     overlap: options.Overlap = None,
     level: options.LevelFrom = None,
-    leakage: options.OfLeakage = options.Leakage.keep,
+    leakage: options.OfLeakage = "keep",
     speakers: options.Speakers = "",
-    outside_overlap: options.OutsideOverlaps = options.OutsideOverlap.original,
-    bandwidth: options.UpTo = options.Bandwidth.full,
+    outside_overlap: options.OutsideOverlaps = "original",
+    bandwidth: options.UpTo = "full",
     labels: options.WrittenLabels = None,
     segments: options.Segments = None,
     report: options.ReportPage = None,
@@ -64,7 +64,7 @@ def separate(
     voices: options.Voices = "builtin",
     batch_size: options.BatchSize = None,
     device: options.Devices = "auto",
-    precision: options.ProductPrecision = options.Precision.fp32,
+    precision: options.ProductPrecision = "fp32",
     shard: options.Shard = "",
     skip_existing: options.SkipExisting = False,
     overwrite: options.Overwrite = False,
@@ -98,28 +98,28 @@ def separate(
 
     separation = SeparationOptions(
         device=device,
-        precision=precision.value,
+        precision=precision,
         chunk_seconds=chunk,
         overlap_seconds=overlap,
         batch_size=batch_size,
-        level=level.value if level is not None else None,
-        leakage=leakage.value,
+        level=level,
+        leakage=leakage,
         voices=voices,
         people=people,
-        outside_overlap=outside_overlap.value,
-        bandwidth=bandwidth.value,
+        outside_overlap=outside_overlap,
+        bandwidth=bandwidth,
         known=known,
         only=only,
     )
     output = OutputOptions(
-        format=audio_format.value,
+        format=audio_format,
         subtype=subtype or None,
         sample_rate=rate,
         track=track,
         overwrite=overwrite,
         skip_existing=skip_existing,
         resume=resume,
-        layout=layout.value,
+        layout=layout,
         segments=segments,
         tells_turns=(as_json and manifest is None) or report is not None,
     )
@@ -129,9 +129,9 @@ def separate(
         model = model or setting
         with _told_where(setting):
             entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
-    naming = Naming(folder=output_dir, extension=audio_format.value, template=name)
+    naming = Naming(folder=output_dir, extension=audio_format, template=name)
     naming = _of_whom(replace(naming, segments=segments), labels or (), entry, separation)
-    if layout is options.Layout.channels:
+    if layout == "channels":
         check_format(audio_format, subtype, rate, naming.num_speakers)
     found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)
     jobs, failures = _take_part(*found, part)

@@ -32,8 +32,9 @@ from sepcli.models.load import load_model
 from sepcli.models.registry import read_toml
 from sepcli.models.resolve import resolve_model
 from sepcli.networks.layers import linear
+from sepcli.separation.choices import Precision
 from sepcli.separation.chunking import seconds_to_samples
-from sepcli.separation.runner import Precision, Runner, choose_device
+from sepcli.separation.runner import Runner, choose_device
 
 PRODUCT_SIZE = 1536  # rows and columns of the matrix product; three of them fit an L3 cache
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -9,16 +9,12 @@ from typing import Literal, get_args
 from sepcli.errors import UsageError
 from sepcli.models.entry import LONGEST_CHUNK_SECONDS
 from sepcli.models.registry import ModelEntry
+from sepcli.separation.choices import Bandwidth, Leakage, Level, OutsideOverlap, Precision
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.enrolment import check_only, enrol
-from sepcli.separation.runner import Precision
 from sepcli.separation.speakers import MOST_PEOPLE, Embed, KnownVoices
 from sepcli.separation.speakers.embedding import BUILTIN, MIN_LIKENESS
 
-Level = Literal["fit", "as-is"]
-Leakage = Literal["keep", "remove"]
-OutsideOverlap = Literal["original", "separated"]
-Bandwidth = Literal["full", "model"]
 CHOICES = {
     "precision": Precision,
     "level": Level,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from torch import nn
 
 from sepcli.errors import DeviceError
 from sepcli.networks import fast
+from sepcli.separation.choices import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}

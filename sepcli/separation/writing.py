@@ -18,6 +18,7 @@ from sepcli.audio import (
 )
 from sepcli.files import printable
 from sepcli.separation.casting import Cast, cast_people
+from sepcli.separation.choices import Layout
 from sepcli.separation.composing import are_outputs, compose
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
@@ -34,7 +35,6 @@ from sepcli.separation.segments import (
 )
 from sepcli.separation.speakers import Scene, SpeakerOrder, Turn
 
-Layout = Literal["files", "channels"]
 OutputChannel = tuple[Path, int | None]  # a file, and which channel, from 0; None: the only one
 
 

@@ -8,10 +8,10 @@ import soundfile
 import torch
 
 from sepcli.separation.batch import Outcome, separate_jobs
+from sepcli.separation.choices import Level
 from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.naming import Naming
 from sepcli.separation.pipeline import SeparationOptions
-from sepcli.separation.plan import Level
 from sepcli.separation.separator import Separator
 from sepcli.separation.writing import OutputOptions
 from tests.doubles import RATE, BandSplit, Identity, entry, two_voices
