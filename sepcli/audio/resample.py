@@ -25,87 +25,6 @@ def resampled_length(num_samples: int, in_rate: int, out_rate: int) -> int:
     return -(-num_samples * out_rate // in_rate)
 
 
-class Resampler:
-    """A streamed change of sample rate for one recording.
-
-    The sum of what `push` returns has exactly `num_out_samples` samples, or else
-    `resampled_length` of what went in, whatever the sizes of the blocks. Output sample `k` stands
-    at the same time as input time `k / out_rate`: the filter's delay is taken out.
-
-    Args:
-        in_rate: Rate of the blocks pushed, in Hz.
-        out_rate: Rate of the blocks returned, in Hz.
-        num_channels: Channels of every block.
-        num_out_samples: Cut the output to this many samples; used on the way back to the
-            original rate. None: `resampled_length` of the input.
-    """
-
-    def __init__(
-        self,
-        in_rate: int,
-        out_rate: int,
-        num_channels: int = 1,
-        num_out_samples: int | None = None,
-    ) -> None:
-        if in_rate < 1 or out_rate < 1:
-            raise ValueError(f"rates must be positive: {in_rate}, {out_rate}")
-        self._in_rate = in_rate
-        self._out_rate = out_rate
-        self._num_out_samples = num_out_samples
-        self._pushed = 0
-        self._returned = 0
-        self._finished = False
-        self._stream: soxr.ResampleStream | None = None
-        if in_rate != out_rate:
-            self._stream = soxr.ResampleStream(
-                in_rate, out_rate, num_channels, dtype="float32", quality=QUALITY
-            )
-
-    def push(self, block: Samples, last: bool = False) -> Samples:
-        """Return what the input up to and including `block` newly determines.
-
-        Args:
-            block: `[samples]` or `[samples, channels]`, possibly empty.
-            last: Whether this is the end of the recording; exactly one block must say so.
-
-        Returns:
-            As many dimensions as `block`.
-
-        Raises:
-            ValueError: A block after the last, or too few samples for `num_out_samples`.
-        """
-        if self._finished:
-            raise ValueError("push after the last block")
-        self._finished = last
-        self._pushed += len(block)
-        if self._stream is None:
-            resampled = block
-        else:
-            contiguous = np.ascontiguousarray(block, dtype=np.float32)
-            resampled = self._stream.resample_chunk(contiguous, last=False)
-            if last:  # soxr rounds the length, so silence is appended until it suffices
-                num_zeros = -(-self._in_rate // self._out_rate) + 1
-                zeros = np.zeros((num_zeros, *block.shape[1:]), np.float32)
-                tail = self._stream.resample_chunk(zeros, last=True)
-                resampled = np.concatenate([resampled, tail])
-        return self._cut(resampled, last)
-
-    def _cut(self, resampled: Samples, last: bool) -> Samples:
-        """Return `resampled` without what goes past the end."""
-        limit = self._num_out_samples
-        if last:
-            available = resampled_length(self._pushed, self._in_rate, self._out_rate)
-            limit = available if limit is None else limit
-            if limit > available:
-                raise ValueError(f"{available} samples cannot give {limit}")
-            if self._returned + len(resampled) < limit:
-                raise AssertionError(f"soxr gave too little for {limit} samples")
-        if limit is not None:
-            resampled = resampled[: limit - self._returned]
-        self._returned += len(resampled)
-        return resampled
-
-
 def resample_blocks(
     blocks: Iterable[Samples],
     in_rate: int,
@@ -115,28 +34,51 @@ def resample_blocks(
 ) -> Iterator[Samples]:
     """Yield a recording's blocks at another rate; memory stays bounded at any ratio.
 
+    Together they have exactly `num_out_samples` samples, or else `resampled_length` of what went
+    in, whatever the sizes of the blocks. Output sample `k` stands at the same time as input time
+    `k / out_rate`: the filter's delay is taken out.
+
     Args:
         blocks: `[samples]` or `[samples, channels]` each.
         in_rate: Their rate, in Hz.
         out_rate: Rate of what is yielded, in Hz.
         num_channels: Channels of every block.
-        num_out_samples: As for `Resampler`.
+        num_out_samples: Cut the output to this many samples; used on the way back to the
+            original rate. None: `resampled_length` of the input.
+
+    Raises:
+        ValueError: A rate is not positive, or there are too few samples for `num_out_samples`.
     """
-    resampler = Resampler(in_rate, out_rate, num_channels, num_out_samples)
+    if in_rate < 1 or out_rate < 1:
+        raise ValueError(f"rates must be positive: {in_rate}, {out_rate}")
+    stream = None
+    if in_rate != out_rate:
+        stream = soxr.ResampleStream(in_rate, out_rate, num_channels, "float32", QUALITY)
     # 1 Hz to 48 kHz turns a block of 65 536 samples into 12 GB: cut what goes in
     step = max(1, MAX_BLOCK_VALUES * in_rate // (out_rate * num_channels))
-    held: Samples | None = None
+    num_in = num_out = 0
+    piece = np.zeros(0, np.float32)
     for block in blocks:
         for start in range(0, len(block), step):
-            if held is not None:
-                resampled = resampler.push(held)
-                if len(resampled):
-                    yield resampled
-            held = block[start : start + step]
-    if held is not None:
-        resampled = resampler.push(held, last=True)
-        if len(resampled):
-            yield resampled
+            piece = block[start : start + step]
+            num_in += len(piece)
+            if stream is not None:
+                piece = stream.resample_chunk(np.ascontiguousarray(piece, dtype=np.float32))
+            if num_out_samples is not None:
+                piece = piece[: num_out_samples - num_out]
+            num_out += len(piece)
+            if len(piece):
+                yield piece
+    available = resampled_length(num_in, in_rate, out_rate)
+    missing = (available if num_out_samples is None else num_out_samples) - num_out
+    if num_out + missing > available:
+        raise ValueError(f"{available} samples cannot give {num_out_samples}")
+    if stream is not None and missing:  # soxr rounds the length: silence is added until it suffices
+        zeros = np.zeros((-(-in_rate // out_rate) + 1, *piece.shape[1:]), np.float32)
+        tail = stream.resample_chunk(zeros, last=True)
+        if len(tail) < missing:
+            raise AssertionError(f"soxr gave too little for {num_out + missing} samples")
+        yield tail[:missing]
 
 
 def resample_signals(

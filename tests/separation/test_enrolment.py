@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sepcli.audio.resample import Resampler
+from sepcli.audio.resample import resample_blocks
 from sepcli.errors import AudioError, UsageError
 from sepcli.separation.enrolment import (
     MAX_SECONDS,
@@ -87,7 +87,7 @@ def test_who_alone_is_wanted_must_have_a_voice() -> None:
 def test_a_voice_is_what_it_sounds_like_whatever_its_rate_and_channels(
     tmp_path: Path, rate: int
 ) -> None:
-    speech = Resampler(RATE, rate).push(conversation("2", 3.0), last=True)
+    speech = np.concatenate(list(resample_blocks([conversation("2", 3.0)], RATE, rate)))
     path = write(tmp_path / "a.wav", np.stack([speech, speech], axis=1), rate)
     known = enrol({"alice": path}, RATE, hear_bands, 0.5)
     assert known is not None
