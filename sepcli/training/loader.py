@@ -4,10 +4,11 @@ Because nothing else decides what a batch holds, a run that is resumed at some s
 the batches that it would have seen.
 """
 
-import queue
-import threading
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
@@ -17,7 +18,6 @@ from torch import Tensor
 from sepcli.training.dataset import Generator, Waveform
 
 AHEAD = 4  # batches
-POLL_SECONDS = 0.2
 
 Batch = tuple[Tensor, Tensor]
 """Mixtures `[batch, time]` and references `[batch, speakers, time]`."""
@@ -44,39 +44,25 @@ class Loader:
     def __init__(self, make: Callable[[int], Batch], start: int) -> None:
         """Prepare `make(start)`, `make(start + 1)`, … ahead."""
         self.waited_seconds = 0.0
-        self._make = make
-        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(start,), daemon=True)
-        self._thread.start()
+        self._make, self._numbers = make, itertools.count(start)
+        self._pool = ThreadPoolExecutor(1, "loader")
+        self._coming: deque[Future[Batch]] = deque()
+        for _ in range(AHEAD):
+            self._prepare()
 
     def next_batch(self) -> Batch:
         """Return the next batch; an error while it was made is raised here."""
+        self._prepare()
         before = time.perf_counter()
-        batch = self._queue.get()
+        batch = self._coming.popleft().result()
         self.waited_seconds += time.perf_counter() - before
-        if isinstance(batch, BaseException):
-            raise batch
         return batch
 
-    def _work(self, number: int) -> None:
-        while not self._stop.is_set():
-            item: Batch | BaseException
-            try:
-                item = self._make(number)
-            except BaseException as problem:  # carried over to the thread that asks
-                item = problem
-            number += 1
-            while not self._stop.is_set():
-                try:
-                    self._queue.put(item, timeout=POLL_SECONDS)
-                    break
-                except queue.Full:
-                    continue
+    def _prepare(self) -> None:
+        self._coming.append(self._pool.submit(self._make, next(self._numbers)))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
