@@ -9,7 +9,6 @@ from pathlib import Path
 from sepcli.cli import console
 from sepcli.errors import AudioError, OutputError, UsageError
 from sepcli.files import output_error, remove_stale_temporaries
-from sepcli.models.registry import ModelEntry
 from sepcli.page import Page, talk_of
 from sepcli.separation.jobs import Job
 from sepcli.separation.outcome import Outcome
@@ -30,7 +29,7 @@ class PageOfRun:
         self._page, self._audio_track = page, audio_track
         self._error: OutputError | None = None
 
-    def show(self, outcome: Outcome, entry: ModelEntry) -> None:
+    def show(self, outcome: Outcome) -> None:
         """Add a recording that was separated, or say that it was left out."""
         if self._error is not None:
             return
@@ -41,7 +40,7 @@ class PageOfRun:
             elif not outcome.outputs:
                 self._page.add_missed(label, "; ".join(outcome.warnings))
             else:
-                self._page.add(talk_of(outcome, entry.sample_rate, self._audio_track))
+                self._page.add(talk_of(outcome, self._audio_track))
         except AudioError as error:  # it was moved since
             console.warn(f"not in the report: {error.message}")
             self.miss(label, error.message)

@@ -79,7 +79,7 @@ class Report:
             for outcome in separate(jobs, options, on_read, on_chunk):
                 self.tell(outcome, entry)
                 if self._page is not None and outcome.error is None:
-                    self._page.show(outcome, entry)
+                    self._page.show(outcome)
 
     def run_channels(self, jobs: Sequence[Job], options: OutputOptions) -> None:
         """Write the channels of all jobs as they are, telling of each as it is done."""
@@ -108,10 +108,8 @@ class Report:
             console.warn(_named(warning, label))
         for remark in outcome.notes:
             self._once(remark, label)
-        rate = entry.sample_rate if entry is not None else 1
-        uncertain = outcome.delivery.order.uncertain if outcome.delivery else ()
-        for place in uncertain:
-            span = f"{clock(place.start / rate)} to {clock(place.stop / rate)}"
+        for place in outcome.delivery.uncertain if outcome.delivery else ():
+            span = f"{clock(place.start_seconds)} to {clock(place.stop_seconds)}"
             console.detail(f"not sure who is who at {span}, margin {place.margin:.2f}: {label}")
         if not self._as_json:
             if not outcome.skipped:
@@ -179,7 +177,6 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
             "notes": [*outcome.warnings, *outcome.notes],
         }
     if outcome.delivery is not None:
-        rate = entry.sample_rate if entry is not None else 1
         record |= {
             "sample_rate": outcome.delivery.sample_rate,
             "gain_db": round(outcome.delivery.gain_db, 2),
@@ -187,11 +184,11 @@ def _record(outcome: Outcome, entry: ModelEntry | None) -> dict[str, Any]:
             **_segments(outcome),
             "uncertain": [
                 {
-                    "start_seconds": round(place.start / rate, 2),
-                    "end_seconds": round(place.stop / rate, 2),
+                    "start_seconds": round(place.start_seconds, 2),
+                    "end_seconds": round(place.stop_seconds, 2),
                     "margin": round(place.margin, 3),
                 }
-                for place in outcome.delivery.order.uncertain
+                for place in outcome.delivery.uncertain
             ],
         }
     return record

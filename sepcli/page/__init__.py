@@ -5,6 +5,6 @@ however long; a run's page is written as recordings are done, and appears when i
 """
 
 from sepcli.page.document import Page
-from sepcli.page.talk import Talk, Track, Uncertainty, talk_of
+from sepcli.page.talk import Talk, Track, talk_of
 
-__all__ = ["Page", "Talk", "Track", "Uncertainty", "talk_of"]
+__all__ = ["Page", "Talk", "Track", "talk_of"]

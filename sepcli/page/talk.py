@@ -6,6 +6,7 @@ from pathlib import Path
 from sepcli.separation.jobs import Span
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.speakers import Turn
+from sepcli.separation.writing import Uncertainty
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,6 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Uncertainty:
-    """A stretch in which it is not sure who is who.
-
-    Attributes:
-        start_seconds: Where it begins [s].
-        stop_seconds: Where it ends [s].
-        margin: How much better the order taken scores than the next best.
-    """
-
-    start_seconds: float
-    stop_seconds: float
-    margin: float
-
-
-@dataclass(frozen=True)
 class Talk:
     """A recording that was separated.
 
@@ -65,12 +51,11 @@ class Talk:
     remarks: tuple[str, ...] = ()
 
 
-def talk_of(outcome: Outcome, network_rate: int, audio_track: int | None = None) -> Talk:
+def talk_of(outcome: Outcome, audio_track: int | None = None) -> Talk:
     """Return what a page tells of a recording that was separated.
 
     Args:
         outcome: What became of it; it was delivered.
-        network_rate: Rate at which the network heard it [Hz].
         audio_track: Which audio track of the recording was separated.
     """
     job, delivery = outcome.job, outcome.delivery
@@ -88,9 +73,6 @@ def talk_of(outcome: Outcome, network_rate: int, audio_track: int | None = None)
         seconds=outcome.seconds,
         tracks=tuple(tracks),
         turns=delivery.turns,
-        uncertain=tuple(
-            Uncertainty(place.start / network_rate, place.stop / network_rate, place.margin)
-            for place in delivery.order.uncertain
-        ),
+        uncertain=delivery.uncertain,
         remarks=(*outcome.warnings, *outcome.notes),
     )

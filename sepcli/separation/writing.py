@@ -68,6 +68,21 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
+class Uncertainty:
+    """A stretch in which it is not sure who is who.
+
+    Attributes:
+        start_seconds: Where it begins [s].
+        stop_seconds: Where it ends [s].
+        margin: How much better the order taken scores than the next best.
+    """
+
+    start_seconds: float
+    stop_seconds: float
+    margin: float
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What was written for one recording.
 
@@ -82,6 +97,7 @@ class Delivery:
         cast: Who is in each file or channel, and what they are called.
         turns: When there is speech in each of these, in order of time; of a recording too short
             for voices, none where nobody asked.
+        uncertain: Where it is not sure who is who.
         num_segments: Utterances that were cut out.
     """
 
@@ -94,6 +110,7 @@ class Delivery:
     outputs: tuple[Path, ...]
     cast: Cast
     turns: tuple[Turn, ...]
+    uncertain: tuple[Uncertainty, ...]
     num_segments: int = 0
 
     @property
@@ -146,7 +163,7 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         AlreadyThereError: Another run has written one meanwhile.
         OutputError: They cannot be written; nothing of them is left.
     """
-    rate = output_rate(recording, options)
+    rate, heard_rate = output_rate(recording, options), recording.plan.sample_rate
     kind = output_format(recording.info, options, rate)
     order = recording.solve()
     needs_turns = bool(job.labels) or job.segments is not None
@@ -165,6 +182,10 @@ def deliver(recording: Recording, job: Job, options: OutputOptions) -> Delivery:
         outputs=outputs,
         cast=cast,
         turns=cast.turns_in_files(scene.turns),
+        uncertain=tuple(
+            Uncertainty(place.start / heard_rate, place.stop / heard_rate, place.margin)
+            for place in order.uncertain
+        ),
     )
     return _written(recording, job, options, delivery, kind) if outputs else delivery
 

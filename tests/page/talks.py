@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sepcli.page import Talk, Track, Uncertainty
+from sepcli.page import Talk, Track
 from sepcli.separation.speakers import Turn
+from sepcli.separation.writing import Uncertainty
 
 RATE = 8000
 TONES_HZ = (500.0, 1500.0, 2500.0)
