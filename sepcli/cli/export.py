@@ -7,7 +7,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import ModelError, UsageError
-from sepcli.files import PendingFile, refuse_taken
+from sepcli.files import refuse_taken, write_whole
 from sepcli.models.registry import complete_model
 
 
@@ -47,13 +47,6 @@ def _written(model: str, file: Path, chunk: float | None, revision: str, *, over
     num_samples = round((chunk or entry.chunk_seconds) * entry.sample_rate)
     graph = onnx_graph(network, num_samples, where=entry.name)
     check_graph(graph, network, num_samples, where=entry.name)
-    pending = PendingFile(file, overwrite)
-    try:
-        pending.write(graph)
-        pending.close()
-        pending.check()
-        pending.publish()
-    finally:
-        pending.discard()
+    write_whole(file, graph, overwrite=overwrite)
     shapes = f"[1, {num_samples}] to [1, {entry.speakers}, {num_samples}]"
     return f"{file}\t{shapes}\t{entry.sample_rate} Hz\t{len(graph) / 1e6:.1f} MB"

@@ -40,17 +40,21 @@ def refuse_replacing(output: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
     """Give a hidden file; when the block ends well it is on the disk and takes the name `path`.
 
-    What has the name is replaced then. If the block raises, nothing is left. Unlike recordings,
-    which can be separated again, such a file is there after a power cut too: to wait for the disk
-    takes some 10 ms a file.
+    If the block raises, nothing is left. Unlike recordings, which can be separated again, such a
+    file is there after a power cut too: to wait for the disk takes some 10 ms a file.
+
+    Args:
+        path: Its name.
+        overwrite: Whether what has the name is replaced.
 
     Raises:
+        AlreadyThereError: The name is taken.
         OutputError: The file cannot be written, or something in the block raised an OSError.
     """
-    pending = PendingFile(path, overwrite=True)
+    pending = PendingFile(path, overwrite)
     try:
         with os.fdopen(pending.descriptor, "w+b", closefd=False) as file:
             yield file
@@ -65,11 +69,11 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         pending.discard()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
+def write_whole(path: Path, content: bytes, *, overwrite: bool = True) -> None:
+    """Write a file, whole or not at all; see `whole_file`.
 
     Raises:
         OutputError: It cannot be written.
     """
-    with whole_file(path) as file:
+    with whole_file(path, overwrite=overwrite) as file:
         file.write(content)
