@@ -9,6 +9,19 @@ from dataclasses import dataclass
 
 from sepcli.errors import UsageError
 
+# bytes of a value where all take the same: libsndfile finds any sample of these at once, while in
+# others it may land elsewhere (Vorbis) or fail
+VALUE_BYTES = {
+    "PCM_S8": 1,
+    "PCM_U8": 1,
+    "ULAW": 1,
+    "ALAW": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+}
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -32,7 +45,7 @@ class OutputFormat:
     @property
     def bytes_per_value(self) -> int:
         """Bytes that one value of one channel takes, uncompressed; compressed ones take less."""
-        return {"PCM_16": 2, "PCM_24": 3}.get(self.subtype, 4)
+        return VALUE_BYTES.get(self.subtype, 4)
 
 
 def _flac_rate(rate: int) -> bool:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import soundfile
 
 from sepcli.audio import channel_names as named
+from sepcli.audio.formats import VALUE_BYTES
 from sepcli.audio.library_noise import without_mpg123
 from sepcli.audio.view import View
 from sepcli.files.pending import PendingFile
@@ -20,19 +21,6 @@ Samples = npt.NDArray[np.float32]
 STEP_SAMPLES = 4096  # read at once: a decoder error loses no more than this
 MAX_GAP_SAMPLES = 1 << 20  # a longer stretch of damage ends the recording
 UNKNOWN_NUM_SAMPLES = 1 << 48  # more than this is a header that does not know (2**63 - 1)
-# bytes of a value where all take the same: libsndfile finds any sample of these at once, while in
-# others it may land elsewhere (Vorbis) or fail
-VALUE_BYTES = {
-    "PCM_S8": 1,
-    "PCM_U8": 1,
-    "ULAW": 1,
-    "ALAW": 1,
-    "PCM_16": 2,
-    "PCM_24": 3,
-    "PCM_32": 4,
-    "FLOAT": 4,
-    "DOUBLE": 8,
-}
 
 # libsndfile's Vorbis encoder puts a whole call's samples on the stack
 STEP_VALUES = 1 << 15

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sepcli.audio import channel_names as named
+from sepcli.audio.formats import VALUE_BYTES
 from sepcli.files.pending import PendingFile
 
 # RIFF lengths have 32 bits; the margin is for headers and other chunks
@@ -22,7 +23,6 @@ UNKNOWN = 0xFFFFFFFF  # where RF64 has its length in the `ds64` chunk
 PCM, IEEE_FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 GUID_END = bytes.fromhex("000000001000800000aa00389b71")  # of formats that have a number too
 DS64 = struct.Struct("<4sI4s4sI3QI")  # RF64, size, WAVE, ds64, its size, 3 lengths, table
-VALUE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
 
 
 class WavEncoder:

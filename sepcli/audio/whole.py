@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sepcli.audio import mpeg
+from sepcli.audio.formats import VALUE_BYTES
 from sepcli.audio.lengths import Sound, find_sound, wav_head
 from sepcli.audio.ogg import find_links
-from sepcli.audio.sndfile import NOT_RECOGNISED, VALUE_BYTES, SndfileDecoder
+from sepcli.audio.sndfile import NOT_RECOGNISED, SndfileDecoder
 from sepcli.audio.view import Piece, View
 
 Samples = npt.NDArray[np.float32]

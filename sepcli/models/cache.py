@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.errors import WeightsError
-from sepcli.models.entry import Source
+from sepcli.models.entry import Source, alternatives
 
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # of sha256, or of git for small files
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -70,11 +70,6 @@ def _digest(path: Path, begin: Callable[[], Any]) -> str:
             return hashlib.file_digest(stream, begin).hexdigest()
     except OSError as cause:
         raise WeightsError(f"cannot read {path}: {cause.strerror}") from cause
-
-
-def alternatives(spec: str) -> list[str]:
-    """Return the names that `A|B?` of an entry's `files` stands for, best first."""
-    return spec.removesuffix("?").split("|")
 
 
 def is_offline() -> bool:

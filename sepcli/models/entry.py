@@ -180,13 +180,18 @@ def _check_address(entry: ModelEntry, where: str) -> None:
         )
 
 
+def alternatives(spec: str) -> list[str]:
+    """Return the names that `A|B?` of an entry's `files` stands for, best first."""
+    return spec.removesuffix("?").split("|")
+
+
 def check_file_name(file: str, where: str) -> None:
     """Refuse a file name that leaves its repository or folder.
 
     Raises:
         ModelError: It is no relative path without `..`.
     """
-    for name in file.removesuffix("?").split("|"):
+    for name in alternatives(file):
         path = PurePosixPath(name)
         outside = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
         if not name or outside or not name.isprintable():

@@ -16,15 +16,8 @@ from pathlib import Path
 
 from sepcli.errors import WeightsError
 from sepcli.models import web
-from sepcli.models.cache import (
-    alternatives,
-    cached_files,
-    damage,
-    is_offline,
-    known_absent,
-    local_path,
-)
-from sepcli.models.entry import ModelEntry, Source
+from sepcli.models.cache import cached_files, damage, is_offline, known_absent, local_path
+from sepcli.models.entry import ModelEntry, Source, alternatives
 from sepcli.models.hub_errors import MissingFileError, MissingRepoError, explained, status_of
 from sepcli.models.hub_guard import Transfer, watched
 from sepcli.models.registry import find_entry

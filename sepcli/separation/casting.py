@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sepcli.separation.naming import unknown_name
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.speakers import Recognised, Scene, Turn, recognise
 
@@ -86,7 +87,7 @@ def cast_everybody(recognised: Sequence[Recognised], num_files: int) -> Cast:
     for person in range(len(recognised)):
         people[min(person, num_files - 1)] += (person,)
     alone = [recognised[who[0]] if len(who) == 1 else Recognised() for who in people]
-    names = [each.name or f"spk{number}" for number, each in enumerate(alone, 1)]
+    names = [each.name or unknown_name(number) for number, each in enumerate(alone, 1)]
     return Cast(tuple(people), tuple(names), tuple(alone))
 
 

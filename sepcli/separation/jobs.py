@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sepcli.errors import OutputError, SepcliError
-from sepcli.separation.naming import Naming
+from sepcli.separation.naming import Naming, unknown_name
 from sepcli.separation.places import Place, Places
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Job:
         names = {path: name for name, path in self.named}
         if output in names:
             return names[output]
-        return f"spk{self.all_outputs.index(output) + 1}"
+        return unknown_name(self.all_outputs.index(output) + 1)
 
     @property
     def own_paths(self) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from sepcli.audio import read_channel_names, read_info
 from sepcli.errors import SepcliError, UsageError
 from sepcli.separation.jobs import MOST_SECONDS, Failure, Job, Span, job_of, refuse_conflicts
-from sepcli.separation.naming import Naming
+from sepcli.separation.naming import Naming, unknown_name
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.writing import OutputChannel
 
@@ -122,7 +122,7 @@ def _names(outcome: Outcome, places: Sequence[OutputChannel]) -> list[str]:
         return list(outcome.delivery.cast.names)
     if places[0][1] is not None:
         names = read_channel_names(places[0][0])
-        return list(names) or [f"spk{number}" for number in range(1, len(places) + 1)]
+        return list(names) or [unknown_name(number) for number in range(1, len(places) + 1)]
     return [outcome.job.name_of(path) for path, _ in places]
 
 

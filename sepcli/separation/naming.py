@@ -15,6 +15,11 @@ _TEXT = "(?:[^{}]|{{|}})*"  # of a template, between its fields
 _FIELDS = {"stem": ".+", "ext": "[^.]*", "speaker": "[0-9]+", "model": ".*"}
 
 
+def unknown_name(number: int) -> str:
+    """Return what a speaker of nobody's known voice is called, by number from 1."""
+    return f"spk{number}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Naming:
     """How outputs are named.

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import constants
 
 from sepcli.errors import WeightsError
-from sepcli.models.cache import alternatives, cached_files, damage, known_absent, local_path, sha256
-from sepcli.models.entry import ModelEntry
+from sepcli.models.cache import cached_files, damage, known_absent, local_path, sha256
+from sepcli.models.entry import ModelEntry, alternatives
 
 COMMIT = "a" * 40
 ENTRY = ModelEntry(

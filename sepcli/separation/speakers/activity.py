@@ -188,8 +188,9 @@ def _prices(states: tuple[State, ...]) -> FloatArray:
 
 def _window_scores(windows: Windows, people: FloatArray, states: Sequence[State]) -> FloatArray:
     """Return the log odds of each state in each window, `[windows, states]`."""
-    odds = overlap_evidence(windows, people) @ np.array(OVERLAP_WEIGHTS) + OVERLAP_BIAS
     likeness = windows.likeness_to(people)
+    evidence = overlap_evidence(windows, people, likeness)
+    odds = evidence @ np.array(OVERLAP_WEIGHTS) + OVERLAP_BIAS
     scores = np.empty((len(odds), len(states)))
     sizes = np.array([len(state) for state in states])
     for number, state in enumerate(states):

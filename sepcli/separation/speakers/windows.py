@@ -124,14 +124,14 @@ def _likeness_of_pairs(voices: Voices, pairs: IntArray) -> tuple[FloatArray, Mas
     return likeness, is_heard
 
 
-def overlap_evidence(windows: Windows, people: FloatArray) -> FloatArray:
+def overlap_evidence(windows: Windows, people: FloatArray, likeness: FloatArray) -> FloatArray:
     """Return what `OVERLAP_WEIGHTS` weigh, `[windows, 4]`.
 
     Args:
         windows: As heard.
         people: What each sounds like, `[people, dims]`.
+        likeness: How alike all voices are to them, `[windows, 1 + outputs, people]`.
     """
-    likeness = windows.likeness_to(people)  # [windows, 1 + outputs, people]
     outputs = windows.strongest[:, :, np.newaxis]
     first, second = np.take_along_axis(likeness[:, 1:], outputs, axis=1).swapaxes(0, 1)[[0, -1]]
     both = first[:, :, np.newaxis] + second[:, np.newaxis]  # [windows, people, people]
