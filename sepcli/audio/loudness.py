@@ -1,4 +1,4 @@
-"""Loudness of speech as ITU-R BS.1770-4 measures it, in LUFS; numpy only.
+"""Loudness of speech as ITU-R BS.1770-4 measures it, in LUFS.
 
 A signal is weighted as the ear weighs it: a shelf that lifts what lies above 1.7 kHz, and a high
 pass at 38 Hz. Blocks of 0.4 s count, where they are neither silent nor 10 dB below the rest, so

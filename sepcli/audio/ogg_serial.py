@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from sepcli.audio.ogg import POLYNOMIAL, File, checksum, find_pages
 
-SERIAL, CHECKSUM = 14, 22  # where they are in a page [bytes]
+SERIAL = 14  # where it is in a page [bytes]
 _FIELDS = struct.Struct("<III")  # serial, number, checksum
 
 

@@ -130,13 +130,13 @@ class Block(nn.Module):
         hidden, norm = config.hidden, NORMS[config.norm]
         self.dilation = dilation
         self.causal = config.causal
-        depthwise = nn.Conv1d(hidden, hidden, config.conv_kernel_size, groups=hidden)
+        conv = nn.Conv1d(hidden, hidden, config.conv_kernel_size, groups=hidden)
         self.shared_block = nn.ModuleList(
             [
                 nn.Conv1d(config.bottleneck, hidden, 1),
                 nn.PReLU(),
                 norm(hidden),
-                nn.ModuleList([depthwise]) if config.causal else depthwise,
+                nn.ModuleList([conv]) if config.causal else conv,
                 nn.PReLU(),
                 norm(hidden),
             ]

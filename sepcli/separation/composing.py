@@ -136,7 +136,7 @@ def _along(values: Array, num_samples: int, rate: int, first: float) -> Array:
 def _weights(
     stretches: Sequence[Stretch], frames: range, num_people: int, num_outputs: int, outside: str
 ) -> Array:
-    """Return weights of recording and outputs in files, `[people, 1 + outputs, frames]`."""
+    """Return weights of recording and outputs in each person, `[people, 1 + outputs, frames]`."""
     weights = np.zeros((num_people, 1 + num_outputs, len(frames)), np.float32)
     nearest = bisect_right(stretches, frames.start, key=lambda each: each.start) - 1
     for stretch in stretches[max(0, nearest) :]:

@@ -37,7 +37,7 @@ class Row:
 
     @property
     def part(self) -> str:
-        """What tells outputs of one recording's parts apart; empty where it is wanted whole."""
+        """What tells outputs of one recording's parts apart; empty where the row has no offset."""
         start, stop = self.span
         if start is None:
             return ""

@@ -32,7 +32,6 @@ from sepcli.separation.speakers.turns import Mask, Turn, turns_of
 from sepcli.separation.speakers.windows import Windows, look_at_windows
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 MIN_SECONDS_ALONE = 4.5  # of less, people cannot be told by their voices
 MIN_SECONDS_ALONE_UNASKED = 15.0  # where nobody asked for people: overlaps look like one voice

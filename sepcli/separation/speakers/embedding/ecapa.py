@@ -29,7 +29,7 @@ class Config:
 
     Attributes:
         num_mels: Bands of the features.
-        channels: Of the first layer, of each block, and of what is pooled <C>; blocks <= 3 + 2.
+        channels: Of the first layer, of each block (one or more), and of what is pooled <C>.
         kernel_sizes: Kernel of the same layers, odd [frames] <k>.
         dilations: Distance of the taps of the same layers [frames] <d>.
         scale: Parts that a block's convolution is cut into <s>.
