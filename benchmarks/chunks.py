@@ -24,7 +24,8 @@ from speaker_order import si_sdr
 from sepcli import SeparationOptions, Separator
 from sepcli.evaluation.complexity import count_macs
 from sepcli.models.build import build_network
-from sepcli.models.registry import ModelEntry, load_entries
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import load_entries
 
 
 def improvement(estimates: np.ndarray, conversation: Conversation) -> float:

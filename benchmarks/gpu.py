@@ -25,7 +25,8 @@ import torch
 from sepcli.errors import DeviceError
 from sepcli.evaluation import metrics
 from sepcli.evaluation.benchmark import random_network
-from sepcli.models.registry import ModelEntry, find_entry, load_entries
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import find_entry, load_entries
 from sepcli.separation.choices import Precision
 from sepcli.separation.runner import Runner, choose_device
 

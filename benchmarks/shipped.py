@@ -27,7 +27,8 @@ import soundfile
 
 from sepcli.evaluation.complexity import count_parameters, macs_per_second
 from sepcli.models.build import build_network
-from sepcli.models.registry import MODEL_FILE, ModelEntry, load_entries, read_toml
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import MODEL_FILE, load_entries, read_toml
 from sepcli.training.export import to_toml
 
 RECORD = Path(__file__).parents[1] / "docs" / "shipped.json"

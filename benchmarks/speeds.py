@@ -26,7 +26,8 @@ from shipped import processor
 
 from sepcli.evaluation import benchmark
 from sepcli.memory import keep_freed_memory
-from sepcli.models.registry import ModelEntry, find_entry, load_entries
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import find_entry, load_entries
 from sepcli.separation.runner import Runner
 
 FILE = Path(__file__).parents[1] / "docs" / "speeds.json"

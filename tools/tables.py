@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sepcli.cli.info import is_experimental
+from sepcli.models.entry import ModelEntry
 from sepcli.models.onnx import obstacle
-from sepcli.models.registry import ModelEntry, load_entries
+from sepcli.models.registry import load_entries
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "training.md")

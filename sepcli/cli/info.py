@@ -11,11 +11,10 @@ from sepcli.errors import UsageError
 from sepcli.files import printable
 from sepcli.models import web
 from sepcli.models.cache import cached_files
-from sepcli.models.entry import Source
+from sepcli.models.entry import ModelEntry, Source
 from sepcli.models.registry import (
     DEFAULT_MODEL,
     HUB_PREFIX,
-    ModelEntry,
     complete_model,
     find_entry,
     load_entries,
@@ -139,7 +138,7 @@ def _tell_one(model: str, *, as_json: bool, count: bool) -> None:
     from sepcli.models.resolve import resolve_model
 
     if model not in load_entries():
-        from sepcli.separation.speakers.embedding import VOICES  # loads torch
+        from sepcli.separation.speakers.embedding import VOICES  # loads numpy
 
         if model in VOICES:
             _tell_voices(VOICES[model], as_json=as_json)

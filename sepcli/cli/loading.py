@@ -8,8 +8,8 @@ from sepcli.cli import console
 from sepcli.cli.info import is_experimental, is_here
 from sepcli.cli.signals import under_a_parent
 from sepcli.models.cache import cached_files
+from sepcli.models.entry import ModelEntry
 from sepcli.models.load import LoadedModel, load_model
-from sepcli.models.registry import ModelEntry
 from sepcli.models.resolve import resolve_model
 from sepcli.separation.batch import separate_jobs
 from sepcli.separation.devices import refuse_stdin, separate_on, split_devices

@@ -10,7 +10,8 @@ from sepcli.cli.pages import PageOfRun
 from sepcli.cli.tally import Tally, lines
 from sepcli.errors import SepcliError
 from sepcli.files import printable
-from sepcli.models.registry import ModelEntry, find_entry
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import find_entry
 from sepcli.separation.channels import write_channels
 from sepcli.separation.jobs import Failure, Job
 from sepcli.separation.manifest import outcome_rows

@@ -21,7 +21,8 @@ from sepcli.cli.choices import (
 from sepcli.cli.parsing import parse_people, parse_rate, parse_shard, parse_span
 from sepcli.errors import ModelError, UsageError
 from sepcli.files import real_path
-from sepcli.models.registry import DEFAULT_MODEL, ModelEntry, chosen_model
+from sepcli.models.entry import ModelEntry
+from sepcli.models.registry import DEFAULT_MODEL, chosen_model
 from sepcli.separation.inputs import plan_jobs
 from sepcli.separation.jobs import Failure, Job, Span, take_shard
 from sepcli.separation.naming import DEFAULT_NAME, Naming

@@ -15,8 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sepcli.errors import ModelError, did_you_mean
-from sepcli.models.entry import ModelEntry as ModelEntry  # others take it from here
-from sepcli.models.entry import make_entry
+from sepcli.models.entry import ModelEntry, make_entry
 
 MODEL_FILE = "model.toml"  # describes the weights of the folder it lies in
 LISTING = "run `sepcli info` for the known models"

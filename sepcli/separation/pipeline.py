@@ -15,7 +15,7 @@ from torch import nn
 
 from sepcli.errors import SepcliError
 from sepcli.memory import return_freed_memory
-from sepcli.models.registry import ModelEntry
+from sepcli.models.entry import ModelEntry
 from sepcli.separation.lanes import Lanes, num_lanes
 from sepcli.separation.plan import SeparationOptions, plan_recordings
 from sepcli.separation.recording import Recording

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sepcli.errors import UsageError
-from sepcli.models.entry import LONGEST_CHUNK_SECONDS
-from sepcli.models.registry import ModelEntry
+from sepcli.models.entry import LONGEST_CHUNK_SECONDS, ModelEntry
 from sepcli.separation.choices import Bandwidth, Leakage, Level, OutsideOverlap, Precision
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.enrolment import check_only, enrol

@@ -12,8 +12,9 @@ from torch import nn
 
 from sepcli.audio import WaveformReader
 from sepcli.errors import OutputError
+from sepcli.models.entry import ModelEntry
 from sepcli.models.load import load_model
-from sepcli.models.registry import DEFAULT_MODEL, ModelEntry
+from sepcli.models.registry import DEFAULT_MODEL
 from sepcli.models.resolve import resolve_model
 from sepcli.separation.batch import separate_jobs
 from sepcli.separation.casting import cast_people
