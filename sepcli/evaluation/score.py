@@ -179,6 +179,12 @@ def _remarks(values: dict[str, list[float]], num_estimates: int, num_references:
         found.append("a silent estimate, -inf dB, not in the means")
     if math.inf in values["si_sdr"]:
         found.append("an exact estimate, inf dB, not in the means")
+    own = values["si_sdr"]
+    if any(
+        math.isfinite(value) and not math.isfinite(gain)
+        for value, gain in zip(own, values.get("si_sdri", own), strict=True)
+    ):
+        found.append("a mixture that is its reference, no improvement, not in the means")
     if num_estimates > num_references:
         found.append("more estimates than references, the best were taken")
     for metric in PACKAGES:

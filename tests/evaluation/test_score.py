@@ -58,6 +58,13 @@ def test_stoi_and_pesq_know_good_from_bad() -> None:
     assert "si_sdri" not in good.values
 
 
+def test_a_mixture_that_is_its_reference_is_said() -> None:
+    voice = noise(1, RATE)
+    found = score(voice + 0.1 * noise(1, RATE, seed=2), voice, voice[0], RATE)
+    assert found.values["si_sdri"] == [-math.inf]
+    assert found.remarks == ("a mixture that is its reference, no improvement, not in the means",)
+
+
 @pytest.mark.skipif(not HAS_PESQ, reason="needs sepcli[pesq]")
 def test_what_has_no_score_is_said() -> None:
     references = noise(2, RATE)
