@@ -71,6 +71,7 @@ def _composed(recording: Recording, order: SpeakerOrder, scene: Scene) -> Iterat
     plan, rate = recording.plan, recording.info.sample_rate
     is_whole = plan.bandwidth == "full" and rate > plan.sample_rate
     share = np.full(plan.num_speakers, 1.0 / plan.num_speakers)
+    last = max(0, -(-recording.seen.num_samples * FRAMES_A_SECOND // rate) - 1)
     for number, heard in enumerate(_seconds(recording.aligned(order), rate)):
         original, mixture, estimates = heard[0], heard[1], heard[2:]
         if is_whole:
@@ -78,11 +79,16 @@ def _composed(recording: Recording, order: SpeakerOrder, scene: Scene) -> Iterat
             shares = _shares(estimates, rate, share)
             estimates = estimates + _along(shares, estimates.shape[1], rate, 0.0) * above
             share = shares[:, -1]
-        frames = range(number * FRAMES_A_SECOND - 1, (number + 1) * FRAMES_A_SECOND + 2)
+        frames = np.arange(number * FRAMES_A_SECOND - 1, (number + 1) * FRAMES_A_SECOND + 2)
+        frames = np.clip(frames, 0, last)  # the recording's own ends are no borders
         weights = _weights(
-            scene.stretches, frames, scene.num_people, plan.num_speakers, plan.outside_overlap
+            scene.stretches,
+            range(frames[0], frames[-1] + 1),
+            scene.num_people,
+            plan.num_speakers,
+            plan.outside_overlap,
         )
-        yield _weighted(weights, original, estimates, rate)
+        yield _weighted(weights[:, :, frames - frames[0]], original, estimates, rate)
 
 
 def _seconds(blocks: Iterator[Array], rate: int) -> Iterator[Array]:

@@ -27,10 +27,15 @@ FADE = 0.02  # s around a border
 
 
 def composed(
-    rate: int, network: Identity | None = None, **options: object
+    rate: int,
+    network: Identity | None = None,
+    *,
+    scene: Scene = SCENE,
+    seconds: float = 4.5,
+    **options: object,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a recording of 4.5 s and its files; estimates are 3/4 and 1/4 of it."""
-    noise = np.random.default_rng(1).uniform(-0.5, 0.5, round(4.5 * rate)).astype(np.float32)
+    """Return a recording and its files; estimates are 3/4 and 1/4 of it."""
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, round(seconds * rate)).astype(np.float32)
     separator = Separator(
         network or Identity(),
         entry(level="as-is"),
@@ -39,7 +44,7 @@ def composed(
     recording = Recording(WaveformReader(noise, rate), separator.pipeline.plan, Spool(2))
     for _, failure in separator.pipeline.process([recording]):
         assert failure is None
-    blocks = compose(recording, recording.solve(), SCENE, CAST, rate)
+    blocks = compose(recording, recording.solve(), scene, CAST, rate)
     return noise, np.concatenate(list(blocks), axis=1)
 
 
@@ -58,6 +63,15 @@ def test_who_is_alone_gets_the_recording_sample_for_sample(rate: int) -> None:
         assert not between(files[other], rate, start, stop).any()
     assert not between(files, rate, -FADE, 0.5).any()
     assert not between(files, rate, 2.5, 3.0).any()
+
+
+@pytest.mark.parametrize("rate", [RATE, 16_000, 44_100])
+@pytest.mark.parametrize("seconds", [1.004, 4.0, 4.5])
+def test_the_ends_of_a_recording_are_no_borders(rate: int, seconds: float) -> None:
+    scene = Scene(2, (Stretch(0, round(100 * seconds + 0.5), ((0, 0),)),), (), SCENE.voices)
+    noise, files = composed(rate, scene=scene, seconds=seconds)
+    np.testing.assert_array_equal(files[0], noise)
+    assert not files[1].any()
 
 
 def test_overlaps_keep_the_whole_band() -> None:
