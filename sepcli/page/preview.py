@@ -66,7 +66,7 @@ def _blocks(track: Track) -> Iterator[Array]:
     """Yield the samples of a track, `[samples]`, at the rate of previews."""
     with AudioReader(track.path, track=track.audio_track) as reader:
         reader.select(*track.span)
-        mixer = Downmixer(reader.info.num_channels)
+        mixer = Downmixer(reader.info.num_channels, reader.info.sample_rate)
 
         def mono() -> Iterator[Array]:
             for block in reader.blocks():

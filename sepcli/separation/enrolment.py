@@ -92,7 +92,7 @@ def read_enrolment(name: str, path: str | Path, sample_rate: int) -> Array:
     try:
         with AudioReader(path) as reader:
             reader.select(0.0, MAX_SECONDS)
-            mixer = Downmixer(reader.info.num_channels)
+            mixer = Downmixer(reader.info.num_channels, reader.info.sample_rate)
             mono = (mixer.mix(block) for block in reader.blocks())
             blocks = list(resample_blocks(mono, reader.info.sample_rate, sample_rate))
     except SepcliError as cause:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Read = Callable[[int, int], Array]  # start, length → samples
@@ -17,15 +18,16 @@ Read = Callable[[int, int], Array]  # start, length → samples
 CORNER_HZ = 70.0
 STEEPNESS = 16  # of the response 1 / (1 + (corner / f)^16): 0.98 at 90 Hz, 0.005 at 50 Hz
 RUMBLE_SHARE = 0.03  # of the power; of clean speech it is 0.001, of white noise at 8 kHz 0.018
-MIN_SECONDS_TO_TELL_RUMBLE = 1.0
 RUMBLE_BELOW_RESPONSE = 1 - 5e-5  # where the response is higher, less than 1e-4 is rumble
+MIN_SECONDS_TO_TELL_RUMBLE = 0.5
 SPECTRUM_SECONDS = 0.25
 MARGIN_SECONDS = 0.25  # after which the filter has forgotten what it saw
 
 FRAME_SECONDS = 0.02
+CLICK_FRAMES = 5  # no click is longer, and as long around it all is
+CLICK_RATIO = 4.0  # times quieter
 FRAMES_OF_CLICKS, SHARE_OF_CLICKS = 5, 2000  # clicks may be in 5 frames, and 1 in 2000
 SHORT_SHARE = 50  # and in no more than 1 in 50
-LEVELS_DB = 1024  # one count a decibel, around full scale
 
 CALL_FRAME_SECONDS = 0.1
 CALL_RATE = 4000  # samples a second that are looked at, as they come: power needs no more
@@ -38,7 +40,7 @@ MOST_TOGETHER = 0.3  # of the time in which one speaks alone
 
 
 class Meter:
-    """Measures a mixture block by block, in constant memory.
+    """Measures a mixture block by block; of each 20 ms one number is kept.
 
     Attributes:
         peak: The largest magnitude.
@@ -48,25 +50,21 @@ class Meter:
         self.peak = 0.0
         self._rate = sample_rate
         self._frame = max(1, round(FRAME_SECONDS * sample_rate))
-        self._counts = np.zeros(LEVELS_DB, np.int64)
-        self._tops = np.zeros(LEVELS_DB, np.float32)
+        self._peaks: list[Array] = []
+        self._unmeasured: Array = np.zeros(0, np.float32)  # less than a frame
         self._power = self._rumble = 0.0
         self._num_samples = 0
         self._unheard: list[Array] = []  # what is too short yet to tell rumble
 
     def add(self, block: Array) -> None:
         """Hear the next samples, `[samples]`."""
-        if len(block) == 0:
-            return
-        self._num_samples += len(block)
-        starts = np.arange(0, len(block), self._frame)
-        peaks = np.maximum.reduceat(np.abs(block), starts)
-        self.peak = max(self.peak, float(peaks.max()))
-        levels = 20 * np.log10(np.maximum(peaks, 1e-20)) + LEVELS_DB // 2
-        places = np.minimum(np.maximum(levels, 0), LEVELS_DB - 1).astype(np.int64)
-        np.add.at(self._counts, places, 1)
-        np.maximum.at(self._tops, places, peaks)
+        self.peak = max(self.peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
+        held = np.concatenate([self._unmeasured, block])
+        whole = len(held) // self._frame * self._frame
+        self._peaks.append(np.abs(held[:whole]).reshape(-1, self._frame).max(axis=1))
+        self._unmeasured = held[whole:]
         self._unheard.append(block)
+        self._num_samples += len(block)
         if self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate:
             heard = np.concatenate(self._unheard)
             length = round(SPECTRUM_SECONDS * self._rate)
@@ -88,12 +86,12 @@ class Meter:
     @property
     def usual_peak(self) -> float:
         """The largest magnitude, without that of a few clicks."""
-        total = int(self._counts.sum())
-        ignored = min(total // SHORT_SHARE, FRAMES_OF_CLICKS + total // SHARE_OF_CLICKS)
-        if ignored == 0:
-            return self.peak
-        louder = np.cumsum(self._counts[::-1])[::-1]
-        usual = self._tops[(louder > ignored) & (self._counts > 0)]
+        rest = np.abs(self._unmeasured).max(initial=0.0, keepdims=True)
+        peaks = np.concatenate([*self._peaks, rest])
+        ignored = min(len(peaks) // SHORT_SHARE, FRAMES_OF_CLICKS + len(peaks) // SHARE_OF_CLICKS)
+        may_be_clicks = _stand_alone(peaks)
+        clicks = np.sort(peaks[may_be_clicks])
+        usual = np.concatenate([peaks[~may_be_clicks], clicks[: max(0, len(clicks) - ignored)]])
         return float(usual.max(initial=0.0)) or self.peak
 
     @property
@@ -105,6 +103,24 @@ class Meter:
     def has_rumble(self) -> bool:
         """Whether more lies below speech than speech itself would have."""
         return self.rumble_share > RUMBLE_SHARE
+
+
+def _stand_alone(peaks: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which frames are of something short and loud with quiet before and after it.
+
+    Args:
+        peaks: Of each frame, `[frames]`.
+    """
+    around = 2 * CLICK_FRAMES - 1
+    padded = np.pad(peaks, around)
+    # the loudest of as many frames as a click may have, from each frame on
+    runs = sliding_window_view(padded, CLICK_FRAMES).max(axis=1)
+    num_frames, quietest = len(peaks), np.full(len(peaks), np.inf, np.float32)
+    for start in range(around - CLICK_FRAMES + 1, around + 1):  # of a click that holds the frame
+        before = runs[start - CLICK_FRAMES :][:num_frames]
+        after = runs[start + CLICK_FRAMES :][:num_frames]
+        quietest = np.minimum(quietest, np.maximum(before, after))
+    return peaks > CLICK_RATIO * quietest
 
 
 @lru_cache(8)

@@ -12,7 +12,6 @@ import numpy as np
 from sepcli.audio import AudioInfo, resample_signals, resampled_length
 from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import Chunk, overlap_add, plan_chunks
-from sepcli.separation.metering import without_rumble
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
@@ -29,13 +28,14 @@ from sepcli.separation.speakers import (
     seconds_to_tell_people,
     understand,
 )
-from sepcli.separation.spooling import Reader, spool_recording
+from sepcli.separation.spooling import Reader, mixture_without_rumble, spool_recording
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
 QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
 USUAL_PEAK = 0.5
+CLICK_PEAK = 2.0  # times the usual peak: what is beyond is a click, and cut
 MOST_GAIN = 1e30  # what is quieter yet stays silence: numbers of 32 bits end at 1e38
 
 
@@ -54,7 +54,7 @@ class Recording:
         self.spool = spool
         with closing(reader):  # before room is asked for: a copy of it may take some
             self.seen = spool_recording(reader, plan, spool)
-        self.input_gain = _input_gain(self.seen.usual_peak)
+        self.input_gain = _input_gain(self.seen.heard_peak)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
             spool.num_samples, plan.chunk, plan.overlap, self.seen.envelope.values
         )
@@ -82,17 +82,14 @@ class Recording:
     def mixture(self, index: int) -> Array:
         """Return the mixture of chunk `index` as the network is to hear it, `[samples]`."""
         mixture = self.without_rumble(self.chunks[index].start, self.chunk_length)
-        if self.input_gain > 1.0:  # a click among what was far too quiet
-            limit = np.float32(LOUD_PEAK / self.input_gain)
-            mixture = np.clip(mixture, -limit, limit)
-        return mixture
+        limit = np.float32(CLICK_PEAK * self.seen.heard_peak)
+        return np.clip(mixture, -limit, limit)
 
     def without_rumble(self, start: int, length: int) -> Array:
         """Return a part of the mixture, without hum, rumble and DC if it has much of them."""
-        read, total = self.spool.read_mixture, self.spool.num_samples
         if not self.seen.has_rumble:
-            return read(start, length)
-        return without_rumble(read, start, length, total, self.plan.sample_rate)
+            return self.spool.read_mixture(start, length)
+        return mixture_without_rumble(self.spool, start, length, self.plan.sample_rate)
 
     def resume(self, keep_multiple_of: int) -> None:
         """Take over estimates that an interrupted run left.
@@ -263,6 +260,11 @@ class Recording:
             return True  # nor is that of all estimates together
         peak = max(self._estimates_peak, self.seen.peak if is_composed else 0.0)
         return peak > (FULL_SCALE / 2 if is_resampled else FULL_SCALE)
+
+    @property
+    def loudest_without_clicks(self) -> float:
+        """No sample of a file goes beyond this, but for clicks of the recording."""
+        return max(CLICK_PEAK * self.seen.usual_peak, CLICK_PEAK * self._estimates_peak)
 
 
 def _untold(num_outputs: int) -> Scene:

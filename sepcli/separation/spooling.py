@@ -9,12 +9,14 @@ import numpy as np
 from sepcli.audio import AudioReader, Downmixer, WaveformReader, resample_blocks
 from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import EnergyEnvelope
-from sepcli.separation.metering import CallMeter, Meter
+from sepcli.separation.metering import CallMeter, Meter, without_rumble
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Reader = AudioReader | WaveformReader
+
+STEP_SAMPLES = 1 << 16  # measured at once
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Spooled:
         envelope: How loud it is along time, where it is longer than a chunk.
         peak: The largest magnitude of the mixture.
         usual_peak: The same without a few clicks.
+        heard_peak: The same of what the network hears; DC and hum can be louder than speech.
         has_rumble: Whether hum, rumble or DC is taken out of what the network hears.
         has_turned_channels: Whether channels opposite in phase were turned over.
         is_call: Whether each of two channels holds a speaker of its own.
@@ -36,6 +39,7 @@ class Spooled:
     envelope: EnergyEnvelope
     peak: float
     usual_peak: float
+    heard_peak: float
     has_rumble: bool
     has_turned_channels: bool
     is_call: bool
@@ -51,7 +55,7 @@ def spool_recording(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spoole
         spool: Where it goes.
     """
     info = reader.info
-    mixer = Downmixer(info.num_channels)
+    mixer = Downmixer(info.num_channels, info.sample_rate)
     calls = CallMeter(info.sample_rate) if info.num_channels == 2 else None
     keeps_own = plan.keeps_own_rate(info.sample_rate)
     num_samples = 0
@@ -83,8 +87,24 @@ def spool_recording(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spoole
         envelope=envelope,
         peak=meter.peak,
         usual_peak=meter.usual_peak,
+        heard_peak=_peak_without_rumble(spool, plan) if meter.has_rumble else meter.usual_peak,
         has_rumble=meter.has_rumble,
         has_turned_channels=mixer.has_turned,
         is_call=calls is not None and calls.is_call,
         warnings=reader.warnings,
     )
+
+
+def mixture_without_rumble(spool: Spool, start: int, length: int, sample_rate: int) -> Array:
+    """Return a part of the mixture in a spool without what lies below speech, `[samples]`."""
+    return without_rumble(spool.read_mixture, start, length, spool.num_samples, sample_rate)
+
+
+def _peak_without_rumble(spool: Spool, plan: RecordingPlan) -> float:
+    """Return the largest magnitude without that of rumble and of a few clicks."""
+    meter = Meter(plan.sample_rate)
+    for start in range(0, spool.num_samples, STEP_SAMPLES):
+        check_cancelled()
+        length = min(STEP_SAMPLES, spool.num_samples - start)
+        meter.add(mixture_without_rumble(spool, start, length, plan.sample_rate))
+    return meter.usual_peak

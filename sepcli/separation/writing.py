@@ -256,11 +256,15 @@ def _labels(
 def _common_gain(
     recording: Recording, order: SpeakerOrder, scene: Scene, cast: Cast, sample_rate: int
 ) -> float:
-    """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does."""
+    """Return the gain for all speakers that keeps the loudest from clipping; 1 if none does.
+
+    Clicks that are far louder than all else would silence it, and are limited instead.
+    """
     has_sums = max(map(len, cast.people), default=0) > 1
     is_composed = not are_outputs(recording.plan, scene)
     if not has_sums and not recording.may_clip(sample_rate, is_composed=is_composed):
         return 1.0
     blocks = compose(recording, order, scene, cast, sample_rate)
     peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
+    peak = min(peak, recording.loudest_without_clicks)
     return FULL_SCALE / peak if peak > 1.0 else 1.0

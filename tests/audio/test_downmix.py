@@ -3,13 +3,14 @@ import pytest
 
 from sepcli.audio.downmix import MAX_CHANNELS, Downmixer, downmix
 
+RATE = 8000
 SOUND = np.random.default_rng(1).uniform(-0.5, 0.5, 3000).astype(np.float32)
 NOISE = np.random.default_rng(2).uniform(-0.5, 0.5, 3000).astype(np.float32)
 
 
 def mixed(*channels: np.ndarray, step: int = 700) -> tuple[np.ndarray, bool]:
     signal = np.stack(channels, axis=1)
-    mixer = Downmixer(signal.shape[1])
+    mixer = Downmixer(signal.shape[1], RATE)
     blocks = [mixer.mix(signal[i : i + step]) for i in range(0, len(signal), step)]
     return np.concatenate(blocks), mixer.has_turned
 
@@ -27,7 +28,7 @@ def test_downmix_is_the_mean():
 def test_downmix_of_the_largest_values_is_finite():
     block = np.full((4, 64), 2.0**31, np.float32)
     assert downmix(block).tolist() == [2.0**31] * 4
-    assert Downmixer(2).mix(block[:, :2]).tolist() == [2.0**31] * 4
+    assert Downmixer(2, RATE).mix(block[:, :2]).tolist() == [2.0**31] * 4
 
 
 @pytest.mark.parametrize("quieter", [1.0, 0.3])
@@ -57,6 +58,27 @@ def test_silence_at_the_beginning_decides_nothing():
     mono, has_turned = mixed(sound, -sound)
     assert has_turned
     assert np.array_equal(mono, sound)
+
+
+def low(seconds: float, hz: float, amplitude: float) -> np.ndarray:
+    time = np.arange(len(SOUND)) / RATE
+    return (amplitude * np.sin(2 * np.pi * hz * time) * (time < seconds)).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0.001, 0.1, 1.0])
+@pytest.mark.parametrize(
+    "other", [0.8 + 0 * SOUND, low(1.0, 50, 0.7), low(0.1, 5, 0.9), 3.0 * (np.arange(3000) == 99)],
+    ids=["DC", "hum", "thump", "click"],
+)  # fmt: skip
+def test_speech_decides_whatever_else_is_opposite_or_alike(level, other):
+    other = (level * other).astype(np.float32)
+    sound = level * 0.1 * SOUND
+    mono, has_turned = mixed(sound + other, sound - other)
+    assert not has_turned
+    assert np.allclose(mono, sound, atol=1e-6 * level)
+    mono, has_turned = mixed(other + sound, other - sound)
+    assert has_turned
+    assert np.allclose(mono, sound, atol=1e-5 * level)
 
 
 def test_one_channel_and_very_many_are_only_mixed():

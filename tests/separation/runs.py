@@ -154,7 +154,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-STOP = 0.99  # a sample that stands for a user who presses Ctrl-C while its chunk is run
+STOP = 0.75  # a sample that stands for a user who presses Ctrl-C while its chunk is run
 
 
 def write_stopping(path: Path) -> None:

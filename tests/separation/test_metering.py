@@ -38,6 +38,14 @@ def test_clicks_do_not_decide_the_usual_peak(clicks, step):
     assert meter.peak == (1.0 if clicks else np.abs(signal).max())
 
 
+@pytest.mark.parametrize("step", [700, 5000, 80_000])
+def test_a_word_is_no_click(step):
+    signal = 0.001 * NOISE
+    signal[30_000:31_200] = NOISE[30_000:31_200]  # 0.15 s
+    signal[50_000:50_600] = 3 * NOISE[50_000:50_600]  # 0.075 s
+    assert measured(signal, step).usual_peak == pytest.approx(0.3, rel=0.01)
+
+
 def test_of_very_short_recordings_and_of_silence_with_a_click_the_peak_counts():
     click = np.zeros(len(NOISE), np.float32)
     click[5] = 0.7
@@ -57,7 +65,8 @@ def test_rumble_is_told_from_speech_at_any_level(level):
         for rumble in (tone(50, 0.1), tone(60, 0.1), tone(20, 0.1), 0.4 + 0 * NOISE):
             assert has_rumble(speech + rumble)
     assert not has_rumble(0 * NOISE)
-    assert not has_rumble(0.4 + 0 * NOISE[: RATE - 1])  # too short to tell
+    assert not has_rumble(0.4 + 0 * NOISE[: RATE // 2 - 1])  # too short to tell
+    assert has_rumble(NOISE[: RATE // 2] + 0.4)
 
 
 @pytest.mark.parametrize("step", [700, 5000, 80_000])

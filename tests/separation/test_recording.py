@@ -142,3 +142,41 @@ def test_one_click_does_not_decide_the_gain(tmp_path: Path) -> None:
     assert max(network.peaks) <= 1.0  # the click is cut
     total = total_of(outcome)
     np.testing.assert_allclose(np.delete(total, RATE), np.delete(quiet, RATE), atol=1e-8)
+
+
+@pytest.mark.parametrize("click", [1.0, 1e3, 1e9])
+@pytest.mark.parametrize("level", [0.02, 0.2])
+def test_the_network_hears_no_click(tmp_path: Path, level: float, click: float) -> None:
+    signal = (level * MIXTURE / np.abs(MIXTURE).max()).astype(np.float32)
+    signal[RATE] = click
+    network = Heard((0.5, 0.5))
+    total = total_of(outcome_of(tmp_path, signal, "FLOAT", network=network))
+    assert max(network.peaks) == pytest.approx(2 * level, rel=0.01)
+    np.testing.assert_array_equal(np.delete(total, RATE), np.delete(signal, RATE))
+
+
+def test_a_click_does_not_silence_the_files(tmp_path: Path) -> None:
+    voices = two_voices(20.0).sum(axis=0)
+    signal = (0.5 * voices / np.abs(voices).max()).astype(np.float32)
+    signal[10 * RATE] = 1e9
+    options = SeparationOptions(device="cpu", people=1)
+    separator = Separator(HALVES, entry(level="as-is"), options)
+    source = tmp_path / "a.wav"
+    soundfile.write(source, signal, RATE, "FLOAT")
+    naming = Naming(folder=tmp_path, extension="wav")
+    jobs, _ = plan_jobs([str(source)], naming, recursive=False)
+    (outcome,) = separate_jobs(separator.pipeline, jobs, OutputOptions(subtype="PCM_16"))
+    (output,) = outcome.delivery.outputs
+    held, _ = soundfile.read(output)
+    assert outcome.delivery.gain == 1.0
+    assert held[10 * RATE] == np.float32(1 - 2**-15)
+    assert np.std(np.delete(held, 10 * RATE)) > 0.9 * np.std(np.delete(signal, 10 * RATE))
+    assert any("beyond full scale were limited: 1" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("other", [0.05, 0.05 * np.sin(2 * np.pi * 40 * TIME)], ids=["DC", "hum"])
+def test_rumble_does_not_decide_the_gain(tmp_path: Path, other: float) -> None:
+    quiet = 0.002 * MIXTURE / np.abs(MIXTURE).max()
+    network = Heard((0.5, 0.5))
+    outcome_of(tmp_path, (quiet + other).astype(np.float32), "FLOAT", network=network)
+    assert max(network.peaks) == pytest.approx(0.5, rel=0.1)
