@@ -29,6 +29,7 @@ SCENE = ("separation/speakers/test_scene.py", "separation/speakers/test_timeline
 WEIGHTS = ("models/test_load.py", "models/test_build.py")
 MODULES = {
     "separation/chunking": ("separation/test_chunking.py",),
+    "separation/pauses": ("separation/test_pauses.py",),
     "separation/speakers/levels": ("separation/speakers/test_levels.py",),
     "separation/speakers/evidence": (
         "separation/speakers/test_evidence.py",

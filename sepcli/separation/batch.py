@@ -86,9 +86,9 @@ def separate_jobs(
 
 def _seconds_added(recording: Recording) -> float:
     """Return how much of a recording its latest chunk separated [s]."""
-    index = recording.num_accepted - 1
-    begin = recording.chunks[index - 1].stop if index else 0
-    return (recording.chunks[index].stop - begin) / recording.plan.sample_rate
+    done = recording.num_accepted
+    before = recording.seconds_before(done - 1) if done > 1 else 0.0
+    return recording.seconds_before(done) - before
 
 
 def tidied(jobs: Iterable[Job]) -> Iterator[Job]:

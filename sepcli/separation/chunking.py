@@ -77,13 +77,13 @@ class Energy:
     levels: np.ndarray[Any, np.dtype[np.uint8]]
     frame: int
 
-    def active(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return in which frames somebody speaks, judged by the loudest frames, `[frames]`."""
+    def active(self, below_peak_db: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Return which frames are at most so far below the loudest, `[frames]`."""
         sounding = self.levels[self.levels > 0]
         if not sounding.size:
             return np.zeros(len(self.levels), np.bool_)
         peak = percentile(sounding, PEAK_PERCENTILE)
-        return self.levels > peak - ACTIVE_BELOW_PEAK_DB / STEP_DB
+        return self.levels > peak - below_peak_db / STEP_DB
 
 
 def percentile(values: np.ndarray[Any, Any], percent: float) -> float:
@@ -161,7 +161,7 @@ def plan_chunks(
         raise ValueError(f"no chunks of {chunk} samples that overlap by {overlap}")
     if num_samples <= chunk:
         return (Chunk(0, num_samples),) if num_samples > 0 else ()
-    heard = None if energy is None else _counts(energy.active())
+    heard = None if energy is None else _counts(energy.active(ACTIVE_BELOW_PEAK_DB))
     chunks = [Chunk(0, chunk)]
     while chunks[-1].stop < num_samples:
         start = chunks[-1].stop - overlap

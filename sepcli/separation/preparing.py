@@ -16,6 +16,7 @@ from sepcli.separation.output_checks import (
     refuse_unwritable,
     require_output_space,
 )
+from sepcli.separation.pauses import KEPT_SECONDS, LEAST_SECONDS, SILENT_BELOW_PEAK_DB
 from sepcli.separation.pipeline import Pipeline
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import choose_device
@@ -113,6 +114,7 @@ def _open_spool(pipeline: Pipeline, job: Job, reader: AudioReader, options: Outp
                 {k: v for k, v in vars(pipeline.options).items() if k not in AFTERWARDS}
             ),
             "device": choose_device(pipeline.options.device).type,
+            "pauses": (SILENT_BELOW_PEAK_DB, KEPT_SECONDS, LEAST_SECONDS),
         }
         key = spool_key(description)
         spool = Spool(num_speakers, default_spool_folder(), key, resume=options.resume)

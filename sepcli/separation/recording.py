@@ -12,6 +12,7 @@ import numpy as np
 from sepcli.audio import AudioInfo, resample_signals, resampled_length
 from sepcli.audio.waiting import check_cancelled
 from sepcli.separation.chunking import Chunk, overlap_add, plan_chunks
+from sepcli.separation.pauses import leave_out_pauses
 from sepcli.separation.plan import RecordingPlan
 from sepcli.separation.scratch import Spool
 from sepcli.separation.speakers import (
@@ -55,8 +56,9 @@ class Recording:
         with closing(reader):  # before room is asked for: a copy of it may take some
             self.seen = spool_recording(reader, plan, spool)
         self.input_gain = _input_gain(self.seen.heard_peak)
+        self._heard = leave_out_pauses(self.seen.envelope.values, spool.num_samples)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
-            spool.num_samples, plan.chunk, plan.overlap, self.seen.envelope.values
+            self._heard.num_samples, plan.chunk, plan.overlap, self._heard.energy
         )
         self.chunk_length = self.chunks[0].length if self.chunks else 0
         # A single chunk needs no voices: there is nothing to put in order.
@@ -81,7 +83,8 @@ class Recording:
 
     def mixture(self, index: int) -> Array:
         """Return the mixture of chunk `index` as the network is to hear it, `[samples]`."""
-        mixture = self.without_rumble(self.chunks[index].start, self.chunk_length)
+        start = self.chunks[index].start
+        mixture = self._heard.read(self.without_rumble, start, self.chunk_length)
         limit = np.float32(CLICK_PEAK * self.seen.heard_peak)
         return np.clip(mixture, -limit, limit)
 
@@ -90,6 +93,13 @@ class Recording:
         if not self.seen.has_rumble:
             return self.spool.read_mixture(start, length)
         return mixture_without_rumble(self.spool, start, length, self.plan.sample_rate)
+
+    def seconds_before(self, index: int) -> float:
+        """Return how much of the recording is separated before chunk `index` is [s]."""
+        if index == len(self.chunks):
+            return self.seconds
+        stop = self.chunks[index - 1].stop if index else 0
+        return self._heard.in_recording(stop) / self.plan.sample_rate
 
     def resume(self, keep_multiple_of: int) -> None:
         """Take over estimates that an interrupted run left.
@@ -155,7 +165,13 @@ class Recording:
 
     def solve(self) -> SpeakerOrder:
         """Return who is who in every chunk, from the evidence of all of them."""
-        return self._tracker.solve()
+        order = self._tracker.solve()
+        place = self._heard.in_recording
+        uncertain = [
+            replace(each, start=place(each.start), stop=place(each.stop))
+            for each in order.uncertain
+        ]
+        return replace(order, uncertain=tuple(uncertain))
 
     def scene(self, order: SpeakerOrder, *, with_turns: bool = True) -> Scene:
         """Return how many people there are and who speaks when.
@@ -234,7 +250,8 @@ class Recording:
             places = order.orders[index].tolist()
             return estimates if places == sorted(places) else estimates[places]
 
-        return overlap_add(self.chunks, read, self.plan.overlap, self.seen.envelope.values)
+        heard = overlap_add(self.chunks, read, self.plan.overlap, self._heard.energy)
+        return self._heard.spread(heard, self.plan.num_speakers)
 
     def resampled(self, order: SpeakerOrder, sample_rate: int) -> Iterator[Array]:
         """Yield what `joined` does at another rate, as long as the recording is at that rate."""

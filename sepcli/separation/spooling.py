@@ -25,7 +25,7 @@ class Spooled:
 
     Attributes:
         num_samples: Its length at its own rate.
-        envelope: How loud it is along time, where it is longer than a chunk.
+        envelope: How loud it is along time.
         peak: The largest magnitude of the mixture.
         usual_peak: The same without a few clicks.
         heard_peak: The same of what the network hears; DC and hum can be louder than speech.
@@ -73,15 +73,10 @@ def spool_recording(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spoole
             yield mixed
 
     meter, envelope = Meter(plan.sample_rate), EnergyEnvelope(plan.sample_rate)
-    unheard: list[Array] = []  # one chunk has no borders, and needs no envelope
     for block in resample_blocks(mono(), info.sample_rate, plan.sample_rate):
         meter.add(block)
         spool.append_mixture(block)
-        unheard.append(block)
-        if spool.num_samples > plan.chunk:
-            for each in unheard:
-                envelope.add(each)
-            unheard.clear()
+        envelope.add(block)
     return Spooled(
         num_samples=num_samples,
         envelope=envelope,

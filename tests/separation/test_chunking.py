@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepcli.separation.chunking import (
+    ACTIVE_BELOW_PEAK_DB,
     Chunk,
     Energy,
     EnergyEnvelope,
@@ -226,10 +227,14 @@ def test_frames_hold_a_sample_at_least():
 
 def test_active_frames_are_judged_by_the_loudest():
     levels = np.array([0, 100, 180, 180, 180], np.uint8)  # -70 dB is 40 dB below the speech
-    np.testing.assert_array_equal(Energy(levels, 20).active(), [False, False, True, True, True])
+    np.testing.assert_array_equal(
+        Energy(levels, 20).active(ACTIVE_BELOW_PEAK_DB), [False, False, True, True, True]
+    )
     levels = np.array([110, 111, *[180] * 30], np.uint8)  # 70 steps below is too quiet, 69 is not
-    np.testing.assert_array_equal(Energy(levels, 20).active()[:3], [False, True, True])
-    silent = Energy(np.zeros(3, np.uint8), 20).active()
+    np.testing.assert_array_equal(
+        Energy(levels, 20).active(ACTIVE_BELOW_PEAK_DB)[:3], [False, True, True]
+    )
+    silent = Energy(np.zeros(3, np.uint8), 20).active(ACTIVE_BELOW_PEAK_DB)
     assert silent.dtype == np.bool_
     assert not silent.any()
 
