@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -154,7 +155,8 @@ def _refuse_inputs(folder: Path, inputs: Iterable[Path | None]) -> None:
 def _remove_set(folder: Path) -> None:
     """Remove what an earlier set left: of it, files with numbers for names, and its tables.
 
-    The manifest goes first, so that there is none of a set that is not whole.
+    The manifest goes first, so that there is none of a set that is not whole. Folders go where
+    nothing else is in them: an empty s3 would be a third reference.
     """
     for name in (MANIFEST, TURNS):
         (folder / name).unlink(missing_ok=True)
@@ -162,6 +164,8 @@ def _remove_set(folder: Path) -> None:
         for path in sorted((folder / track).glob("*.wav")):
             if path.stem.isdecimal():
                 path.unlink()
+        with suppress(OSError):  # not there, or somebody's files are in it
+            (folder / track).rmdir()
 
 
 def _material(

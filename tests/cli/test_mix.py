@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_a_smaller_set_leaves_nothing_of_a_larger_one(sepcli: CommandLine, speec
         "manifest.csv", "mix_clean/00000.wav", "s1/00000.wav", "s1/mine.wav", "s2/00000.wav",
         "turns.rttm",
     ]  # fmt: skip
+    assert sorted(path.name for path in Path("set").iterdir() if path.is_dir()) == [
+        "mix_clean", "s1", "s2",
+    ]  # fmt: skip
+
+
+def test_a_set_of_fewer_speakers_can_be_evaluated(sepcli: CommandLine, speech: Path) -> None:
+    for speakers in (3, 2):
+        made = sepcli("mix", speech, "-o", "set", *OPTIONS, "--speakers", speakers, "--overwrite")
+        assert made.code == 0, made.err
+    done = sepcli("evaluate", "set", "--estimates", "set", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.lines[-1])["recordings"] == 3
 
 
 def test_a_set_stays_where_no_new_one_can_be_made(sepcli: CommandLine, speech: Path) -> None:
