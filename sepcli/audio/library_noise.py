@@ -4,7 +4,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 STDERR = 2
 PIPE_BYTES = 1 << 20  # no system gives a pipe more
@@ -49,4 +49,5 @@ def _pass_on(heard: int) -> None:
     except BlockingIOError:
         return
     if others := ITS_LINES.sub(b"", text):
-        os.write(STDERR, others)
+        with suppress(OSError):  # it takes no more
+            os.write(STDERR, others)

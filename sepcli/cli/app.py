@@ -135,6 +135,8 @@ def main() -> None:
             raise
         console.error(_refused(refusal))
         sys.exit(OutputError.exit_code)
+    finally:
+        console.lose_what_stderr_refuses()
 
 
 def _refused(refusal: OSError) -> OutputError:

@@ -7,9 +7,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepcli.errors import OutputError, SepcliError
@@ -161,7 +162,7 @@ def text(lines: str) -> "Text":
 
 def has_terminal() -> bool:
     """Return whether stderr is a terminal, which can show a bar."""
-    return _console(stderr=True).is_terminal
+    return _console(file=_Stderr()).is_terminal
 
 
 class Bar:
@@ -194,7 +195,7 @@ def progress(description: str, total: float | None = None, *, unit: str = "audio
     from sepcli.cli.bars import bars_on  # few see one
 
     # told once: while an MP3 is decoded, stderr is no terminal for a moment
-    bars = bars_on(_console(stderr=True, force_terminal=True), unit)
+    bars = bars_on(_console(file=_Stderr(), force_terminal=True), unit)
     task = bars.add_task(printable(description), total=total)
     timer = threading.Timer(BAR_DELAY_SECONDS, bars.start)
     timer.daemon = True
@@ -238,7 +239,44 @@ def _say(message: str, style: str) -> None:
     from rich.text import Text
 
     said = Text(printable(message), style=style)
-    _console(stderr=True, highlight=False).print(said, soft_wrap=True)
+    _console(file=_Stderr(), highlight=False).print(said, soft_wrap=True)
+
+
+class _Stderr:
+    """stderr for rich: where it takes no more, as on a full disk, what is said is lost.
+
+    The work goes on, and the exit code tells of the work.
+    """
+
+    def __init__(self) -> None:
+        self._stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # past a bar
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def write(self, text: str) -> None:
+        with self._losing():
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._losing():
+            self._stream.flush()
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        if self._stream is None or self._stream.closed:
+            self._stream = io.StringIO()
+        try:
+            yield
+        except OSError:
+            with suppress(OSError), Path(os.devnull).open("wb") as nothing:
+                os.dup2(nothing.fileno(), self._stream.fileno())
+                self._stream.flush()  # else Python fails to, at its end, and exits with 120
+
+
+def lose_what_stderr_refuses() -> None:
+    """Write out what is left for stderr, or lose it; what others say, as warnings, is there too."""
+    _Stderr().flush()
 
 
 def _console(**options: Any) -> "Console":

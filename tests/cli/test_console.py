@@ -187,6 +187,50 @@ def test_a_closed_output_takes_nothing(call: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+SAY = """
+    console.note("by the way")
+    console.error(AudioError("broken: x.wav", "copy it again"))"""
+WARN = """
+    warnings.warn("by the way")"""
+DRAW = """
+    with console.progress("work", 10) as bar:
+        time.sleep(0.5)
+        bar.advance(3)"""
+NOISE = """
+    with without_mpg123():
+        os.write(2, b"something else")"""
+
+
+@pytest.mark.parametrize("work", [SAY, WARN, DRAW, NOISE])
+@pytest.mark.parametrize("kind", ["full", "broken pipe"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_work_goes_on_where_stderr_takes_no_more(work: str, kind: str) -> None:
+    code = f"""
+import os, time, warnings
+from sepcli.audio.library_noise import without_mpg123
+from sepcli.cli import app as cli, console
+from sepcli.errors import AudioError
+def work(**_):{work}
+    console.result("done")
+    return 3
+cli.app, console.BAR_DELAY_SECONDS = work, 0.0
+cli.main()"""
+    if kind == "full":
+        stderr = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, stderr = os.pipe()
+        os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        # a terminal, for the bar; buffered, as usual
+        env=os.environ | {"FORCE_COLOR": "1", "TERM": "xterm", "PYTHONUNBUFFERED": ""},
+    )
+    os.close(stderr)
+    assert (done.returncode, done.stdout) == (3, b"done\n")
+
+
 def test_no_bar_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     with console.progress("work", 10) as bar:
         bar.advance(3)
