@@ -7,8 +7,8 @@ from pathlib import Path
 from sepcli.audio import OutputFormat
 from sepcli.errors import OutputError
 from sepcli.files import check_folder, check_name, output_error, require_free_space
-from sepcli.files.temporary import TEMPORARY_PREFIX
 from sepcli.separation.jobs import Job
+from sepcli.separation.segments import is_segment_name
 from sepcli.separation.writing import OutputOptions
 
 
@@ -48,9 +48,9 @@ def _is_same(output: Path, source: Path) -> bool:
 
 
 def _is_taken(folder: Path) -> bool:
-    """Return whether there is a file in a folder, hidden temporaries aside, or in its place.
+    """Return whether there is a segment in a folder, or a file in its place.
 
-    Folders in it are of other recordings.
+    What else is in it may be of other recordings: outputs, labels, folders of segments.
 
     Raises:
         OutputError: It cannot be looked into.
@@ -61,7 +61,7 @@ def _is_taken(folder: Path) -> bool:
         names = [path.name for path in folder.iterdir() if not path.is_dir()]
     except OSError as error:
         raise output_error(folder, error) from error
-    return any(not name.startswith(TEMPORARY_PREFIX) for name in names)
+    return any(map(is_segment_name, names))
 
 
 def prepare_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from sepcli.files import PendingFile
+from sepcli.separation.segments import is_segment_name
 from tests.cli.runner import CommandLine, Finished
 from tests.doubles import RATE, two_voices
 
@@ -69,6 +70,24 @@ def test_turns_are_those_of_labels_and_json(cut: Segmenting, mixture: Path) -> N
     for (turn, speaker), (start, who) in zip(turns, padded, strict=True):
         assert who == speaker
         assert turn - 0.1 - 0.005 <= start <= turn + 0.005  # as far as a record is rounded
+
+
+@pytest.mark.parametrize("shards", [("2/2", "1/2"), ("1/2", "2/2")])
+def test_outputs_may_lie_in_the_folder_of_the_segments_of_another_recording(
+    cut: Segmenting, tmp_path: Path, shards: tuple[str, str]
+) -> None:
+    for name in ("a.wav", "a/b.wav"):
+        write_mixture(tmp_path / "tree" / name)
+    for shard in shards:
+        done = cut("tree", "-r", "-o", "cut", "--shard", shard)
+        assert (done.code, len(done.lines)) == (0, 2), done.err
+    again = cut("tree", "-r", "-o", "cut", "--skip-existing")
+    assert again.code == 0 and "2 skipped" in again.err
+
+
+def test_every_segment_has_the_name_of_one(cut: Segmenting, mixture: Path) -> None:
+    assert cut(mixture, "--format", "flac").code == 0
+    assert files() and all(is_segment_name(Path(path).name) for path in files())
 
 
 def test_nothing_is_replaced_without_being_told(cut: Segmenting, mixture: Path) -> None:

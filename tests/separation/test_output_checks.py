@@ -16,14 +16,17 @@ def job_in(folder: Path) -> Job:
 
 
 @pytest.mark.parametrize("options", [OutputOptions(), OutputOptions(skip_existing=True)])
-def test_a_folder_that_holds_anything_is_not_written_to(
+def test_a_folder_that_holds_segments_is_not_written_to(
     tmp_path: Path, options: OutputOptions
 ) -> None:
     job = job_in(tmp_path)
     refuse_unwritable(job, options)
     (tmp_path / "cut" / "a").mkdir(parents=True)
     refuse_unwritable(job, options)
-    (tmp_path / "cut" / "a" / "mine.txt").touch()
+    for name in ("mine.txt", "b_spk1.wav", "b_0001.rttm", "b_0001_spk2.wav", ".sepcli-1.part"):
+        (tmp_path / "cut" / "a" / name).touch()  # no names of segments
+    refuse_unwritable(job, options)
+    (tmp_path / "cut" / "a" / "spk1_0001.flac").touch()
     with pytest.raises(OutputError, match=f"there: {job.segments}"):
         refuse_unwritable(job, options)
     refuse_unwritable(job, OutputOptions(overwrite=True))
