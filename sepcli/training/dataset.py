@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,21 +115,24 @@ class Speech:
         return sum(len(voice) == 1 for voice in self.signals[0])
 
 
-def find_speech(path: Path, *, split: str = "") -> list[Utterance]:
+def find_speech(path: Path, *, split: str = "", needs_splits: bool = True) -> list[Utterance]:
     """Return the recordings of a folder, a manifest or a pack with their speakers, sorted.
 
     Args:
         path: Folder, `.csv` manifest, or pack.
-        split: Keep rows of this split only, where a manifest has that column.
+        split: Keep rows of a manifest that have this in its column `split`; empty for all rows.
+        needs_splits: Refuse what has no such column; else all of it is taken.
 
     Raises:
         AudioError: nothing is there, or no recording belongs to a speaker.
+        UsageError: There is no such split, or a manifest is not as it should be.
     """
+    is_manifest = path.suffix.lower() == ".csv" and not path.is_dir()
     if path.is_dir():
         files = find_audio_files(path, recursive=True)
         found = [Utterance(file.parent.relative_to(path).as_posix(), file) for file in files]
-    elif path.suffix.lower() == ".csv":
-        found = list(_manifest(path, split))
+    elif is_manifest:
+        found = [_utterance(path, row) for row in _rows(path, split, needs_splits)]
     elif path.is_file() and zipfile.is_zipfile(path):
         try:
             pack = zipfile.ZipFile(path)
@@ -141,6 +144,8 @@ def find_speech(path: Path, *, split: str = "") -> list[Utterance]:
         raise AudioError(f"neither a folder, a manifest nor a pack: {printable(path)}", LAYOUT_HINT)
     else:
         raise AudioError(f"no such folder, manifest or pack: {printable(path)}", LAYOUT_HINT)
+    if split and needs_splits and not is_manifest:
+        raise _without_splits(path)
     found = [item for item in found if item.speaker not in ("", ".")]
     if not found:
         raise AudioError(f"no recordings of named speakers in: {printable(path)}", LAYOUT_HINT)
@@ -205,11 +210,12 @@ def read_recordings(folder: Path, sample_rate: int) -> tuple[dict[str, Waveform]
     return found, skipped
 
 
-def _manifest(path: Path, split: str) -> Iterator[Utterance]:
-    """Recordings listed in a CSV file; paths are relative to it."""
+def _rows(path: Path, split: str, needs_splits: bool) -> list[dict[str, str]]:
+    """Return the rows of a manifest, those of a split where one is named."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise AudioError(f"cannot read the manifest: {printable(path)}", LAYOUT_HINT) from problem
     for row in rows:
@@ -217,10 +223,32 @@ def _manifest(path: Path, split: str) -> Iterator[Utterance]:
             raise UsageError(f"manifest without path or speaker: {printable(path)}", LAYOUT_HINT)
         if "\0" in row["path"]:
             raise UsageError(f"no name of a file: {row['path']!a}", f"correct it in {path}")
-        if split and row.get("split", split) != split:
-            continue
-        speaker = "/".join(filter(None, (row.get("corpus"), row["speaker"])))
-        yield Utterance(speaker, path.parent / row["path"], weight=_weight(row))
+    if not split:
+        return rows
+    if "split" not in columns:
+        if needs_splits:
+            raise _without_splits(path)
+        return rows
+    if not (kept := [row for row in rows if row["split"] == split]):
+        others = sorted({row["split"] for row in rows if row["split"]})
+        raise UsageError(
+            f"no rows of split {split} in: {printable(path)}",
+            f"there is: {', '.join(others)}" if others else LAYOUT_HINT,
+        )
+    return kept
+
+
+def _without_splits(path: Path) -> UsageError:
+    return UsageError(
+        f"no column split in: {printable(path)}",
+        "leave out --split, or give a manifest with columns path,speaker,split",
+    )
+
+
+def _utterance(path: Path, row: dict[str, str]) -> Utterance:
+    """Return the recording that a row of a manifest lists; paths are relative to it."""
+    speaker = "/".join(filter(None, (row.get("corpus"), row["speaker"])))
+    return Utterance(speaker, path.parent / row["path"], weight=_weight(row))
 
 
 def _weight(row: dict[str, str]) -> float:

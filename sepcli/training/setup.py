@@ -64,7 +64,7 @@ def read_material(
     data, rate = recipe.data, recipe.model.sample_rate
 
     def read(place: str, kind: str, speeds: tuple[float, ...]) -> Speech:
-        found = find_speech(recipe.path.parent / place, split=kind)
+        found = find_speech(recipe.path.parent / place, split=kind, needs_splits=False)
         speech = read_decoded(found, rate, folder, speeds=speeds, min_speakers=num_speakers)
         note(f"{kind}: {len(speech.speakers)} speakers, {speech.seconds / 3600:.2f} h at {rate} Hz")
         if speech.single_recordings:

@@ -220,6 +220,7 @@ def test_the_list_of_speech_is_no_list_of_a_set(sepcli: CommandLine, speech: Pat
         (("--level-db", "1e9"), 2, "no such range of loudness: 1e+09 dB"),
         (("--rooms", "{speech}/more"), 2, "no room with responses from two places"),
         (("--noise", "{speech}/nowhere"), 1, "nowhere"),
+        (("--split", "train"), 2, "no column split in: "),
     ],
 )
 def test_what_cannot_work_is_said(

@@ -105,6 +105,35 @@ def test_a_manifest_names_files_speakers_and_splits(speech_folder: Path) -> None
     assert [item.speaker for item in find_speech(manifest)] == ["c/a", "c/b", "c/d"]
 
 
+def places_without_splits(speech: Path) -> list[Path]:
+    """Return a folder with the name of a manifest, a pack and a manifest, of the same speech."""
+    folder = speech.rename(speech.with_suffix(".csv"))
+    pack, manifest = folder.with_name("speech.pack"), folder.with_name("list.csv")
+    write_pack(find_speech(folder), pack, RATE, coding="flac")
+    manifest.write_text(f"path,speaker\n{folder.name}/corpus0/speaker0/0.wav,a\n")
+    return [folder, pack, manifest]
+
+
+def test_a_split_is_not_asked_of_what_has_none(speech_folder: Path) -> None:
+    for place in places_without_splits(speech_folder):
+        with pytest.raises(UsageError) as caught:
+            find_speech(place, split="train")
+        assert caught.value.message == f"no column split in: {place}"
+        assert find_speech(place, split="train", needs_splits=False) == find_speech(place)
+
+
+def test_a_split_that_no_row_has_is_told_with_those_there_are(speech_folder: Path) -> None:
+    manifest = speech_folder / "list.csv"
+    lines = [f"corpus0/speaker0/0.wav,a,{split}" for split in ("train", "", "dev", "train")]
+    manifest.write_text("\n".join(["path,speaker,split", *lines, "corpus0/speaker2/0.wav,b"]))
+    for needs_splits in (True, False):
+        with pytest.raises(UsageError) as caught:
+            find_speech(manifest, split="tset", needs_splits=needs_splits)
+        assert caught.value.message == f"no rows of split tset in: {manifest}"
+        assert caught.value.hint == "there is: dev, train"
+    assert len(find_speech(manifest, split="train")) == 2
+
+
 def test_a_manifest_may_begin_with_the_mark_of_spreadsheets(speech_folder: Path) -> None:
     manifest = speech_folder / "list.csv"
     manifest.write_text("path,speaker\ncorpus0/speaker0/0.wav,a\n", encoding="utf-8-sig")
