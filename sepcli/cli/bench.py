@@ -1,6 +1,5 @@
 """`sepcli bench`: how fast models run on this machine."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -177,11 +176,11 @@ def _against(
     """Time `sepcli separate` and another command by turns, and tell the ratio of medians."""
     from statistics import median
 
-    from sepcli.evaluation.contest import compare
+    from sepcli.evaluation.contest import PYTHON, compare
 
     if len(names) > 1:
         raise UsageError("--against takes one model", "name one")
-    command = [sys.executable, "-m", "sepcli", "separate", "{input}", "-o", "{output}", "-q"]
+    command = [*PYTHON, "-m", "sepcli", "separate", "{input}", "-o", "{output}", "-q"]
     command += ["-m", names[0], *how]
     for seconds in lengths:
         times = compare(command, other, runs, seconds)

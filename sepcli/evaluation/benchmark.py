@@ -7,7 +7,6 @@ Weights that are not on this computer are replaced by random ones, which take as
 
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from torch import nn
 
 from sepcli.errors import SepcliError
 from sepcli.evaluation.complexity import count_macs, count_parameters
+from sepcli.evaluation.contest import PYTHON, imports_as_here
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.memory import keep_freed_memory
 from sepcli.models.build import build_network, fresh_network
@@ -122,11 +122,11 @@ def run(setting: Setting) -> Result:
     """
     threads = {"OMP_NUM_THREADS": str(setting.threads)} if setting.threads else {}
     worker = subprocess.run(
-        [sys.executable, "-c", WORKER],
+        [*PYTHON, "-c", WORKER],
         input=json.dumps(asdict(setting)),
         capture_output=True,
         text=True,
-        env=os.environ | threads,
+        env=imports_as_here() | threads,
         check=False,
     )
     try:

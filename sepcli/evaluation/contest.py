@@ -1,7 +1,9 @@
 """Two whole commands timed on one recording, by turns, so that both meet the same machine."""
 
+import os
 import shlex
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,13 +14,20 @@ import soundfile
 from sepcli.errors import SepcliError, UsageError
 
 RATE = 8000  # of the recording [Hz]
+# that does not look for modules in the current folder first, where a statistics.py may be
+PYTHON = (sys.executable, "-P")
+
+
+def imports_as_here() -> dict[str, str]:
+    """Return the environment in which `PYTHON` imports what this process does."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def compare(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str, list[float]]:
     """Return the times [s] of two whole commands on one recording, run by turns.
 
     Args:
-        ours: Command of sepcli, with `{input}` and `{output}` (a new folder) to fill in.
+        ours: sepcli, run by `PYTHON`, with `{input}` and `{output}` (a new folder) to fill in.
         theirs: The other command line; without `{input}` the recording is its last argument.
         runs: Timed runs of each, after one that is not.
         seconds: Length of the recording: noise, since its content takes no time [s].
@@ -44,7 +53,8 @@ def compare(ours: list[str], theirs: str, runs: int, seconds: float) -> dict[str
             for name, command in (("sepcli", ours), ("other", other)):
                 output = Path(folder) / f"{name}{number}"
                 output.mkdir()
-                took = _run_command([_filled(word, recording, output) for word in command])
+                filled = [_filled(word, recording, output) for word in command]
+                took = _run_command(filled, imports_as_here() if command is ours else None)
                 if number:
                     times[name].append(took)
     return times
@@ -54,11 +64,11 @@ def _filled(word: str, recording: Path, output: Path) -> str:
     return word.replace("{input}", str(recording)).replace("{output}", str(output))
 
 
-def _run_command(command: list[str]) -> float:
+def _run_command(command: list[str], environment: dict[str, str] | None) -> float:
     """Return the time that a command takes [s]."""
     start = time.perf_counter()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     except OSError as problem:
         hint = f"check that it is there: type {shlex.quote(command[0])}"
         raise SepcliError(f"cannot run: {command[0]}", hint) from problem

@@ -1,13 +1,16 @@
 import dataclasses
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sepcli import __version__
 from sepcli.errors import DeviceError
-from sepcli.evaluation import benchmark
+from sepcli.evaluation import benchmark, contest
 from sepcli.evaluation.benchmark import Result, Setting
+from sepcli.evaluation.contest import imports_as_here
 from tests.cli.runner import CommandLine
 
 
@@ -83,6 +86,23 @@ def test_a_model_that_fails_does_not_stop_the_others(sepcli: CommandLine) -> Non
     names = [json.loads(line)["model"] for line in done.lines]
     assert len(names) > 10 and "convtasnet-libri2mix-noisy-8k" not in names
     assert Path("cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_no_command_from_the_current_folder(
+    sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compare(ours: list[str], *_: object) -> dict[str, list[float]]:
+        command = [*ours[: ours.index("separate")], "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, env=imports_as_here())
+        assert done.stdout == f"sepcli {__version__}\n", done.stderr
+        return {"sepcli": [1.0], "other": [2.0]}
+
+    for name in ("platform.py", "sepcli.py"):
+        Path(name).write_text("raise SystemExit('somebody else')")
+    monkeypatch.setattr(sys, "path", [*filter(None, sys.path)])
+    monkeypatch.setattr(contest, "compare", compare)
+    done = sepcli("bench", "spgm", "--against", "other")
+    assert done.code == 0 and "2.00 times as fast" in done.out
 
 
 @pytest.mark.slow  # four processes that import torch

@@ -1,10 +1,12 @@
 import io
 import json
+import statistics
 import sys
 from pathlib import Path
 
 import pytest
 
+import sepcli
 from sepcli.errors import ModelError, SepcliError
 from sepcli.evaluation import benchmark
 from sepcli.evaluation.benchmark import Setting, measure
@@ -76,6 +78,21 @@ def test_a_worker_passes_failures_on(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SepcliError, match="no weights") as caught:
         benchmark.run(Setting(model="spgm"))
     assert caught.value.hint == "get some"
+
+
+def test_a_worker_runs_nothing_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("statistics.py", "sepcli.py"):
+        (tmp_path / name).write_text("raise SystemExit('somebody else')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*filter(None, sys.path)])
+    found = "f'{sepcli.__file__} {statistics.__file__}'"
+    answer = f"json.dumps({{'error': {found}, 'hint': ''}})"
+    monkeypatch.setattr(benchmark, "WORKER", f"import json, sepcli, statistics; print({answer})")
+    with pytest.raises(SepcliError) as caught:
+        benchmark.run(Setting(model="spgm"))
+    assert caught.value.message == f"{sepcli.__file__} {statistics.__file__}"
 
 
 def test_unknown_models_are_said() -> None:
