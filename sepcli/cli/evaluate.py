@@ -144,11 +144,10 @@ def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Ite
 
 
 def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judged:
-    from sepcli.evaluation.dataset import read
+    from sepcli.evaluation.dataset import read_item
     from sepcli.evaluation.score import Scores, score
 
-    paths = [*item.references, *([item.mixture] if item.mixture else [])]
-    waveforms, rate, differed = read(paths)
+    waveforms, rate, differed = read_item(item)
     references = waveforms[: len(item.references)]
     mixture = waveforms[-1] if item.mixture else None
     start = time.perf_counter()

@@ -29,11 +29,13 @@ class Item:
         name: Path below the folders of the set.
         references: One file per speaker.
         mixture: What was recorded, where the set holds it.
+        doubles: Two files of which one is meant, and nobody knows which; empty where all is clear.
     """
 
     name: str
     references: tuple[Path, ...]
     mixture: Path | None
+    doubles: tuple[Path, ...] = ()
 
 
 def find_items(folder: Path, mixtures: str = "") -> tuple[list[Item], str]:
@@ -71,31 +73,63 @@ def find_items(folder: Path, mixtures: str = "") -> tuple[list[Item], str]:
     items = []
     for name in names:
         # A file that is missing keeps its place: reading it fails, which is counted.
-        paths = [files.get(name, root / name) for root, files in zip(roots, found, strict=True)]
-        items.append(Item(name, tuple(paths[: len(sources)]), paths[-1] if chosen else None))
+        same = [files.get(name, (root / name,)) for root, files in zip(roots, found, strict=True)]
+        paths = [files[0] for files in same]
+        doubles = next((files[:2] for files in same if len(files) > 1), ())
+        mixture = paths[-1] if chosen else None
+        items.append(Item(name, tuple(paths[: len(sources)]), mixture, doubles))
     return items, chosen
 
 
-def index_files(folder: Path) -> dict[str, Path]:
-    """Return the recordings below a folder by their path in it, without ending."""
-    files = find_audio_files(folder, recursive=True)
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+def index_files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the recordings below a folder by their path in it, without ending.
+
+    There should be one of each name; which is meant where there are more, nobody knows.
+    """
+    found: dict[str, tuple[Path, ...]] = {}
+    for path in find_audio_files(folder, recursive=True):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        found[name] = (*found.get(name, ()), path)
+    return found
 
 
-def find_estimates(files: Mapping[str, Path], name: str) -> list[Path]:
+def _refuse_doubles(files: Sequence[Path]) -> None:
+    """Raise `AudioError` if there are two files where one is meant."""
+    if len(files) > 1:
+        raise AudioError(
+            f"two files of one name: {printable(files[0])} and {printable(files[1])}",
+            "remove one of them, or move it away",
+        )
+
+
+def find_estimates(files: Mapping[str, Sequence[Path]], name: str) -> list[Path]:
     """Return the estimates of a recording, `NAME_spk1.*`, … or `s1/NAME.*`, …; may be empty.
 
     Args:
         files: What `index_files` found.
         name: Of the recording, as in its `Item`.
+
+    Raises:
+        AudioError: There are two files where one is meant.
     """
     for before, after in ((f"{name}_spk", ""), ("s", f"/{name}")):
         found: list[Path] = []
         while (key := f"{before}{len(found) + 1}{after}") in files:
-            found.append(files[key])
+            _refuse_doubles(files[key])
+            found.append(files[key][0])
         if found:
             return found
     return []
+
+
+def read_item(item: Item) -> tuple[Waveforms, int, bool]:
+    """Return the references and, where there is one, the mixture of a recording, as `read` does.
+
+    Raises:
+        AudioError: One cannot be read, rates differ, or there are two files where one is meant.
+    """
+    _refuse_doubles(item.doubles)
+    return read([*item.references, *([item.mixture] if item.mixture else [])])
 
 
 def read(paths: Sequence[Path]) -> tuple[Waveforms, int, bool]:

@@ -75,6 +75,24 @@ def test_nothing_is_replaced_unasked_and_no_input_ever(
         assert "output would replace an input" in done.err  # told before any model is fetched
 
 
+@pytest.mark.parametrize("name", ["set/mix/1", "set/s2/1", "guess/1_spk2"])
+def test_of_two_files_of_one_name_none_is_scored(
+    sepcli: CommandLine, test_set: Path, name: str
+) -> None:
+    write(Path(f"{name}.aiff"), two_voices(1.0, seed=7)[0])
+    done = sepcli("evaluate", test_set, "--estimates", "guess", "--json")
+    *records, summary = map(json.loads, done.lines)
+    assert (done.code, summary["recordings"]) == (1, 2)
+    both = " and ".join(str(test_set.parent / f"{name}{end}") for end in (".aiff", ".wav"))
+    both = both.replace(f"{test_set.parent}/guess", "guess")
+    assert [record.get("error") for record in records] == [
+        None,
+        f"two files of one name: {both}",
+        None,
+    ]
+    assert f"error: 1: two files of one name: {both}" in done.err
+
+
 def test_scores_a_model(
     sepcli: CommandLine, test_set: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from sepcli.errors import AudioError, UsageError
-from sepcli.evaluation.dataset import find_estimates, find_items, index_files, read
+from sepcli.evaluation.dataset import find_estimates, find_items, index_files, read, read_item
 
 RATE = 8000
 
@@ -68,3 +68,18 @@ def test_reads_to_the_shortest_and_refuses_two_rates(tmp_path: Path) -> None:
     assert waveforms.shape == (2, 3200) and rate == RATE and differed
     with pytest.raises(AudioError, match="sample rates differ: 8000, 16000"):
         read([long, write(tmp_path / "r.wav", rate=16000)])
+
+
+def test_of_two_files_of_one_name_none_is_taken(tmp_path: Path) -> None:
+    for name in ("s1/a.wav", "s1/b.wav", "s1/b.flac", "s1/b.ogg", "s2/a.wav", "s2/b.wav"):
+        write(tmp_path / name)
+    fine, doubled = find_items(tmp_path)[0]
+    assert fine.doubles == ()
+    assert doubled.doubles == (tmp_path / "s1/b.flac", tmp_path / "s1/b.ogg")
+    assert read_item(fine)[0].shape == (2, 4000)
+    with pytest.raises(AudioError, match=r"two files of one name: .*b\.flac and .*b\.ogg"):
+        read_item(doubled)
+    estimates = index_files(tmp_path)
+    assert find_estimates(estimates, "a") == [tmp_path / "s1/a.wav", tmp_path / "s2/a.wav"]
+    with pytest.raises(AudioError, match=r"two files of one name: .*b\.flac and .*b\.ogg"):
+        find_estimates(estimates, "b")
