@@ -31,8 +31,11 @@ NOT_RECOGNISED = (soundfile.LibsndfileError, TypeError, ValueError)
 
 def read_channel_names(path: Path) -> tuple[str, ...]:
     """Return who is on each channel of a file that we wrote; empty where it does not say."""
-    with without_mpg123(), soundfile.SoundFile(path) as sound:
-        return named.names_in(sound.comment, sound.channels)
+    try:
+        with without_mpg123(), soundfile.SoundFile(path) as sound:
+            return named.names_in(sound.comment, sound.channels)
+    except NOT_RECOGNISED:
+        return ()
 
 
 class InOrder(soundfile.SoundFile):  # type: ignore[misc]

@@ -120,10 +120,12 @@ def _names(outcome: Outcome, places: Sequence[OutputChannel]) -> list[str]:
     """Return the names of the speakers at these places."""
     if outcome.delivery is not None:
         return list(outcome.delivery.cast.names)
-    if places[0][1] is not None:
-        names = read_channel_names(places[0][0])
+    (first, channel), job = places[0], outcome.job
+    # one file of everybody says who is on its channels, also on a single one
+    names = read_channel_names(first) if channel is not None or len(job.speaker_paths) == 1 else ()
+    if names or channel is not None:
         return list(names) or [unknown_name(number) for number in range(1, len(places) + 1)]
-    return [outcome.job.name_of(path) for path, _ in places]
+    return [job.name_of(path) for path, _ in places]
 
 
 def speaker_rows(

@@ -109,6 +109,24 @@ def test_one_file_with_a_channel_a_speaker_names_them(sepcli: CommandLine, talk:
     assert "name template has no {speaker}" in refused.err
 
 
+@pytest.mark.parametrize("audio_format", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("people", ["1111", "1010"])
+def test_a_file_of_channels_names_them_also_where_it_is_there(
+    sepcli: CommandLine, talk: Path, audio_format: str, people: str
+) -> None:
+    soundfile.write(talk, conversation(people, 2.0), RATE)
+    Path("rows.jsonl").write_text(json.dumps({"audio_filepath": str(talk)}))
+    names = ["bob", "alice"][: len(set(people))]
+    run = ("separate", "--manifest", "rows.jsonl", "--layout", "channels", "--json")
+    run = (*run, "--speakers", len(names), "--voice", "voices", "--format", audio_format)
+    for number in (1, 2):
+        done = sepcli(*run, "--skip-existing")
+        assert done.code == 0, done.err
+        rows = [json.loads(line) for line in done.lines]
+        assert [row["speaker"] for row in rows] == names
+        assert [row["margins"] is None for row in rows] == [number == 2] * len(names)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
