@@ -23,8 +23,9 @@ class WaveformReader:
         sample_rate: Its rate [Hz].
 
     Raises:
-        AudioError: It is empty, has more than two dimensions, or more channels than samples, as
-            a file read by soundfile would seem to have; or the rate is none.
+        AudioError: It is no array of numbers, has masked values, is empty, has more than two
+            dimensions, or more channels than samples, as a file read by soundfile would seem to
+            have; or the rate is none.
     """
 
     def __init__(self, waveform: ArrayLike, sample_rate: float) -> None:
@@ -61,18 +62,31 @@ def _samples(waveform: Any) -> Array:
     """Return a waveform as an array; also where channels are a column of arrays, as in tables.
 
     Raises:
-        AudioError: It holds something else than numbers, or rows of different lengths.
+        AudioError: It holds something else than real numbers, values that are masked, or rows of
+            different lengths.
     """
+    kind, hint = type(waveform).__name__, "give [samples] or [channels, samples]"
+    if np.ma.is_masked(waveform):
+        raise AudioError(f"not a waveform: {kind} with masked values", "give waveform.filled(0)")
+    if isinstance(waveform, bytes | bytearray) or _is_view_of_bytes(waveform):
+        raise AudioError(f"not a waveform: {kind}", "give numbers, as np.frombuffer reads them")
     try:
-        return np.asarray(waveform, np.float32)
-    except (TypeError, ValueError):
-        pass
-    try:
-        return np.stack([np.asarray(channel, np.float32) for channel in waveform])
-    except (TypeError, ValueError) as cause:
-        raise AudioError(
-            f"not a waveform: {type(waveform).__name__}", "give [samples] or [channels, samples]"
-        ) from cause
+        array = np.asarray(waveform)
+        if array.dtype == object:  # of arrays, or of numbers that may have a kind in common
+            array = np.array(array.tolist())
+        if array.dtype == object and not any(isinstance(each, str | bytes) for each in array.flat):
+            array = array.astype(np.float32)
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise AudioError(f"not a waveform: {kind}", hint) from cause
+    # not of numpy, but as good as its floats: bfloat16 of JAX
+    if array.dtype.kind not in "biuf" and not np.can_cast(array.dtype, np.float32):
+        kind += f" of {array.dtype}" if isinstance(waveform, np.ndarray) else ""
+        raise AudioError(f"not a waveform: {kind}", hint)
+    return array.astype(np.float32, copy=False)
+
+
+def _is_view_of_bytes(waveform: Any) -> bool:
+    return isinstance(waveform, memoryview) and waveform.format == "B"
 
 
 def _whole(sample_rate: Any) -> int:

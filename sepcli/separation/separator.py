@@ -140,14 +140,15 @@ class Separator:
             sample_rate: Its rate [Hz], a whole number of whatever kind.
 
         Raises:
-            AudioError: The waveform is no array of numbers, is empty, has more than two dimensions,
-                or more channels than samples, as a file read by soundfile would seem to have; or
-                the rate is none.
+            AudioError: The waveform is no array of real numbers, has masked values, is empty, has
+                more than two dimensions, or more channels than samples, as a file read by soundfile
+                would seem to have; or the rate is none.
             DeviceError: Memory is too short, or the network gives values that are not finite.
             OutputError: There is no room for temporary files.
         """
         if isinstance(waveform, torch.Tensor):
-            waveform = waveform.detach().float().cpu().numpy()
+            real = waveform if waveform.is_complex() else waveform.float()
+            waveform = real.numpy(force=True)
         reader = WaveformReader(waveform, sample_rate)
         spool = Spool(self.entry.speakers)
         try:

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,56 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 def test_what_is_no_array_of_numbers_is_refused(waveform: Any) -> None:
     with pytest.raises(AudioError, match="not a waveform"):
         separator(Identity()).separate(waveform, RATE)
+
+
+MASKED = np.ma.masked_greater(np.linspace(-0.5, 0.5, 99), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "says"),
+    [
+        (b"\1\2" * 9, "bytes"),
+        (bytearray(9), "bytearray"),
+        (memoryview(b"\1\2" * 9), "memoryview"),
+        (np.full(9, 1j), "ndarray of complex128"),
+        ([1j, 2j], "list"),
+        (torch.full((9,), 1j), "ndarray of complex64"),
+        (torch.full((9,), 1j).conj(), "ndarray of complex64"),
+        (np.arange(9).astype("M8[s]"), "ndarray of datetime64[s]"),
+        (np.arange(9).astype("m8[s]"), "ndarray of timedelta64[s]"),
+        (["0.1", "0.2"], "list"),
+        ([0.1, "0.2"], "list"),
+        (np.array(["0.1", "0.2"]), "ndarray of <U3"),
+        (np.array(["0.1", 0.2, None], object), "ndarray of object"),
+        (np.array([np.complex64(1j), 0.2], object), "ndarray of complex128"),
+        ({0: 0.1, 1: 0.2}, "dict"),
+        ([10**400], "list"),
+        (MASKED, "MaskedArray with masked values"),
+    ],
+)
+def test_what_holds_no_real_numbers_is_refused(waveform: Any, says: str) -> None:
+    with pytest.raises(AudioError) as caught:
+        separator(Identity()).separate(waveform, RATE)
+    assert caught.value.message == f"not a waveform: {says}"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "kind", ["list", "object", "decimal", "float16", "int16", "longdouble", ">f4", "buffer", "mask"]
+)
+def test_numbers_may_be_of_any_kind(kind: str) -> None:
+    steps = np.arange(-90, 90)  # exact in every kind
+    waveform: Any = {
+        "list": steps.tolist(),
+        "object": steps.astype(object),
+        "decimal": np.array([Decimal(each) for each in steps.tolist()]),
+        "buffer": memoryview(steps),
+        "mask": np.ma.masked_greater(steps, 90),
+    }.get(kind)
+    waveform = steps.astype(kind) if waveform is None else waveform
+    made = separator(Identity()).separate(waveform, RATE)
+    expected = separator(Identity()).separate(steps.astype(np.float32), RATE)
+    np.testing.assert_array_equal(made.estimates, expected.estimates)
 
 
 def test_channels_may_be_a_column_of_arrays() -> None:
