@@ -3,6 +3,7 @@
 The stage does not need Ray itself: it is called with columns and gives a table.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sepcli.separation.batch import separate_jobs
 from sepcli.separation.jobs import Job, job_of
 from sepcli.separation.manifest import carry, outcome_rows, parse_row
 from sepcli.separation.naming import Naming
+from sepcli.separation.outcome import Outcome
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
 
@@ -34,7 +36,8 @@ class Separate:
       written, and out comes a row a speaker that names its file.
 
     A recording that cannot be done has one row, whose `error` says why; elsewhere it is empty, and
-    `warnings` are what was wrong with a recording that was done.
+    `warnings` are what was wrong with a recording that was done. So has one in which the only
+    person that is wanted is not heard, without an error: its `speaker` is null.
     Before its first batch, and where it is copied to, an object holds no weights.
 
     Args:
@@ -57,7 +60,7 @@ class Separate:
     ) -> None:
         self._model = model
         self._folder = Path(output_dir)
-        self._root = Path(root)
+        self._root = Path(os.path.normpath(Path(root).absolute()))  # as those of recordings
         self._output = OutputOptions(
             overwrite=overwrite, skip_existing=not overwrite, tells_turns=False
         )
@@ -93,7 +96,8 @@ class Separate:
                 if outcome.error is not None:
                     raise outcome.error
                 told = {"error": "", "warnings": list(outcome.warnings)}
-                done += [{**row, **told} for row in outcome_rows(outcome)]
+                rows = outcome_rows(outcome) or [_of_nobody(outcome)]
+                done += [{**row, **told} for row in rows]
             except SepcliError as error:
                 done.append(_failed(outcome.job.row or {}, error))
         return done
@@ -117,9 +121,12 @@ class Separate:
             "error": "",
             "warnings": list(separation.warnings),
         }
+        speakers: list[tuple[Any, Any]] = [
+            *zip(separation.names, separation.estimates, strict=True)
+        ]
         return [
             carry(others, {"amplitude": estimate, "speaker": name, **shared})
-            for name, estimate in zip(separation.names, separation.estimates, strict=True)
+            for name, estimate in speakers or [(None, None)]
         ]
 
     def _job(self, fields: Mapping[str, Any]) -> Job:
@@ -141,6 +148,13 @@ class Separate:
         )
         inside = row.source.parent.relative_to(self._root)
         return job_of(row.source, naming, inside, row.part, span=row.span, row=fields)
+
+
+def _of_nobody(outcome: Outcome) -> dict[str, Any]:
+    """Return the row of a recording in which the only person that is wanted is not heard."""
+    keys = ("audio_filepath", "duration", "speaker", "sample_rate", "margins")
+    own = dict.fromkeys(keys) | {"duration": round(outcome.seconds, 6)}
+    return carry(outcome.job.row or {}, own)
 
 
 def _failed(fields: Mapping[str, Any], error: SepcliError) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import soundfile
 
 from sepcli.ray import Separate, _rows
 from sepcli.separation.separator import SeparationOptions, Separator
-from tests.doubles import RATE, Identity, entry, two_voices
+from tests.doubles import RATE, Identity, conversation, entry, hear_bands, two_voices
 
 ROOT = Path(__file__).parents[1]
 
@@ -164,6 +164,61 @@ def test_columns_in_and_a_table_out(separate: Separate, tmp_path: Path) -> None:
     assert [row["duration"] for row in rows if not row["error"]] == [0.5, 0.5]
     assert str(table.schema.field("margins").type).startswith("list<")
     assert separate({"audio_filepath": np.array([])}).num_rows == 0
+
+
+@pytest.fixture
+def only_bob(tmp_path: Path) -> Separate:
+    """Return the stage where bob alone is wanted."""
+    known = {}
+    for name, person in (("alice", "0"), ("bob", "1")):
+        known[name] = tmp_path / f"{name}.wav"
+        soundfile.write(known[name], conversation(person, 3.0), RATE)
+    options = SeparationOptions(device="cpu", known=known, only="bob", people=2)
+    stage = Separate(output_dir=tmp_path / "out", root=tmp_path / "in")
+    stage._loaded = Separator(Identity(), entry(level="as-is"), options, embed=hear_bands)
+    return stage
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_who_is_wanted_and_not_heard_has_a_row(
+    only_bob: Separate, tmp_path: Path, in_memory: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    batches = []
+    for people in ("0202", "0101"):
+        talk = conversation(people, 2.0)
+        soundfile.write(tmp_path / f"in/{people}.wav", talk, RATE)
+        fields: dict[str, Any] = {"audio_filepath": f"{people}.wav", "text": people}
+        if in_memory:
+            fields = {"amplitude": talk, "sample_rate": RATE, "text": people}
+        batches.append([fields])
+    ((nobody,), (bob,)) = map(only_bob.rows, batches)
+    assert (bob["speaker"], bob["text"], bob["error"]) == ("bob", "0101", "")
+    assert (nobody["speaker"], nobody["text"], nobody["error"]) == (None, "0202", "")
+    assert nobody["duration"] == 8.0
+    assert nobody.keys() == bob.keys()
+    if not in_memory:
+        assert nobody["source_audio_filepath"] == "0202.wav"
+        assert "bob is not heard, nothing was written" in nobody["warnings"][0]
+    pytest.importorskip("pyarrow")
+    tables = [only_bob({key: [value] for key, value in rows[0].items()}) for rows in batches]
+    assert [table.num_rows for table in tables] == [1, 1]
+    assert tables[0].schema.names == tables[1].schema.names
+
+
+@pytest.mark.parametrize("root", [".", "in/..", "./"])
+def test_a_root_may_be_relative_where_paths_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
+) -> None:
+    path = write_mixture(tmp_path / "in/a.wav")
+    monkeypatch.chdir(tmp_path)
+    stage = Separate(output_dir="out", root=root)
+    stage._loaded = Separator(Identity(), entry(level="as-is"), SeparationOptions(device="cpu"))
+    rows = stage.rows([{"audio_filepath": str(path)}, {"audio_filepath": "in/a.wav"}])
+    assert {row["error"] for row in rows} == {""}
+    assert {Path(row["audio_filepath"]) for row in rows} == {
+        tmp_path / f"out/in/a_wav_spk{number}.wav" for number in (1, 2)
+    }
 
 
 CLUSTER = """

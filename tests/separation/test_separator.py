@@ -244,7 +244,7 @@ def test_numbers_may_be_of_any_kind(kind: str) -> None:
         "list": steps.tolist(),
         "object": steps.astype(object),
         "decimal": np.array([Decimal(each) for each in steps.tolist()]),
-        "buffer": memoryview(steps),
+        "buffer": steps.data,
         "mask": np.ma.masked_greater(steps, 90),
     }.get(kind)
     waveform = steps.astype(kind) if waveform is None else waveform
