@@ -1,10 +1,14 @@
 """How recordings are cut and joined: what was chosen, with what the model prefers."""
 
+import math
+import operator
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sepcli.errors import UsageError
 from sepcli.models.entry import LONGEST_CHUNK_SECONDS, ModelEntry
@@ -69,24 +73,69 @@ class SeparationOptions:
             value, known = getattr(self, name), get_args(kind)
             if value not in known and not (name == "level" and value is None):
                 raise UsageError(f"no such {name}: {value!r}", f"choose {' or '.join(known)}")
-        people, size = self.people, self.batch_size
-        if people not in (None, "auto") and not _is_count(people, MOST_PEOPLE):
+        for name, value in _plain_numbers(self).items():  # so that equal options are written alike
+            object.__setattr__(self, name, value)
+        _check_known(self.known)
+        if self.only is not None and not isinstance(self.only, str):
+            raise UsageError(f"no voice is called: {self.only!r}", "give the name of one as text")
+
+
+def _plain_numbers(options: SeparationOptions) -> dict[str, Any]:
+    """Return the numbers among options as plain ones of Python, whatever kind they are given in.
+
+    Raises:
+        UsageError: One is none, or none that makes sense.
+    """
+    people, size = options.people, options.batch_size
+    chunk, overlap = options.chunk_seconds, options.overlap_seconds
+    plain: dict[str, Any] = {}
+    if people is not None and people != "auto":
+        plain["people"] = _count(people)
+        if not 1 <= plain["people"] <= MOST_PEOPLE:
             raise UsageError(
                 f"not a number of speakers: {people!r}",
                 f"use auto, or a number from 1 to {MOST_PEOPLE}",
             )
-        if size is not None and not _is_count(size, sys.maxsize):
+    if size is not None:
+        plain["batch_size"] = _count(size)
+        if not 1 <= plain["batch_size"] <= sys.maxsize:
             raise UsageError(f"not a size of a batch: {size!r}", "give a whole number above 0")
-        chunk, overlap = self.chunk_seconds, self.overlap_seconds
-        if chunk is not None and not 0 < chunk <= LONGEST_CHUNK_SECONDS:
+    if chunk is not None:
+        plain["chunk_seconds"] = _seconds(chunk)
+        if not 0 < plain["chunk_seconds"] <= LONGEST_CHUNK_SECONDS:
             raise UsageError(f"not a length of a chunk: {chunk} s", "give --chunk 8")
-        if overlap is not None and not overlap >= 0:
+    if overlap is not None:
+        plain["overlap_seconds"] = _seconds(overlap)
+        if not plain["overlap_seconds"] >= 0:
             raise UsageError(f"not a length of an overlap: {overlap} s", "give --overlap 1")
+    return plain
 
 
-def _is_count(value: object, most: int) -> bool:
-    """Return whether a value is a whole number from 1 to `most`."""
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+def _count(value: Any) -> int:
+    """Return a whole number as Python's; 0 where it is none."""
+    try:
+        return 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return 0
+
+
+def _seconds(value: Any) -> float:
+    """Return a number as Python's; NaN where it is none."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return float(value) if is_number else math.nan
+
+
+def _check_known(known: Any) -> None:
+    """Raise `UsageError` unless these are paths of recordings by name."""
+    hint = 'as in known={"alice": "alice.wav"}'
+    if not isinstance(known, Mapping):
+        raise UsageError(f"not recordings of people by name: {type(known).__name__}", hint)
+    for name, path in known.items():
+        if not isinstance(name, str):
+            raise UsageError(f"not the name of a voice: {name!r}", hint)
+        if not isinstance(path, str | os.PathLike) or not str(path):
+            what = repr(path) if isinstance(path, str) else type(path).__name__
+            raise UsageError(f"voice of {name} is no path of a recording: {what}", hint)
 
 
 @dataclass(frozen=True, kw_only=True)

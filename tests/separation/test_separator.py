@@ -188,6 +188,15 @@ def test_a_whole_rate_may_be_of_any_kind(rate: Any) -> None:
         {"chunk_seconds": -1.0},
         {"overlap_seconds": -1.0},
         {"overlap_seconds": float("nan")},
+        {"people": np.int64(9)},
+        {"people": 2.0},
+        {"batch_size": "2"},
+        {"batch_size": np.True_},
+        {"chunk_seconds": "4"},
+        {"chunk_seconds": True},
+        {"overlap_seconds": "1"},
+        {"overlap_seconds": 1j},
+        {"only": 3},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
@@ -201,6 +210,35 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 def test_what_is_no_array_of_numbers_is_refused(waveform: Any) -> None:
     with pytest.raises(AudioError, match="not a waveform"):
         separator(Identity()).separate(waveform, RATE)
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({"a": np.zeros(9)}, "voice of a is no path of a recording: ndarray"),
+        ({"a": None}, "voice of a is no path of a recording: NoneType"),
+        ({"a": ""}, "voice of a is no path of a recording: ''"),
+        ({"a": b"a.wav"}, "voice of a is no path of a recording: bytes"),
+        ({3: "a.wav"}, "not the name of a voice: 3"),
+        (["a.wav"], "not recordings of people by name: list"),
+        (None, "not recordings of people by name: NoneType"),
+    ],
+)
+def test_known_voices_that_are_no_paths_are_refused(known: Any, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        SeparationOptions(known=known)
+    assert caught.value.message == says
+
+
+def test_options_may_be_numbers_of_any_kind() -> None:
+    plain = SeparationOptions(people=3, batch_size=2, chunk_seconds=4, overlap_seconds=0.5)
+    of_numpy = SeparationOptions(
+        people=np.int64(3),  # type: ignore[arg-type]
+        batch_size=np.uint8(2),  # type: ignore[arg-type]
+        chunk_seconds=np.float32(4),  # type: ignore[arg-type]
+        overlap_seconds=np.float64(0.5),
+    )
+    assert repr(of_numpy) == repr(plain)  # it is part of the key of a spool
 
 
 MASKED = np.ma.masked_greater(np.linspace(-0.5, 0.5, 99), 0.4)
