@@ -133,7 +133,7 @@ def separate(
     naming = Naming(folder=output_dir, extension=audio_format, template=name)
     naming = _of_whom(replace(naming, segments=segments), labels or (), entry, separation)
     if layout == "channels":
-        check_format(audio_format, subtype, rate, naming.num_speakers)
+        check_format(audio_format, subtype, rate, naming.num_speakers if only is None else 1)
     found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)
     jobs, failures = _take_part(*found, part)
     with open_page(report, jobs, overwrite=overwrite, audio_track=track) as page:

@@ -104,6 +104,12 @@ def test_one_file_with_a_channel_a_speaker_names_them(sepcli: CommandLine, talk:
         assert (record["outputs"], record["skipped"]) == (["separated/talk_alice.wav"], skipped)
     with soundfile.SoundFile("separated/talk_alice.wav") as file:
         assert (file.channels, file.comment) == (1, "channels: alice")
+    alone = ("--format", "mp3", "--speakers", "auto")
+    refused = sepcli(*layout, *alone)
+    assert "mp3 cannot hold this many channels: 8" in refused.err
+    done = sepcli(*only, *alone)
+    assert done.code == 0, done.err
+    assert soundfile.info("separated/talk_alice.mp3").channels == 1
     refused = sepcli(*only, "--name", "{stem}_all")
     assert (refused.code, refused.out) == (2, "")
     assert "name template has no {speaker}" in refused.err
