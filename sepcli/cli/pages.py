@@ -86,7 +86,7 @@ def open_page(
         return
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"a report is a page, and not named so: {path}", "name it .html")
-    if path.exists():
+    if os.path.lexists(path):  # also a link that leads nowhere
         _refuse_replacing(path, jobs, overwrite)
     prepare_folder(path.parent)
     remove_stale_temporaries(path.parent)
@@ -99,7 +99,7 @@ def _refuse_replacing(path: Path, jobs: Sequence[Job], overwrite: bool) -> None:
     if path.is_dir():
         raise output_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     sources = (job.source for job in jobs if job.source is not None)
-    if any(source.exists() and source.samefile(path) for source in sources):
+    if path.exists() and any(source.exists() and source.samefile(path) for source in sources):
         raise OutputError(f"output would replace an input: {path}", "name another --report")
     if not overwrite:
         raise OutputError(

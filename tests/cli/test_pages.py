@@ -106,6 +106,17 @@ def test_nothing_is_replaced_without_being_told(reporting: Reporting, mixture: P
     assert not Path("elsewhere").exists()
 
 
+def test_a_link_that_leads_nowhere_is_there_already(reporting: Reporting, mixture: Path) -> None:
+    Path("new").mkdir()
+    Path("new/page.html").symlink_to("gone.html")
+    done = reporting(mixture)
+    assert done.code == 1
+    assert done.err.startswith("error: output is already there: new/page.html")
+    assert not Path("separated").exists()
+    assert reporting(mixture, "--overwrite").code == 0
+    assert len(shown()) == 1
+
+
 @pytest.mark.parametrize(
     "arguments,says",
     [
