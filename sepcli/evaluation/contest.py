@@ -73,6 +73,14 @@ def _run_command(command: list[str], environment: dict[str, str] | None) -> floa
         hint = f"check that it is there: type {shlex.quote(command[0])}"
         raise SepcliError(f"cannot run: {command[0]}", hint) from problem
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise SepcliError(f"command failed with {done.returncode}: {shlex.join(command)}", last)
+        raise SepcliError(
+            f"command failed with {done.returncode}: {shlex.join(command)}", _cause(done.stderr)
+        )
     return time.perf_counter() - start
+
+
+def _cause(said: str) -> str:
+    """Return the line in which a command says why it failed: its last error, else its last line."""
+    lines = said.strip().splitlines() or ["no message"]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines)[-1].removeprefix("error: ")

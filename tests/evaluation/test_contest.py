@@ -63,6 +63,11 @@ def test_failures_of_a_command_are_said() -> None:
     with pytest.raises(SepcliError, match="command failed with 1") as caught:
         compare(good, bad, 1, 0.1)
     assert caught.value.hint == "no such option"
+    told = "error: a\nerror: unknown model: nope\nhint: run sepcli info\n"
+    ours = [sys.executable, "-S", "-c", f"import sys; sys.exit({told!r})"]
+    with pytest.raises(SepcliError, match="command failed with 1") as caught:
+        compare(ours, shlex.join(good), 1, 0.1)
+    assert caught.value.hint == "unknown model: nope"
     with pytest.raises(SepcliError, match="cannot run: no-such-program"):
         compare(good, "no-such-program", 1, 0.1)
     with pytest.raises(UsageError, match=r"the command \(no closing quotation\): 'Unclosed"):
