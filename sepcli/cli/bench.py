@@ -41,12 +41,12 @@ def bench(
     device: options.Device = "auto",
     precision: options.ProductPrecision = "fp32",
     against: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="COMMAND",
             help="Time this command against `sepcli separate`; {input} and {output} are filled in.",
         ),
-    ] = "",
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw score over operations (png, svg, pdf).")
     ] = None,
@@ -68,7 +68,9 @@ def bench(
         raise UsageError("a chunk must be longer than 0 s and a day at most", "give --chunk 4")
     if plot is not None:
         require_plot(plot, overwrite=overwrite)
-    if against:
+    if against is not None:
+        if not against.strip():
+            raise UsageError("--against names no command", "set it, or leave --against out")
         if threads or batch_size or plot is not None:
             hint = "set OMP_NUM_THREADS for both commands; leave out --batch-size and --plot"
             raise UsageError("--against times whole commands, as they are", hint)

@@ -122,6 +122,8 @@ def test_compares_with_another_command(sepcli: CommandLine, model_folder: Path) 
         (("spgm", "--chunk", "0"), "a chunk must be longer than 0 s"),
         (("spgm", "tdanet-2ms", "--against", "x"), "--against takes one model"),
         (("spgm", "--threads", "2", "--against", "x"), "--against times whole commands"),
+        (("spgm", "--against", ""), "--against names no command"),
+        (("spgm", "--against", " "), "--against names no command"),
     ],
 )
 def test_usage_errors(sepcli: CommandLine, arguments: tuple[str, ...], message: str) -> None:
