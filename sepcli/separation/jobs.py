@@ -170,16 +170,28 @@ def _collisions(jobs: Iterable[Job], places: Places) -> dict[Job, OutputError]:
         for output in job.own_paths:
             owners.setdefault(places.of_name(output), []).append(job)
     return {
-        job: OutputError(
-            "two inputs would write the same file: "
-            f"{sharing[0].label} and {(sharing[1] if job == sharing[0] else job).label}",
-            "run them apart, each with an --output-dir of its own; endings that differ tell them "
-            "apart too: {ext} in --name",
-        )
+        job: _collision(sharing[0], sharing[1] if job == sharing[0] else job)
         for sharing in owners.values()
         if len(sharing) > 1
         for job in sharing
     }
+
+
+def _collision(first: Job, second: Job) -> OutputError:
+    """Return the error of two jobs that share an output."""
+    labels, apart = [first.label, second.label], "run them apart, each with an --output-dir of its"
+    hint = f"{apart} own; endings that differ tell them apart too: {{ext}} in --name"
+    if first.source == second.source:  # parts of one recording: rows of a manifest
+        labels = [job.label + _times(job.span) for job in (first, second)]
+        hint = f"give each an offset, a millisecond apart or more; or {apart} own"
+    return OutputError(f"two inputs would write the same file: {labels[0]} and {labels[1]}", hint)
+
+
+def _times(span: Span) -> str:
+    """Return where a part begins and ends, in words, more exactly than its outputs' names do."""
+    start, stop = span
+    begins = "" if start is None else f" from {start:.10g} s"
+    return begins if stop is None else f"{begins} to {stop:.10g} s"
 
 
 def _replaces(job: Job, read: dict[tuple[int, int], str]) -> OutputError | None:

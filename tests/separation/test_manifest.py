@@ -113,6 +113,29 @@ def test_rows_for_one_output_fail_and_no_input_is_replaced(tmp_path: Path) -> No
     assert [failure.label for failure in failures] == [str(tmp_path / n) for n in names[:3]]
 
 
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (
+            ({"offset": 1.0001, "duration": 2}, {"offset": 1.0004, "duration": 2}),
+            "{a} from 1.0001 s to 3.0001 s and {a} from 1.0004 s to 3.0004 s",
+        ),
+        (({"duration": 2}, {"duration": 3.5}), "{a} to 2 s and {a} to 3.5 s"),
+        (({}, {"duration": 3.5}), "{a} and {a} to 3.5 s"),
+        (({"offset": 1}, {"offset": 1.0001}), "{a} from 1 s and {a} from 1.0001 s"),
+    ],
+)
+def test_rows_whose_parts_share_a_name_are_told_by_their_times(
+    tmp_path: Path, parts: tuple[dict[str, object], ...], told: str
+) -> None:
+    rows, _ = read_manifest(text(*({"audio_filepath": "a.wav"} | part for part in parts)), HERE)
+    jobs, failures = plan_rows(rows, naming(tmp_path))
+    assert jobs == []
+    expected = f"two inputs would write the same file: {told.format(a='sets/a.wav')}"
+    assert [failure.error.message for failure in failures] == [expected, expected]
+    assert all("give each an offset" in failure.error.hint for failure in failures)
+
+
 def test_each_speaker_has_a_row_that_carries_what_the_recording_s_said() -> None:
     fields = {"text": "hello", "audio_filepath": "a.wav", "offset": 1.0, "duration": 2.5}
     fields["channel"] = 1  # of the recording; the outputs have one
