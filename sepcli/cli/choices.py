@@ -9,7 +9,7 @@ import typer
 from sepcli.errors import UsageError
 from sepcli.files import real_path
 from sepcli.separation.choices import Format, Layout
-from sepcli.separation.jobs import Span
+from sepcli.separation.jobs import STDIN, Span
 from sepcli.separation.naming import (
     CHANNELS_NAME,
     DEFAULT_NAME,
@@ -59,11 +59,20 @@ def check_channels(context: typer.Context, sample_rate: str) -> None:
 
 
 def check_inputs(
-    inputs: list[str] | None, manifest: Path | None, span: Span, labels: Collection[object] | None
+    inputs: list[str] | None,
+    manifest: Path | None,
+    span: Span,
+    labels: Collection[object] | None,
+    *,
+    resume: bool,
 ) -> None:
-    """Refuse a run without recordings, or with options that a manifest has no place for."""
+    """Refuse a run without recordings, or with options that they have no place for."""
     if inputs is None and manifest is None:
         raise UsageError("missing argument 'INPUT...'", "see: sepcli separate --help")
+    if resume and STDIN in (inputs or ()):  # nothing is kept of it
+        raise UsageError(
+            "--resume cannot go on with standard input", "leave --resume out, or name a file"
+        )
     if manifest is not None and inputs is not None:
         raise UsageError("--manifest and INPUT exclude each other", "give one of them")
     if manifest is not None and span != (None, None):

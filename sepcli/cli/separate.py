@@ -86,7 +86,7 @@ def separate(
     part = parse_shard(shard)
     check_channels(context, sample_rate)
     check_format(audio_format, subtype, rate)
-    check_inputs(inputs, manifest, span, labels)
+    check_inputs(inputs, manifest, span, labels, resume=resume)
     check_segments(segments, manifest)
     known = known_voices(voice or (), only, name)
 

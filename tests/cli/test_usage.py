@@ -14,6 +14,11 @@ from tests.cli.runner import CommandLine
         (("separate", "a.wav", "--verbos"), "no such option: --verbos", "did you mean --verbose"),
         (("mix", "a", "--json"), "no such option: --json", "see: sepcli mix --help"),
         (
+            ("separate", "a.wav", "-", "--resume"),
+            "--resume cannot go on with standard input",
+            "leave --resume out, or name a file",
+        ),
+        (
             ("separate", "a.wav", "--chunk", "0"),
             "invalid value for '--chunk': ",
             "see: sepcli separate --help",
