@@ -27,10 +27,10 @@ def plan_jobs(
 ) -> tuple[list[Job], list[Failure]]:
     """Return the jobs for files, folders and `-`, sorted within a folder, and what has none.
 
-    What a folder holds is left out where it is an output of this run, lies in its output folder, or
-    is named like an output of another recording that is found, so that a second run does not
-    separate what the first one wrote. A file named twice is done once. Recordings that would
-    write the same file are failures, each of them.
+    What a folder holds is left out where it is a voice of this run, an output of it, lies in its
+    output folder, or is named like an output of another recording that is found, so that a second
+    run does not separate what the first one wrote. A file named twice is done once. Recordings that
+    would write the same file are failures, each of them.
 
     Args:
         inputs: Files, folders, or `-` for standard input.
@@ -38,7 +38,7 @@ def plan_jobs(
         recursive: Whether folders are searched to any depth.
         span: Which part of each recording is wanted [s].
         overwrite: Whether outputs replace what is there; an input of the run they never replace.
-        also_read: What else the run reads and must not replace.
+        also_read: What else the run reads and must not replace: recordings of people's voices.
         on_skip: Told what in a folder looks like a recording and is left out, and why.
     """
     places = Places()
@@ -54,6 +54,8 @@ def plan_jobs(
                     is_named.add(key)
         except SepcliError as error:
             failures.append(Failure(name, error))
+    voices = _voices_among(jobs, jobs.keys() - is_named, also_read, places, on_skip)
+    jobs = {key: job for key, job in jobs.items() if key not in voices}
     left_out = _outputs_among(
         jobs, jobs.keys() - is_named, naming, places, on_skip, replaces=overwrite
     )
@@ -111,6 +113,20 @@ def _nearest(path: Path) -> str:
     return f"did you mean {path.parent / close[0]}" if close else f"look into: ls {path.parent}"
 
 
+def _voices_among(
+    jobs: Mapping[str, Job],
+    searched: Set[str],
+    known: Sequence[Path],
+    places: Places,
+    on_skip: OnSkip,
+) -> set[str]:
+    """Return which of the files that a search found are no conversations but known voices."""
+    voices = set(map(places.of_content, known))
+    found = [each for each in jobs if each in searched and places.of_content(Path(each)) in voices]
+    _tell(jobs, found, "a recording of --voice", on_skip)
+    return set(found)
+
+
 def _outputs_among(
     jobs: Mapping[str, Job],
     searched: Set[str],
@@ -136,10 +152,15 @@ def _outputs_among(
         (own, f"an output of this run has its name{' and replaces it' if replaces else ''}"),
         (earlier, "named like an output of an earlier run"),
     ):
-        if names:
-            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            on_skip(Path(jobs[names[0]].label), f"{reason}{others}")
+        _tell(jobs, names, reason, on_skip)
     return {*own, *earlier}
+
+
+def _tell(jobs: Mapping[str, Job], names: Sequence[str], reason: str, on_skip: OnSkip) -> None:
+    """Tell of files that are left out for one reason: the first, and how many more."""
+    if names:
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        on_skip(Path(jobs[names[0]].label), f"{reason}{others}")
 
 
 def _without_doubles(jobs: Iterable[Job], places: Places) -> list[Job]:

@@ -206,6 +206,30 @@ def test_what_an_earlier_run_wrote_elsewhere_in_the_folder_is_told(tmp_path: Pat
     assert told == [("a_spk1.wav", "named like an output of an earlier run and 1 more")]
 
 
+def test_voices_that_a_search_finds_are_left_out_unless_named(tmp_path: Path) -> None:
+    for name in ("tree/a.wav", "tree/voices/al.wav", "tree/voices/bob.wav", "tree/voices/carl.wav"):
+        touch(tmp_path / name)
+    (tmp_path / "link").symlink_to("tree/voices")
+    voices = [tmp_path / "link/al.wav", tmp_path / "tree/voices/bob.wav"]
+    told: list[str] = []
+    tree, out = str(tmp_path / "tree"), naming(tmp_path / "out")
+
+    def found(*inputs: str) -> list[str]:
+        jobs, _ = plan_jobs(
+            inputs,
+            out,
+            recursive=True,
+            also_read=voices,
+            on_skip=lambda path, reason: told.append(f"{path.name}: {reason}"),
+        )
+        return [Path(job.label).name for job in jobs]
+
+    assert found(tree) == ["a.wav", "carl.wav"]
+    assert told == ["al.wav: a recording of --voice and 1 more"]
+    assert found(tree, str(voices[1])) == ["a.wav", "bob.wav", "carl.wav"]
+    assert found(str(voices[0])) == ["al.wav"]
+
+
 def test_an_empty_name_is_not_this_folder(tmp_path: Path) -> None:
     jobs, failures = plan_jobs([""], naming(tmp_path), recursive=False)
     assert jobs == []
