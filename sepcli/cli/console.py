@@ -251,6 +251,9 @@ class _Stderr:
     def __init__(self) -> None:
         self._stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # past a bar
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)  # its encoding, above all: what can be drawn
+
     def isatty(self) -> bool:
         return self._stream is not None and self._stream.isatty()
 

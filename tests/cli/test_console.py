@@ -122,6 +122,13 @@ def test_a_name_is_no_markup_and_leaves_room_for_the_bar(monkeypatch: pytest.Mon
     assert "━" in terminal.getvalue() and "50%" in terminal.getvalue()
 
 
+def test_a_terminal_that_knows_ascii_only_is_drawn_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for encoding in ("ascii", "utf-8"):
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding))
+        drawn = console._console(file=console._Stderr()).options
+        assert drawn.ascii_only == (encoding == "ascii")
+
+
 def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = make_terminal(monkeypatch)
     with console.progress("work", 10) as bar:
