@@ -127,7 +127,7 @@ def _without_long_pauses(sounds: Mask) -> Mask:
         return is_heard
     begins = np.concatenate([[0], places + 1 + kept])  # of what may be left out between sounds
     ends = np.concatenate([places - kept, [len(sounds)]])
-    for begin, end in zip(begins, ends, strict=True):
-        if end - begin >= least:
-            is_heard[begin:end] = False
+    is_long = ends - begins >= least
+    for begin, end in zip(begins[is_long], ends[is_long], strict=True):
+        is_heard[begin:end] = False
     return is_heard
