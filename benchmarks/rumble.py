@@ -101,7 +101,7 @@ def main() -> None:
         rows = []
         for references in clean:
             mixture = references.sum(axis=0) + noises(references.shape[1], rate)[name]
-            meter = metering.Meter(rate)
+            meter = metering.RumbleMeter(rate)
             meter.add(mixture.astype(np.float32))
             scores = []
             for metering.RUMBLE_SHARE in (NEVER, usual):

@@ -39,8 +39,8 @@ MOST_CORRELATION = 0.1
 MOST_TOGETHER = 0.3  # of the time in which one speaks alone
 
 
-class Meter:
-    """Measures a mixture block by block; of each 20 ms one number is kept.
+class PeakMeter:
+    """Measures how loud a recording gets, block by block; of each 20 ms one number is kept.
 
     Attributes:
         peak: The largest magnitude.
@@ -48,13 +48,9 @@ class Meter:
 
     def __init__(self, sample_rate: int) -> None:
         self.peak = 0.0
-        self._rate = sample_rate
         self._frame = max(1, round(FRAME_SECONDS * sample_rate))
         self._peaks: list[Array] = []
         self._unmeasured: Array = np.zeros(0, np.float32)  # less than a frame
-        self._power = self._rumble = 0.0
-        self._num_samples = 0
-        self._unheard: list[Array] = []  # what is too short yet to tell rumble
 
     def add(self, block: Array) -> None:
         """Hear the next samples, `[samples]`."""
@@ -63,8 +59,32 @@ class Meter:
         whole = len(held) // self._frame * self._frame
         self._peaks.append(np.abs(held[:whole]).reshape(-1, self._frame).max(axis=1))
         self._unmeasured = held[whole:]
-        self._unheard.append(block)
+
+    @property
+    def usual_peak(self) -> float:
+        """The largest magnitude, without that of a few clicks."""
+        rest = np.abs(self._unmeasured).max(initial=0.0, keepdims=True)
+        peaks = np.concatenate([*self._peaks, rest])
+        ignored = min(len(peaks) // SHORT_SHARE, FRAMES_OF_CLICKS + len(peaks) // SHARE_OF_CLICKS)
+        may_be_clicks = _stand_alone(peaks)
+        clicks = np.sort(peaks[may_be_clicks])
+        usual = np.concatenate([peaks[~may_be_clicks], clicks[: max(0, len(clicks) - ignored)]])
+        return float(usual.max(initial=0.0)) or self.peak
+
+
+class RumbleMeter:
+    """Tells whether a mixture has hum, rumble or DC, block by block, in constant memory."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._power = self._rumble = 0.0
+        self._num_samples = 0
+        self._unheard: list[Array] = []  # what is too short yet
+
+    def add(self, block: Array) -> None:
+        """Hear the next samples, `[samples]`."""
         self._num_samples += len(block)
+        self._unheard.append(block)
         if self._num_samples >= MIN_SECONDS_TO_TELL_RUMBLE * self._rate:
             heard = np.concatenate(self._unheard)
             length = round(SPECTRUM_SECONDS * self._rate)
@@ -82,17 +102,6 @@ class Meter:
         # by Parseval's theorem; of a real signal's spectrum one half and all of DC are counted
         windowed = np.einsum("fs,fs->s", frames, frames) @ np.square(_window(length))
         self._power += (length * float(windowed) + float(power[0])) / 2
-
-    @property
-    def usual_peak(self) -> float:
-        """The largest magnitude, without that of a few clicks."""
-        rest = np.abs(self._unmeasured).max(initial=0.0, keepdims=True)
-        peaks = np.concatenate([*self._peaks, rest])
-        ignored = min(len(peaks) // SHORT_SHARE, FRAMES_OF_CLICKS + len(peaks) // SHARE_OF_CLICKS)
-        may_be_clicks = _stand_alone(peaks)
-        clicks = np.sort(peaks[may_be_clicks])
-        usual = np.concatenate([peaks[~may_be_clicks], clicks[: max(0, len(clicks) - ignored)]])
-        return float(usual.max(initial=0.0)) or self.peak
 
     @property
     def rumble_share(self) -> float:

@@ -10,6 +10,7 @@ silent in between.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Heard:
         """Length of what is heard."""
         return int((self.stops - self.starts).sum())
 
-    @property
+    @cached_property
     def _places(self) -> IntArray:
         """Where each part begins in what is heard, and where the last one ends, `[parts + 1]`."""
         return np.concatenate([[0], np.cumsum(self.stops - self.starts)])

@@ -36,6 +36,7 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 FULL_SCALE = 1.0 - 2.0**-15  # the largest value 16-bit PCM can hold
 QUIET_PEAK, LOUD_PEAK = 0.01, 1.0  # networks saw levels between these in training
 USUAL_PEAK = 0.5
+OVERSHOOT = 1.1  # of resampling
 CLICK_PEAK = 2.0  # times the usual peak: what is beyond is a click, and cut
 MOST_GAIN = 1e30  # what is quieter yet stays silence: numbers of 32 bits end at 1e38
 
@@ -56,7 +57,7 @@ class Recording:
         with closing(reader):  # before room is asked for: a copy of it may take some
             self.seen = spool_recording(reader, plan, spool)
         self.input_gain = _input_gain(self.seen.heard_peak)
-        self._heard = leave_out_pauses(self.seen.envelope.values, spool.num_samples)
+        self._heard = leave_out_pauses(self.seen.heard, spool.num_samples)
         self.chunks: tuple[Chunk, ...] = plan_chunks(
             self._heard.num_samples, plan.chunk, plan.overlap, self._heard.energy
         )
@@ -280,8 +281,8 @@ class Recording:
 
     @property
     def loudest_without_clicks(self) -> float:
-        """No sample of a file goes beyond this, but for clicks of the recording."""
-        return max(CLICK_PEAK * self.seen.usual_peak, CLICK_PEAK * self._estimates_peak)
+        """Nobody's waveform goes beyond this, but for clicks of the recording."""
+        return OVERSHOOT * (self.seen.usual_peak + self._estimates_peak)
 
 
 def _untold(num_outputs: int) -> Scene:

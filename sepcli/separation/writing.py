@@ -19,7 +19,7 @@ from sepcli.audio import (
 from sepcli.files import printable
 from sepcli.separation.casting import Cast, cast_people
 from sepcli.separation.choices import Layout
-from sepcli.separation.composing import are_outputs, compose
+from sepcli.separation.composing import are_outputs, compose, holds_recording
 from sepcli.separation.jobs import Job
 from sepcli.separation.labels import WRITERS, Labels
 from sepcli.separation.recording import FULL_SCALE, Recording
@@ -260,11 +260,12 @@ def _common_gain(
 
     Clicks that are far louder than all else would silence it, and are limited instead.
     """
-    has_sums = max(map(len, cast.people), default=0) > 1
+    most = max(map(len, cast.people), default=0)  # people in a file
     is_composed = not are_outputs(recording.plan, scene)
-    if not has_sums and not recording.may_clip(sample_rate, is_composed=is_composed):
+    if most <= 1 and not recording.may_clip(sample_rate, is_composed=is_composed):
         return 1.0
     blocks = compose(recording, order, scene, cast, sample_rate)
     peak = max((float(np.abs(block).max(initial=0.0)) for block in blocks), default=0.0)
-    peak = min(peak, recording.loudest_without_clicks)
+    if holds_recording(recording.plan, scene):
+        peak = min(peak, most * recording.loudest_without_clicks)
     return FULL_SCALE / peak if peak > 1.0 else 1.0

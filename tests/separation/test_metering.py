@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from sepcli.separation.metering import CallMeter, Meter, high_pass_response, without_rumble
+from sepcli.separation.metering import (
+    CallMeter,
+    PeakMeter,
+    RumbleMeter,
+    high_pass_response,
+    without_rumble,
+)
 
 RATE = 8000
 NOISE = np.random.default_rng(3).uniform(-0.3, 0.3, 10 * RATE).astype(np.float32)
@@ -12,8 +18,15 @@ def tone(hz: float, amplitude: float = 0.2) -> np.ndarray:
     return (amplitude * np.sin(2 * np.pi * hz * TIME)).astype(np.float32)
 
 
-def measured(signal: np.ndarray, step: int = 5000) -> Meter:
-    meter = Meter(RATE)
+def measured(signal: np.ndarray, step: int = 5000) -> PeakMeter:
+    meter = PeakMeter(RATE)
+    for start in range(0, len(signal), step):
+        meter.add(signal[start : start + step])
+    return meter
+
+
+def rumble_of(signal: np.ndarray, step: int = 5000) -> RumbleMeter:
+    meter = RumbleMeter(RATE)
     for start in range(0, len(signal), step):
         meter.add(signal[start : start + step])
     return meter
@@ -58,7 +71,7 @@ def test_of_very_short_recordings_and_of_silence_with_a_click_the_peak_counts():
 @pytest.mark.parametrize("level", [1e-6, 1.0, 2.0**31])
 def test_rumble_is_told_from_speech_at_any_level(level):
     def has_rumble(signal):
-        return measured((level * signal).astype(np.float32)).has_rumble
+        return rumble_of((level * signal).astype(np.float32)).has_rumble
 
     for speech in (NOISE, tone(100), tone(100) + 0.01 * NOISE):
         assert not has_rumble(speech)
@@ -77,7 +90,7 @@ def test_rumble_share_is_that_of_spectra_however_the_recording_is_cut(step, ampl
     power = np.square(np.abs(spectra)).sum(axis=0)
     lost = 1 - high_pass_response(RATE // 4, RATE) ** 2
     share = (power * lost).sum() / power.sum()
-    assert measured(signal, step).rumble_share == pytest.approx(share, rel=1e-3)
+    assert rumble_of(signal, step).rumble_share == pytest.approx(share, rel=1e-3)
 
 
 @pytest.mark.parametrize(("hz", "gain"), [(50, 0.0046), (60, 0.078), (90, 0.982), (150, 1.0)])
