@@ -35,7 +35,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as cause:
+    except (RuntimeError, TypeError) as cause:
         raise DeviceError(
             f"unknown device: {name}", "use auto, cpu, cuda, cuda:N or mps"
         ) from cause

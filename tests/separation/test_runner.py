@@ -2,6 +2,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,8 +138,8 @@ def test_auto_finds_a_device() -> None:
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "meta", "xpu", "cpu:x", ""])
-def test_unknown_devices_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["gpu", "meta", "xpu", "cpu:x", "", None, 1.5])
+def test_unknown_devices_are_refused(name: Any) -> None:
     with pytest.raises(DeviceError, match="unknown device"):
         choose_device(name)
 
