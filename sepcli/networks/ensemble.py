@@ -5,7 +5,7 @@ What they get wrong differs, so their mean is nearer to the truth than either: H
 The masking transformer sees 32 ms at once and the whole chunk through attention; GC3 sees 8 ms at
 once and the chunk through recurrent layers.
 
-Their mean is then averaged with what Wiener filters make of the mixture, the mean telling them the
+To their mean is then added what Wiener filters make of the mixture, the mean telling them the
 powers. Frames of the filters may be longer than those of the networks, and so resolve more.
 """
 
@@ -19,6 +19,7 @@ from sepcli.networks import gc3, stftformer
 from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
 
 LONGEST_WINDOW = 65536
+MEAN_SHARE = 0.15  # of the answer; Wiener filters share the rest
 SILENCE = 1e-30  # added to powers, so that no filter divides by zero
 
 
@@ -69,10 +70,11 @@ class Network(nn.Module):
         first = self.stftformer(mixture)
         second = reordered(self.gc3(mixture), first)
         mean: Tensor = (first + second) / 2
-        total = mean
-        for window in self.buffers(recurse=False):
-            total = total + wiener(mean, mixture, window)
-        return total / (1 + len(self.config.wiener_windows))
+        windows = list(self.buffers(recurse=False))
+        if not windows:
+            return mean
+        filtered = sum(wiener(mean, mixture, window) for window in windows) / len(windows)
+        return MEAN_SHARE * mean + (1 - MEAN_SHARE) * filtered
 
 
 def wiener(estimates: Tensor, mixture: Tensor, window: Tensor) -> Tensor:
