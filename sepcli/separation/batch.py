@@ -87,8 +87,7 @@ def separate_jobs(
 def _seconds_added(recording: Recording) -> float:
     """Return how much of a recording its latest chunk separated [s]."""
     done = recording.num_accepted
-    before = recording.seconds_before(done - 1) if done > 1 else 0.0
-    return recording.seconds_before(done) - before
+    return recording.seconds_before(done) - recording.seconds_before(done - 1)
 
 
 def tidied(jobs: Iterable[Job]) -> Iterator[Job]:

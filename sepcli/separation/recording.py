@@ -97,10 +97,9 @@ class Recording:
 
     def seconds_before(self, index: int) -> float:
         """Return how much of the recording is separated before chunk `index` is [s]."""
-        if index == len(self.chunks):
-            return self.seconds
-        stop = self.chunks[index - 1].stop if index else 0
-        return self._heard.in_recording(stop) / self.plan.sample_rate
+        if index in (0, len(self.chunks)):
+            return self.seconds if index else 0.0
+        return self._heard.in_recording(self.chunks[index - 1].stop) / self.plan.sample_rate
 
     def resume(self, keep_multiple_of: int) -> None:
         """Take over estimates that an interrupted run left.
@@ -167,12 +166,11 @@ class Recording:
     def solve(self) -> SpeakerOrder:
         """Return who is who in every chunk, from the evidence of all of them."""
         order = self._tracker.solve()
-        place = self._heard.in_recording
-        uncertain = [
-            replace(each, start=place(each.start), stop=place(each.stop))
-            for each in order.uncertain
-        ]
-        return replace(order, uncertain=tuple(uncertain))
+        at = self._heard.in_recording
+        places = (
+            replace(each, start=at(each.start), stop=at(each.stop)) for each in order.uncertain
+        )
+        return replace(order, uncertain=tuple(places))
 
     def scene(self, order: SpeakerOrder, *, with_turns: bool = True) -> Scene:
         """Return how many people there are and who speaks when.
