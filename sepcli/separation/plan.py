@@ -1,12 +1,11 @@
 """How recordings are cut and joined: what was chosen, with what the model prefers."""
 
 import math
-import operator
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -113,10 +112,8 @@ def _plain_numbers(options: SeparationOptions) -> dict[str, Any]:
 
 def _count(value: Any) -> int:
     """Return a whole number as Python's; 0 where it is none."""
-    try:
-        return 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return 0
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return int(value) if is_whole else 0
 
 
 def _seconds(value: Any) -> float:
