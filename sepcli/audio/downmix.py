@@ -5,8 +5,8 @@ has a silent mean. A channel is turned over where what came so far shows that it
 first loud one; the first block with sound decides in nearly every recording.
 
 Speech is to decide, not DC, hum, a thump or a click. So second differences over half a millisecond
-are compared, which hold what is below 100 Hz at a hundredth or less, and their square roots: what
-is loud for an instant only does not outweigh the rest.
+are compared, which hold what is below 60 Hz at a hundredth of what is at 1 kHz, and their square
+roots, in which what is loud for an instant only does not outweigh the rest.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 
-OPPOSITE = -0.5  # correlation with the leading channel from where half of it would be lost
+OPPOSITE = -0.5  # correlation of these roots with those of the leading channel
 LEADING = 0.5  # of the most energy: the first channel with so much leads
 MAX_CHANNELS = 8  # of more than this, none is turned over
 DIFFERENCES_A_SECOND = 2000

@@ -2,13 +2,14 @@
 
 The file holds the samples of all recordings one after the other, mapped into memory and thus
 shared by all processes that read it; beside it stands what they are. It is named after all that it
-depends on, so it is never wrong, only left over.
+depends on, so it is never wrong; what it replaces, gigabytes at times, goes.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,23 +24,35 @@ def read_decoded(
     utterances: Sequence[Utterance],
     sample_rate: int,
     folder: Path,
+    kind: str,
     *,
     speeds: Sequence[float] = (1.0,),
     min_speakers: int = 1,
 ) -> Speech:
     """Like `read_speech`, from `folder` where it was kept there before, else kept there.
 
+    Args:
+        utterances: As for `read_speech`.
+        sample_rate: As there [Hz].
+        folder: Where it is kept.
+        kind: What it is for, as `train`; of each kind one is kept.
+        speeds: As there.
+        min_speakers: As there.
+
     Raises:
         AudioError: fewer than `min_speakers` speakers have a usable recording.
         OutputError: what was decoded cannot be kept.
         OSError: the folder cannot be made.
     """
-    name = _digest(utterances, sample_rate, speeds)
+    name = f"{kind}-{_digest(utterances, sample_rate, speeds)}"
     samples, index = folder / f"{name}.npy", folder / f"{name}.json"
     if index.is_file() and samples.is_file():
         return _load(samples, index)
     speech = read_speech(utterances, sample_rate, speeds=speeds, min_speakers=min_speakers)
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob(f"{kind}-*"):
+        with suppress(OSError):  # on Windows, while another run reads it
+            earlier.unlink()
     _save(speech, samples)
     write_whole(index, json.dumps(_description(speech)).encode())  # last: it vouches for the other
     return _load(samples, index)

@@ -65,7 +65,7 @@ def read_material(
 
     def read(place: str, kind: str, speeds: tuple[float, ...]) -> Speech:
         found = find_speech(recipe.path.parent / place, split=kind, needs_splits=False)
-        speech = read_decoded(found, rate, folder, speeds=speeds, min_speakers=num_speakers)
+        speech = read_decoded(found, rate, folder, kind, speeds=speeds, min_speakers=num_speakers)
         note(f"{kind}: {len(speech.speakers)} speakers, {speech.seconds / 3600:.2f} h at {rate} Hz")
         if speech.single_recordings:
             note(f"{kind}: {speech.single_recordings} speakers have one recording only")

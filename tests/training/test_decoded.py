@@ -19,7 +19,7 @@ SPEEDS = (1.0, 0.9)
 
 
 def read(speech_folder: Path, kept: Path) -> Speech:
-    return read_decoded(find_speech(speech_folder), RATE, kept, speeds=SPEEDS)
+    return read_decoded(find_speech(speech_folder), RATE, kept, "train", speeds=SPEEDS)
 
 
 def test_it_is_the_speech_that_was_read(
@@ -49,7 +49,7 @@ def test_a_recording_that_is_gone_is_skipped(speech_folder: Path, tmp_path: Path
     lines = ["path,speaker", "corpus0/speaker0/0.wav,a", "corpus0/speaker2/0.wav,b", "gone.wav,c"]
     manifest.write_text("\n".join(lines))
     for _ in range(2):  # read, then from what was kept
-        speech = read_decoded(find_speech(manifest), RATE, tmp_path / "kept")
+        speech = read_decoded(find_speech(manifest), RATE, tmp_path / "kept", "train")
         assert list(speech.speakers) == ["a", "b"] and speech.skipped.counts == {"not readable": 1}
 
 
@@ -70,3 +70,15 @@ def test_half_a_cache_is_none(speech_folder: Path, tmp_path: Path) -> None:
     (index,) = (tmp_path / "kept").glob("*.json")
     index.unlink()  # as if the first run had been killed before it was done
     assert read(speech_folder, tmp_path / "kept").seconds == whole.seconds
+
+
+def test_what_is_kept_replaces_what_was_kept(speech_folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    read_decoded(find_speech(speech_folder), RATE, kept, "dev")
+    read(speech_folder, kept)
+    before = {path.name for path in kept.iterdir()}
+    soundfile.write(speech_folder / "corpus0" / "speaker0" / "0.wav", voice(0, 0.9), RATE)
+    read(speech_folder, kept)
+    after = {path.name for path in kept.iterdir()}
+    assert len(before) == len(after) == 4
+    assert before & after == {name for name in before if "dev" in name}
