@@ -69,6 +69,9 @@ class DataRecipe:
         alike_share: Share of mixtures whose speakers get the same long-term spectrum, as if one
             microphone heard two voices that are alike.
         colour_share: Share of mixtures whose speakers go through a smooth random filter each.
+        compressed_share: Share of mixtures whose speakers go through a compressor each.
+        pause_share: Share of mixtures in which nobody speaks for a while.
+        pause_seconds: Shortest and longest such pause [s].
         effect_share: Share of mixtures with a telephone's band, clipping, hum, rumble or coding.
         weights: Part of a speaker's name (`corpus/`) → weight of all its speakers together;
             without it all speakers are equally likely.
@@ -94,6 +97,9 @@ class DataRecipe:
     alone_share: float = 0.0
     alike_share: float = 0.0
     colour_share: float = 0.0
+    compressed_share: float = 0.0
+    pause_share: float = 0.0
+    pause_seconds: tuple[float, float] = (0.5, 2.0)
     effect_share: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     pools: tuple[str, ...] = ()
@@ -229,6 +235,9 @@ def _check(recipe: Recipe) -> None:
         "data.room_share": not 0 <= data.room_share <= 1,
         "data.alike_share": not 0 <= data.alike_share <= 1,
         "data.colour_share": not 0 <= data.colour_share <= 1 - data.alike_share,
+        "data.compressed_share": not 0 <= data.compressed_share <= 1,
+        "data.pause_share": not 0 <= data.pause_share <= 1,
+        "data.pause_seconds": not 0 < data.pause_seconds[0] <= data.pause_seconds[1],
         "data.effect_share": not 0 <= data.effect_share <= 1,
         "data.alone_share": not 0 <= data.alone_share <= 1,
         "data.partial_share": not 0 <= data.partial_share <= 1 - data.alone_share,

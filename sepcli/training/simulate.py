@@ -1,9 +1,9 @@
 """Random mixtures of two or more speakers; each is a function of its random generator alone.
 
 Sources have equal power before their levels are drawn; utterances of one speaker are joined until
-they are long enough. In some mixtures speakers overlap only in part, or one speaks alone. Some
-get other long-term spectra, some a room, whose reverberant sources are then the references, some
-noise, some an effect.
+they are long enough. In some mixtures speakers overlap only in part, or one speaks alone, or
+nobody does for a while. Some get other long-term spectra, some compressors, some a room, whose
+reverberant sources are then the references, some noise, some an effect.
 """
 
 import re
@@ -17,6 +17,7 @@ from scipy.signal import fftconvolve
 from sepcli.errors import AudioError, UsageError
 from sepcli.training.colour import draw_colours
 from sepcli.training.dataset import Generator, Speech, Waveform, to_float
+from sepcli.training.dynamics import draw_compressors
 from sepcli.training.effects import apply_effect
 from sepcli.training.recipe import DataRecipe
 
@@ -110,6 +111,7 @@ def draw_mixture(
     voices = _draw_speakers(speech, recipe.pools, weights, num_speakers, rng)
     references = np.stack([_draw_source(speech, voice, num_samples, rng) for voice in voices])
     references = draw_colours(references, recipe, rng)
+    references = draw_compressors(references, recipe, speech.sample_rate, rng)
     if surroundings.rooms and rng.random() < recipe.room_share:
         references = in_room(references, surroundings.rooms, rng)
     references = references / _rms(references)
@@ -118,6 +120,7 @@ def draw_mixture(
         levels[1] = -levels[0]
     references = references * _gain(levels).astype(np.float32)[:, None]
     references = take_turns(references, recipe, speech.sample_rate, rng)
+    references = pause(references, recipe, speech.sample_rate, rng)
     mixture = references.sum(0)
     if surroundings.noises and rng.random() < recipe.noise_share:
         noises = surroundings.noises
@@ -155,6 +158,19 @@ def take_turns(
     for voice, start, stop in turns:
         inside = np.minimum(samples - start, stop - samples) / fade
         heard[voice] = references[voice] * np.clip(inside, 0, 1)
+    return heard
+
+
+def pause(references: Waveform, recipe: DataRecipe, sample_rate: int, rng: Generator) -> Waveform:
+    """Return references `[speakers, time]`, in some mixtures all silent for a while."""
+    if recipe.pause_share == 0 or rng.random() >= recipe.pause_share:
+        return references
+    num_samples = references.shape[1]
+    length = rng.uniform(*recipe.pause_seconds) * sample_rate
+    start = rng.uniform(-length / 2, num_samples - length / 2)  # some at the ends
+    samples = np.arange(num_samples)
+    outside = np.maximum(start - samples, samples - start - length) / (FADE_SECONDS * sample_rate)
+    heard: Waveform = references * np.clip(outside, 0, 1, dtype=np.float32)
     return heard
 
 

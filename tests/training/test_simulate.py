@@ -16,6 +16,7 @@ from sepcli.training.simulate import (
     _drawing_order,
     draw_mixture,
     group_rooms,
+    pause,
     speaker_weights,
     take_turns,
 )
@@ -184,3 +185,36 @@ def test_recordings_are_drawn_by_weight_each_once_a_round() -> None:
     assert all(sorted(order[:2]) == sorted(order[2:]) == [0, 1] for order in drawn)
     first = sum(order[0] == 0 for order in drawn) / 400
     assert 0.85 < first < 0.95  # 0.9 with a standard error of 0.015
+
+
+def test_in_a_pause_nobody_speaks_and_nothing_else_changes() -> None:
+    recipe = dataclasses.replace(PLAIN, pause_share=1.0, pause_seconds=(0.2, 0.4))
+    spoken = np.ones((2, 2 * RATE), np.float32)
+    lengths, at_an_end = [], 0
+    for seed in range(200):
+        heard = pause(spoken, recipe, RATE, np.random.default_rng(seed))
+        assert np.array_equal(heard[0], heard[1])
+        silent = np.flatnonzero(heard[0] == 0)
+        assert (np.diff(silent) == 1).all()
+        lengths.append(len(silent) / RATE)
+        at_an_end += int(silent[0] == 0 or silent[-1] == 2 * RATE - 1)
+        assert (heard[0] == 1).sum() >= 2 * RATE - len(silent) - 2 * 0.01 * RATE - 2
+    assert 0.09 < min(lengths) < 0.2 < max(lengths) <= 0.401  # half of it may lie outside
+    assert 15 < at_an_end < 50  # 15 % of them
+
+
+def test_without_a_share_no_pause_is_drawn() -> None:
+    rng, spoken = np.random.default_rng(2), np.ones((2, RATE), np.float32)
+    assert pause(spoken, PLAIN, RATE, rng) is spoken
+    assert rng.random() == np.random.default_rng(2).random()
+
+
+def test_noise_goes_on_in_a_pause(speech: Speech) -> None:
+    recipe = dataclasses.replace(
+        PLAIN, pause_share=1.0, pause_seconds=(0.3, 0.3), noise_share=1.0, noise_db=(0.0, 0.0)
+    )
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    mixture, references = draw(speech, recipe, 3, surroundings=Surroundings((noise,)))
+    silent = (references == 0).all(0)
+    assert silent.sum() > 0.1 * RATE
+    assert level_db(mixture[silent]) > level_db(mixture) - 6
