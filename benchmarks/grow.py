@@ -4,6 +4,7 @@
     python benchmarks/grow.py groupcomm-16k OUTPUT   # out of groupcomm-8k
     python benchmarks/grow.py ensemble-16k OUTPUT trained/stftformer trained/groupcomm  # of two
     python benchmarks/grow.py ensemble-16k OUTPUT trained/shallow  # of an ensemble, half as deep
+    python benchmarks/grow.py ensemble-16k OUTPUT trained/unguided  # of one without a guide
     sepcli train groupcomm-16k --from OUTPUT --train SPEECH -o trained/groupcomm
 
 Transformers: frames last as long at both rates, so bins up to 4 kHz are the same. Those above are
@@ -13,9 +14,10 @@ nothing and masking nothing.
 GroupComm: windows last as long at both rates, so the filters are the same, resampled. New ones for
 4 to 8 kHz make further groups, which the shared network serves like the others.
 
-An ensemble is twice as deep as what it is made of: behind each layer of GroupComm's inner network
-comes a copy of it whose norms, and so what it adds, are zero. The estimates are the same but for
-the rounding of 8 bits, and the copies learn at once.
+An ensemble may be twice as deep as what it is made of: behind each layer of GroupComm's inner
+network comes a copy of it whose norms, and so what it adds, are zero. The estimates are the same
+but for the rounding of 8 bits, and the copies learn at once. What GroupComm tells the transformer
+adds nothing at first either.
 """
 
 import argparse
@@ -110,16 +112,17 @@ def groupcomm(network: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def ensemble(models: Sequence[str]) -> dict[str, Tensor]:
+def ensemble(models: Sequence[str], network: nn.Module) -> dict[str, Tensor]:
     """Return the weights of an ensemble, of one or of a transformer and a GroupComm."""
     parts = ("stftformer.", "gc3.") if len(models) == 2 else ("",)
-    return deeper(
-        {
-            part + key: weight
-            for part, model in zip(parts, models, strict=True)
-            for key, weight in load_model(resolve_model(model)).network.state_dict().items()
-        }
-    )
+    known = {
+        part + key: weight
+        for part, model in zip(parts, models, strict=True)
+        for key, weight in load_model(resolve_model(model)).network.state_dict().items()
+    }
+    last_layer = f"gc3.seq_model.seq_model.TAC.{network.config.gc3.num_layers - 1}."
+    is_deep = any(key.startswith(last_layer) for key in known)
+    return known if is_deep else deeper(known)
 
 
 def deeper(shallow: State) -> dict[str, Tensor]:
@@ -157,7 +160,7 @@ def main() -> None:
     ways: dict[str, Callable[[nn.Module], State]] = {
         "stftformer-16k": transformer,
         "groupcomm-16k": groupcomm,
-        "ensemble-16k": lambda _: ensemble(arguments.models),
+        "ensemble-16k": lambda network: ensemble(arguments.models, network),
     }
     recipe = read_recipe(find_recipe(arguments.recipe))
     write(recipe, arguments.output, ways[arguments.recipe])

@@ -67,22 +67,28 @@ class Network(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1."""
-        first = self.stftformer(mixture)
-        second = reordered(self.gc3(mixture), first)
-        mean: Tensor = (first + second) / 2
+        heard = self.gc3(mixture)
+        first = self.stftformer(mixture, self._guide(heard, mixture))
+        mean: Tensor = (first + reordered(heard, first)) / 2
         windows = list(self.buffers(recurse=False))
         if not windows:
             return mean
         filtered = sum(wiener(mean, mixture, window) for window in windows) / len(windows)
         return MEAN_SHARE * mean + (1 - MEAN_SHARE) * filtered
 
+    def _guide(self, estimates: Tensor, mixture: Tensor) -> Tensor | None:
+        """Return the shares `[batch, speakers, frames, bins]` that a guided transformer hears."""
+        config = self.config.stftformer
+        if not config.guided:
+            return None
+        window = self.stftformer.window
+        speakers = analyse(estimates, window, config.stride)
+        whole = analyse(mixture, window, config.stride).unsqueeze(1)
+        return shares(speakers, whole).detach()  # steep where all is silent
+
 
 def wiener(estimates: Tensor, mixture: Tensor, window: Tensor) -> Tensor:
     """Return the share of the mixture that is each speaker's, `[batch, speakers, time]`.
-
-    In each frame and bin that is their power over the power of all; what the estimates leave of the
-    mixture is noise. Liutkus and Badeau, "Generalized Wiener filtering with fractional power
-    spectrograms", ICASSP 2015, with an exponent of 2, the classical case.
 
     Args:
         estimates: `[batch, speakers, time]`.
@@ -92,10 +98,23 @@ def wiener(estimates: Tensor, mixture: Tensor, window: Tensor) -> Tensor:
     stride = len(window) // 2
     speakers = analyse(estimates, window, stride)  # [B, S, L, F]
     whole = analyse(mixture, window, stride).unsqueeze(1)  # [B, 1, L, F]
+    return synthesise(shares(speakers, whole) * whole, window, stride, mixture.shape[-1])
+
+
+def shares(speakers: Tensor, whole: Tensor) -> Tensor:
+    """Return each speaker's power over the power of all, `[batch, speakers, frames, bins]`.
+
+    What the estimates leave of the mixture is noise. Liutkus and Badeau, "Generalized Wiener
+    filtering with fractional power spectrograms", ICASSP 2015, with an exponent of 2, the classical
+    case.
+
+    Args:
+        speakers: Spectra of the estimates, `[batch, speakers, frames, bins]`.
+        whole: Spectrum of the mixture, `[batch, 1, frames, bins]`.
+    """
     powers = power(speakers)
     left = power(whole - speakers.sum(1, keepdim=True))  # [B, 1, L, F]
-    shares = powers / (powers.sum(1, keepdim=True) + left + SILENCE)
-    return synthesise(shares * whole, window, stride, mixture.shape[-1])
+    return powers / (powers.sum(1, keepdim=True) + left + SILENCE)
 
 
 def power(spectra: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class Config:
             a network of tokens alone.
         band_channels: Channels of a band.
         band_hidden: Hidden channels of the layer that the bands share.
+        guided: Whether the bands also hear what share of each bin first estimates give a speaker.
     """
 
     num_speakers: int = 2
@@ -60,6 +61,7 @@ class Config:
     bands: tuple[int, ...] = ()
     band_channels: int = 24
     band_hidden: int = 64
+    guided: bool = False
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -71,6 +73,8 @@ class Config:
             raise ValueError(f"dim must be a multiple of 4 and of 2 * heads: {self.dim}")
         if self.bands and sum(self.bands) != self.window // 2 + 1:
             raise ValueError(f"bands must have window / 2 + 1 bins in all: {sum(self.bands)}")
+        if self.guided and not self.bands:
+            raise ValueError("only bands can be guided: there are none")
 
 
 class Network(nn.Module):
@@ -88,12 +92,19 @@ class Network(nn.Module):
         if config.bands:
             self.band_encoder = BandEncoder(config)
             self.band_masker = BandMasker(config)
+        if config.guided:
+            self.band_guide = BandGuide(config)
         self.register_buffer("window", sine_window(config.window, config.stride), persistent=False)
 
-    def forward(self, mixture: Tensor) -> Tensor:
+    def forward(self, mixture: Tensor, shares: Tensor | None = None) -> Tensor:
         """Estimates `[batch, speakers, time]` for a mixture `[batch, time]`, time ≥ 1.
 
         The scale of a row passes through to its estimates; nothing else of it is seen.
+
+        Args:
+            mixture: What is separated.
+            shares: Of each speaker in each bin by first estimates, `[batch, speakers, frames,
+                bins]`; what a guided network hears beside the mixture.
         """
         # B: batch, S: speakers, L: frames, F: bins, D: dim, K: bands, C: channels of a band
         level = (mixture.square().mean(-1, keepdim=True) + SILENCE).sqrt()
@@ -103,6 +114,8 @@ class Network(nn.Module):
         rotation = rotary_table(tokens, self.config.dim // self.config.heads)
         if self.config.bands:
             bands = self.band_encoder(frames)  # [B, L, K, C]
+            if shares is not None:
+                bands = bands + self.band_guide(shares)
             for block in self.blocks:
                 tokens, bands = block(tokens, bands, rotation)
             masks = self.masker(tokens) + self.band_masker(bands)  # [B, S, L, F]
@@ -170,6 +183,29 @@ class BandEncoder(nn.Module):
             bands.append(linear(own.flatten(3)))  # [B, L, k, C]
         normed: Tensor = self.norm(torch.cat(bands, 2))
         return normed
+
+
+class BandGuide(nn.Module):
+    """What bands `[batch, frames, bands, channels]` hear of first estimates, nothing at first."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.runs = runs(config.bands)
+        self.linears = nn.ModuleList(
+            BandLinear(count, width * config.num_speakers, config.band_channels, std=0.0)
+            for count, width in self.runs
+        )
+        self.equal_share = 1 / (config.num_speakers + 1)  # noise has one too
+
+    def forward(self, shares: Tensor) -> Tensor:
+        """From shares of the speakers `[batch, speakers, frames, bins]`."""
+        centred = (shares - self.equal_share).permute(0, 2, 3, 1)  # [B, L, F, S]
+        parts = torch.split(centred, [count * width for count, width in self.runs], 2)
+        told = [
+            linear(part.reshape(*part.shape[:2], count, -1))  # [B, L, k, C]
+            for (count, _), linear, part in zip(self.runs, self.linears, parts, strict=True)
+        ]
+        return torch.cat(told, 2)
 
 
 class BandMasker(nn.Module):

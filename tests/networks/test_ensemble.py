@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sepcli.networks import gc3, stftformer
-from sepcli.networks.ensemble import LONGEST_WINDOW, Config, reordered, wiener
-from sepcli.networks.layers.fourier import sine_window
+from sepcli.networks.ensemble import LONGEST_WINDOW, Config, reordered, shares, wiener
+from sepcli.networks.layers.fourier import analyse, sine_window
 
 from . import golden
 
@@ -82,3 +82,38 @@ def test_a_filter_leaves_silence_silent_and_follows_the_level() -> None:
 def test_a_window_that_no_filter_has_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="wiener_windows must be even, 2 to 65536 samples"):
         Config(stftformer=stftformer.Config(), gc3=gc3.Config(), wiener_windows=(64, length))
+
+
+@torch.inference_mode()
+def test_a_guided_transformer_hears_what_the_other_network_found() -> None:
+    config = golden.narrow_config("ensemble", "guided")
+    built = golden.build("ensemble", replace(config, wiener_windows=()))
+    guides = built.stftformer.band_guide.linears
+    assert not any(linear.weight.any() for linear in guides)  # nothing is told at first
+    mixture = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+    for linear in (*guides, *built.stftformer.band_masker.linears):
+        torch.nn.init.normal_(linear.weight)
+    unheard = built.stftformer(mixture)
+    found, window = built.gc3(mixture), built.stftformer.window
+    whole = analyse(mixture, window, 16).unsqueeze(1)
+    first = built.stftformer(mixture, shares(analyse(found, window, 16), whole))
+    assert not torch.allclose(first, unheard)
+    assert torch.equal(built(mixture), (first + reordered(found, first)) / 2)
+
+
+def test_what_guides_is_centred_and_read_in_its_own_bins() -> None:
+    config = golden.narrow_config("ensemble", "guided").stftformer
+    guide = stftformer.BandGuide(config)
+    for linear in guide.linears:
+        torch.nn.init.ones_(linear.weight)
+    told = torch.full((1, 2, 3, 17), 1 / 3)
+    assert torch.allclose(guide(told), torch.zeros(1, 3, 3, 8), atol=1e-6)
+    told[0, 1, 2, 5] += 0.5  # the second speaker's, in the last frame, the second band
+    expected = torch.zeros(1, 3, 3, 8)
+    expected[0, 2, 1] = 0.5
+    assert torch.allclose(guide(told), expected, atol=1e-6)
+
+
+def test_without_bands_nothing_can_be_guided() -> None:
+    with pytest.raises(ValueError, match="only bands can be guided: there are none"):
+        stftformer.Config(guided=True)
