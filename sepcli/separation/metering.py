@@ -43,22 +43,34 @@ class PeakMeter:
     """Measures how loud a recording gets, block by block; of each 20 ms one number is kept.
 
     Attributes:
-        peak: The largest magnitude.
+        lowest: The smallest value.
+        highest: The largest value.
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self.peak = 0.0
+        self.lowest, self.highest = np.inf, -np.inf
         self._frame = max(1, round(FRAME_SECONDS * sample_rate))
         self._peaks: list[Array] = []
         self._unmeasured: Array = np.zeros(0, np.float32)  # less than a frame
 
     def add(self, block: Array) -> None:
         """Hear the next samples, `[samples]`."""
-        self.peak = max(self.peak, float(block.max(initial=0.0)), -float(block.min(initial=0.0)))
+        self.lowest = min(self.lowest, float(block.min(initial=np.inf)))
+        self.highest = max(self.highest, float(block.max(initial=-np.inf)))
         held = np.concatenate([self._unmeasured, block])
         whole = len(held) // self._frame * self._frame
         self._peaks.append(np.abs(held[:whole]).reshape(-1, self._frame).max(axis=1))
         self._unmeasured = held[whole:]
+
+    @property
+    def peak(self) -> float:
+        """The largest magnitude."""
+        return max(0.0, self.highest, -self.lowest)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing can be heard: one value all along, as A-law has none for zero."""
+        return self.highest <= self.lowest
 
     @property
     def usual_peak(self) -> float:

@@ -107,14 +107,14 @@ def notes_on(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
         found.append("each channel holds a speaker of its own, --channels keeps them as they are")
     if seen.has_turned_channels:
         found.append("channels opposite in phase were turned over, they would cancel each other")
-    if seen.has_rumble:
+    if seen.has_rumble and not seen.is_silent:
         found.append(_about_rumble(recording, delivery))
     if delivery.gain != 1.0:
         found.append(
             f"all speakers were lowered together to avoid clipping: {delivery.gain_db:.1f} dB"
         )
     found += clipping_notes(delivery.num_clipped)
-    if seen.peak == 0.0:
+    if seen.is_silent:
         found.append("the recording is silent")
     elif seen.usual_peak < QUIET_FOR_16_BITS and delivery.subtype == "PCM_16":
         found.append("so quiet that 16 bits hold it coarsely, --subtype FLOAT keeps it")
@@ -137,6 +137,6 @@ def _fewer_people(recording: Recording, delivery: Delivery) -> tuple[str, ...]:
     num_people, num_files = delivery.scene.num_people, len(delivery.cast.names)
     is_told_how_many = isinstance(recording.plan.people, int)
     can_be_told = is_told_how_many or recording.seconds >= MIN_SECONDS_TO_COUNT_SPEAKERS
-    if recording.seen.peak == 0.0 or not (can_be_told and 0 < num_people < num_files):
+    if recording.seen.is_silent or not (can_be_told and 0 < num_people < num_files):
         return ()
     return (f"it sounds like fewer people than outputs: {num_people} of {num_files}",)

@@ -30,6 +30,7 @@ class Spooled:
         usual_peak: The same at the recording's own rate, without a few clicks.
         heard: How loud it is along time, without hum, rumble and DC, which can hide all speech.
         heard_peak: The largest magnitude of that, without a few clicks.
+        is_silent: Whether there is nothing to be heard in it, but perhaps DC.
         has_rumble: Whether hum, rumble or DC is taken out of what the network hears.
         has_turned_channels: Whether channels opposite in phase were turned over.
         is_call: Whether each of two channels holds a speaker of its own.
@@ -41,6 +42,7 @@ class Spooled:
     usual_peak: float
     heard: Energy
     heard_peak: float
+    is_silent: bool
     has_rumble: bool
     has_turned_channels: bool
     is_call: bool
@@ -92,6 +94,7 @@ def spool_recording(reader: Reader, plan: RecordingPlan, spool: Spool) -> Spoole
         usual_peak=own.usual_peak,
         heard=envelope.values,
         heard_peak=heard_peak,
+        is_silent=own.is_silent,
         has_rumble=rumble.has_rumble,
         has_turned_channels=mixer.has_turned,
         is_call=calls is not None and calls.is_call,

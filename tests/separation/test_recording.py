@@ -63,6 +63,15 @@ def test_silent_is_said_of_silence_only(tmp_path: Path) -> None:
     assert "the recording is silent" not in outcome_of(tmp_path, faint, "FLOAT", options).notes
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_law_knows_no_zero_and_its_silence_is_called_so(tmp_path: Path, channels: int) -> None:
+    silence = np.zeros((RATE, channels))
+    outcome = outcome_of(tmp_path, silence, "ALAW")
+    assert soundfile.read(tmp_path / "a.wav")[0].all()
+    mixed = ("2 channels were mixed down to one",) if channels == 2 else ()
+    assert outcome.notes == (*mixed, "the recording is silent")
+
+
 @pytest.mark.parametrize(
     ("given", "format", "written"),
     [
