@@ -69,8 +69,14 @@ def check_names(names: Iterable[str]) -> None:
         seen.add(as_file)
 
 
-def check_only(only: str, names: Iterable[str]) -> None:
-    """Raise `UsageError` unless the one who is wanted is among those whose voices are given."""
+def check_only(only: str, names: Iterable[str]) -> str:
+    """Return the name of the one who is wanted, as it is written where their voice is given.
+
+    Disks and keyboards write an accent in two ways.
+
+    Raises:
+        UsageError: No voice of theirs is given.
+    """
     names = list(names)
     if not only:
         raise UsageError("--only names nobody", "give a name of --voice, as in --only alice")
@@ -78,8 +84,10 @@ def check_only(only: str, names: Iterable[str]) -> None:
         raise UsageError(
             f"no voice is given for --only {only}", f"add one: --voice {only}={only}.wav"
         )
-    if only not in names:
-        raise UsageError(f"no voice is called: {only}", did_you_mean(only, names))
+    for name in names:
+        if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", only):
+            return name
+    raise UsageError(f"no voice is called: {only}", did_you_mean(only, names))
 
 
 def read_enrolment(name: str, path: str | Path, sample_rate: int) -> Array:

@@ -219,8 +219,7 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
             files, or the one who is wanted has no voice.
         AudioError: A recording of somebody's voice cannot be read, is silent, or too short.
     """
-    if options.only is not None:
-        check_only(options.only, options.known)
+    only = None if options.only is None else check_only(options.only, options.known)
     chunk_seconds = options.chunk_seconds or entry.chunk_seconds
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
@@ -246,5 +245,5 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
         outside_overlap=options.outside_overlap,
         bandwidth=options.bandwidth,
         known=enrol(options.known, entry.sample_rate, embed, MIN_LIKENESS[options.voices]),
-        only=options.only,
+        only=only,
     )

@@ -75,7 +75,8 @@ def test_a_person_in_two_files_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_who_alone_is_wanted_must_have_a_voice() -> None:
-    check_only("bob", ["alice", "bob"])
+    assert check_only("bob", ["alice", "bob"]) == "bob"
+    assert check_only("Zo\u00eb", ["Zoe\u0308"]) == "Zoe\u0308"  # as disks of a Mac write it
     with pytest.raises(UsageError, match="no voice is called: bo") as caught:
         check_only("bo", ["alice", "bob"])
     assert "bob" in caught.value.hint
