@@ -109,7 +109,7 @@ def chosen_model() -> str:
         ModelError: config.toml cannot be read, or holds something else.
     """
     if named := os.environ.get("SEPCLI_MODEL", ""):
-        return named
+        return os.path.expanduser(named)  # noqa: PTH111 (a name, perhaps of a folder)
     file = _user_folder() / "config.toml"
     if not file.is_file():
         return ""
@@ -117,7 +117,7 @@ def chosen_model() -> str:
     for key, value in content.items():
         if key != "model" or not isinstance(value, str):
             raise ModelError(f"unknown setting in {file}: {key} = {value}", 'write: model = "NAME"')
-    return str(content.get("model", ""))
+    return os.path.expanduser(str(content.get("model", "")))  # noqa: PTH111
 
 
 def user_table_path() -> Path:

@@ -43,7 +43,7 @@ def spool_bytes(num_samples: int, num_chunks: int, chunk: int, num_speakers: int
 def default_spool_folder() -> Path:
     """Return where kept estimates lie: `$SEPCLI_SPOOL`, else the user's cache folder."""
     named = os.environ.get("SEPCLI_SPOOL")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("sepcli"))
+    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("sepcli"))
 
 
 def spool_key(description: Mapping[str, Any]) -> str:

@@ -160,7 +160,7 @@ def test_torch_is_not_imported() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_model_of_ones_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_ones_own_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SEPCLI_MODEL", raising=False)
     file = user_table_path().with_name("config.toml")
     file.parent.mkdir(parents=True)
@@ -169,7 +169,12 @@ def test_a_model_of_ones_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen_model() == "spgm-base"
     monkeypatch.setenv("SEPCLI_MODEL", "tiger-speech")
     assert chosen_model() == "tiger-speech"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SEPCLI_MODEL", "~/mine")  # as it comes out of quotes, or a file of settings
+    assert chosen_model() == str(tmp_path / "mine")
     monkeypatch.delenv("SEPCLI_MODEL")
+    file.write_text('model = "~/mine"')
+    assert chosen_model() == str(tmp_path / "mine")
     for wrong, told in (('modell = "spgm"', "modell = spgm"), ("model = 3", "model = 3")):
         file.write_text(wrong)
         with pytest.raises(ModelError, match=f"unknown setting in .*: {told}$"):

@@ -280,3 +280,6 @@ def test_keys_tell_recordings_apart() -> None:
 def test_the_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SEPCLI_SPOOL", str(tmp_path))
     assert default_spool_folder() == tmp_path
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SEPCLI_SPOOL", "~/spools")  # no shell has seen it
+    assert default_spool_folder() == tmp_path / "spools"
