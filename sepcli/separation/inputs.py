@@ -146,7 +146,7 @@ def _outputs_among(
         place = places.of_content(path)
         if place in written or place[0] in folders:
             own.append(name)
-        elif naming.stems_behind(path.stem) & stems:
+        elif naming.stems_behind(path.stem, path.parent.name) & stems:
             earlier.append(name)
     for names, reason in (
         (own, f"an output of this run has its name{' and replaces it' if replaces else ''}"),

@@ -121,16 +121,18 @@ class Naming:
         ext = "wav" if source is None else source.suffix.lstrip(".")
         return template.format(stem=stem, ext=ext, speaker=speaker, model=self.model)
 
-    def stems_behind(self, name: str) -> set[str]:
+    def stems_behind(self, name: str, folder: str = "") -> set[str]:
         """Return the stems of recordings whose output, of any speaker and model, `name` may be.
 
         Templates without a letter of their own tell too little: `a_1` need not be one of `a`.
 
         Args:
             name: Of a file, without its ending.
+            folder: Name of that which it is in: if it is an utterance, that of its recording.
         """
         matches = [pattern.fullmatch(name) for pattern in self._patterns]
-        return {match["stem"] for match in matches if match}
+        stems = {match["stem"] for match in matches if match}
+        return stems | {folder} if self._utterance.fullmatch(name) else stems
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[str], ...]:
@@ -145,6 +147,12 @@ class Naming:
             telling += [_pattern(_of_names(t), names) for t in (self.template, DEFAULT_NAME)]
         compiled = map(re.compile, dict.fromkeys(telling))
         return tuple(pattern for pattern in compiled if "stem" in pattern.groupindex)
+
+    @cached_property
+    def _utterance(self) -> re.Pattern[str]:
+        """Of the names of utterances, `spk1_0001`."""
+        names = "|".join(["spk[0-9]+", *map(re.escape, self.names)])
+        return re.compile(f"({names})_[0-9]{{4,}}")
 
 
 def check_template(template: str, *, is_one_file: bool = False) -> None:

@@ -206,6 +206,26 @@ def test_what_an_earlier_run_wrote_elsewhere_in_the_folder_is_told(tmp_path: Pat
     assert told == [("a_spk1.wav", "named like an output of an earlier run and 1 more")]
 
 
+def test_utterances_that_an_earlier_run_cut_out_are_no_recordings(tmp_path: Path) -> None:
+    names = ("a.wav", "b.wav", "cut/a/spk1_0001.wav", "cut/a/al_0002.wav", "cut/a/al_2.wav")
+    for name in (*names, "cut/c/spk1_0001.wav"):  # there is no recording called c
+        touch(tmp_path / name)
+    told: list[tuple[str, str]] = []
+    jobs, _ = plan_jobs(
+        [str(tmp_path)],
+        naming(tmp_path / "out", names=("al",)),
+        recursive=True,
+        on_skip=lambda path, reason: told.append((path.name, reason)),
+    )
+    assert [job.label[len(str(tmp_path)) :] for job in jobs] == [
+        "/a.wav",
+        "/b.wav",
+        "/cut/a/al_2.wav",
+        "/cut/c/spk1_0001.wav",
+    ]
+    assert told == [("al_0002.wav", "named like an output of an earlier run and 1 more")]
+
+
 def test_voices_that_a_search_finds_are_left_out_unless_named(tmp_path: Path) -> None:
     for name in ("tree/a.wav", "tree/voices/al.wav", "tree/voices/bob.wav", "tree/voices/carl.wav"):
         touch(tmp_path / name)
