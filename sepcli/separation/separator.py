@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from sepcli.audio import WaveformReader
-from sepcli.errors import OutputError
+from sepcli.errors import DeviceError, OutputError
 from sepcli.models.entry import ModelEntry
 from sepcli.models.load import load_model
 from sepcli.models.registry import DEFAULT_MODEL
@@ -130,6 +130,13 @@ class Separator:
         if loaded.note:
             say(loaded.note)
         return cls(loaded.network, loaded.entry, options, say)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied into another process, as a pool does with whose method it calls."""
+        raise DeviceError(
+            "a separator cannot be sent to another process",
+            "make one there, once: Separator.from_pretrained in the initializer of a pool",
+        )
 
     def separate(self, waveform: ArrayLike | torch.Tensor, sample_rate: float) -> Separation:
         """Return one estimate per speaker of a waveform in memory.

@@ -1,3 +1,4 @@
+import pickle
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -489,3 +490,11 @@ def test_who_speaks_when_does_not_depend_on_how_loud_it_is(level: float) -> None
     turns = hearing.separate(talk, RATE).turns
     assert [turn.speaker for turn in turns] == [0, 1, 0]
     assert hearing.separate(np.float32(level) * talk, RATE).turns == turns
+
+
+def test_it_is_not_sent_to_another_process_and_says_what_to_do() -> None:
+    made = separator(Identity((0.5, 0.5)))
+    for sent in (made, made.separate_file):  # a pool sends the method's object along
+        with pytest.raises(DeviceError, match="cannot be sent to another process") as caught:
+            pickle.dumps(sent)
+        assert "from_pretrained" in caught.value.hint
