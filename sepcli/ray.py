@@ -25,27 +25,27 @@ NAME = "{stem}_{ext}_spk{speaker}"
 
 
 class Separate:
-    """Separates batches of recordings; one object serves an actor and loads its model once.
+    """Separates batches of recordings: a class for `map_batches`, which loads its model once.
 
-    A batch has either of these columns; what else it has is carried through, as in
+    A batch has the columns of one of these kinds; other columns are carried through, as in
     `sepcli separate --manifest`:
 
     - `amplitude`, `[samples]` or `[channels, samples]`, and `sample_rate`, as
-      `ray.data.read_audio` gives them: out comes a row a speaker with its `amplitude`.
+      `ray.data.read_audio` gives them: each speaker becomes a row with its `amplitude`.
     - `audio_filepath`, perhaps with `offset` and `duration` [s], as in a manifest: files are
-      written, and out comes a row a speaker that names its file.
+      written, and each speaker becomes a row with the path of its file.
 
-    A recording that cannot be done has one row, whose `error` says why; elsewhere it is empty, and
-    `warnings` are what was wrong with a recording that was done. So has one in which the only
-    person that is wanted is not heard, without an error: its `speaker` is null.
-    Before its first batch, and where it is copied to, an object holds no weights.
+    A recording that fails becomes one row whose `error` says why. In all other rows `error` is
+    empty, and `warnings` lists what was wrong with the recording. A recording in which
+    `options.only` is not heard becomes one row without an error, whose `speaker` is null.
+    Weights are loaded with the first batch; copies of an object load their own.
 
     Args:
         model: Name of an entry, a model folder, or `hf:ORG/REPO`.
-        output_dir: Where files go; the same for all nodes.
+        output_dir: Where files go; a folder that all nodes see.
         root: Where relative paths start; files keep the folders of recordings below it.
-        overwrite: Replace files that are there. Otherwise a recording whose files are all there
-            is not done again, so that nothing is done twice where Ray runs a batch again.
+        overwrite: Replace files that exist. Otherwise recordings whose files all exist are
+            skipped, so that a batch which Ray runs again is not separated again.
         options: How the separator runs.
     """
 
@@ -72,15 +72,19 @@ class Separate:
         return {**self.__dict__, "_loaded": None}
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> Any:
-        """Return the `pyarrow.Table` of a batch's speakers.
+        """Return the rows of a batch's speakers as a `pyarrow.Table`.
 
         Args:
-            batch: Columns, `batch_format="numpy"`.
+            batch: Columns by name, as `map_batches(batch_format="numpy")` gives them.
         """
         return _table(self.rows(_rows(batch)))
 
     def rows(self, recordings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Return the rows of the speakers of some recordings, those in memory first."""
+        """Return the rows of the speakers of some recordings, those in memory first.
+
+        Args:
+            recordings: A dict of columns each.
+        """
         done: list[dict[str, Any]] = []
         jobs: list[Job] = []
         for fields in recordings:

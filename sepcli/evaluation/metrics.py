@@ -1,7 +1,7 @@
 """How close estimates are to their references: SI-SDR, and the order that matches them best.
 
-Pure functions of `(estimate, reference)`; torch tensors or numpy arrays in, tensors of float64 out.
-SI-SDR is that of "SDR - half-baked or well done?" (Le Roux et al., 2019,
+Pure functions of `(estimate, reference)`: torch tensors or numpy arrays in, scores as float64
+tensors out. SI-SDR is that of "SDR - half-baked or well done?" (Le Roux et al., 2019,
 https://arxiv.org/abs/1811.02508, eq. 5), after the mean of both signals is removed.
 
 What cannot be measured is said, not hidden: a silent reference gives `nan` (no scale of it explains
@@ -29,10 +29,16 @@ WORST_DB = 1e4
 def si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
     """Return the scale-invariant signal-to-distortion ratio [dB] of the last axis, `[...]`.
 
+    Le Roux et al., 2019, https://arxiv.org/abs/1811.02508, eq. 5. A silent reference gives `nan`, a
+    silent estimate `-inf`, an exact one `inf`.
+
     Args:
         estimate: Signals `[..., time]`.
         reference: True signals `[..., time]`; leading axes broadcast.
         zero_mean: Remove the mean of both first, as the literature does.
+
+    Raises:
+        ValueError: Estimate and reference have different lengths.
     """
     guess, truth = _pair(estimate, reference, zero_mean)
     energy = truth.square().sum(-1)
@@ -55,6 +61,9 @@ def si_sdr_improvement(
         reference: True signals `[..., speakers, time]`.
         mixture: What was separated, `[..., time]`.
         zero_mean: Remove the mean of all signals first.
+
+    Raises:
+        ValueError: Signals have different lengths.
     """
     baseline = _tensor(mixture).unsqueeze(-2)
     gained = si_sdr(estimate, reference, zero_mean=zero_mean)
@@ -62,23 +71,32 @@ def si_sdr_improvement(
 
 
 def pairwise_si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = True) -> Tensor:
-    """Return SI-SDR [dB] of every estimate and reference, `[..., estimates, references]`."""
+    """Return SI-SDR [dB] of every estimate and reference, `[..., estimates, references]`.
+
+    Args:
+        estimate: Signals `[..., estimates, time]`.
+        reference: True signals `[..., references, time]`.
+        zero_mean: Remove the mean of both first.
+
+    Raises:
+        ValueError: Estimates and references have different lengths.
+    """
     guess, truth = _tensor(estimate), _tensor(reference)
     return si_sdr(guess.unsqueeze(-2), truth.unsqueeze(-3), zero_mean=zero_mean)
 
 
 def best_order(scores: Signal) -> Tensor:
-    """Return the order `[..., references]` of highest mean score: the estimate of each reference.
+    """Return the best permutation: the estimate of each reference, `[..., references]` int64.
 
-    Every order is tried up to four estimates; past that the Hungarian method finds the same one.
-    There may be more estimates than references: those left over are in no order.
-    Scores without a number (silent references) do not influence the choice.
+    It has the highest mean score. Up to four estimates every permutation is tried; beyond that the
+    Hungarian method finds the same one. Where there are more estimates than references, some are
+    left out. References whose scores are `nan` (silent ones) do not influence the choice.
 
     Args:
         scores: `[..., estimates, references]`, higher is better.
 
     Raises:
-        ValueError: there are fewer estimates than references.
+        ValueError: There are fewer estimates than references.
     """
     table = _tensor(scores).detach().to(torch.float64)
     num_estimates, num_references = table.shape[-2:]
@@ -94,7 +112,12 @@ def best_order(scores: Signal) -> Tensor:
 
 
 def reorder(estimate: Signal, order: Tensor) -> Tensor:
-    """Return estimates `[..., references, time]` in `order` `[..., references]`."""
+    """Return the estimates in an order, as a tensor `[..., references, time]` of their own type.
+
+    Args:
+        estimate: Signals `[..., estimates, time]`.
+        order: As `best_order` returns it, `[..., references]`.
+    """
     if not isinstance(estimate, Tensor):
         native = estimate.dtype.newbyteorder("=")
         estimate = torch.from_numpy(np.array(estimate, native))

@@ -57,7 +57,11 @@ def _packaged(table: Path, inside: Path) -> Mapping[str, ModelEntry]:
 
 
 def list_models() -> list[str]:
-    """Return the names that `--model` takes, in the order of the table."""
+    """Return the names that `--model` takes: published models, built-in ones, the user's own.
+
+    Raises:
+        ModelError: A table of models cannot be parsed, or an entry in it is wrong.
+    """
     return list(load_entries())
 
 

@@ -32,25 +32,27 @@ class SeparationOptions:
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision: `fp32`, `bf16` or `fp16`; the lower two are less exact, and
-            faster where the device has such arithmetic.
+        precision: `fp32`, `bf16` or `fp16`; the 16-bit ones are less exact, and faster on devices
+            that have such arithmetic. `fp16` is refused on a processor.
         chunk_seconds: Length of a chunk [s].
         overlap_seconds: Overlap of neighbouring chunks [s].
         batch_size: Chunks run at once.
         level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
-        leakage: `"remove"` takes faint copies of who speaks out of who is silent, at a price where
-            there is little leakage (docs/speaker-order.md); `"keep"` leaves estimates alone.
-        voices: Which voice embedding tells speakers apart: `builtin` or `ecapa`.
-        people: How many people speak; `"auto"` counts them; None: as many as the network has
-            outputs, or fewer.
-        outside_overlap: What a file holds where its speaker talks alone: `"original"`, the
+        leakage: `"remove"` takes faint copies of the active speaker out of the others' estimates;
+            where there is little leakage, it costs quality (docs/speaker-order.md). `"keep"`
+            leaves estimates alone.
+        voices: Voice embedding that tells speakers apart: `builtin` or `ecapa`.
+        people: How many people speak, 1 to 8; `"auto"` counts them; None: as many as the network
+            has outputs, or fewer.
+        outside_overlap: What a speaker's waveform is where nobody else speaks: `"original"`, the
             recording itself, or what was `"separated"`.
-        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
-        known: Recordings of people by name; files are called after those who are heard.
-        only: The one of them whose file alone is wanted; None for everybody's.
+        bandwidth: `"full"` adds what lies above the network's band in overlaps; `"model"` does not.
+        known: Recordings of people speaking alone, by name, two seconds or more each; speakers
+            recognised get these names.
+        only: The one name of `known` whose file is wanted; None for all speakers.
 
     Raises:
-        UsageError: A value is none of these.
+        UsageError: A value is not one of these.
     """
 
     device: str = "auto"
@@ -148,15 +150,15 @@ class RecordingPlan:
         level: `"fit"`: gains that best explain the mixture; `"as-is"`: the network's own.
         is_levelled: Whether estimates then have the level of their speaker: fitted, or of a network
             that gives it.
-        leakage: `"remove"` takes faint copies of who speaks out of who is silent.
+        leakage: `"remove"` takes faint copies of the active speaker out of the others' estimates.
         embed: Voice embedding of a waveform at a rate.
         people: How many people there are; `"auto"` counts them; None: as many as estimates, or
             fewer.
-        outside_overlap: What is in a file where its speaker talks alone: the `"original"`
+        outside_overlap: What a speaker's waveform is where nobody else speaks: the `"original"`
             recording, or what was `"separated"`.
-        bandwidth: `"full"` gives overlaps what is above the network's band too; `"model"` not.
+        bandwidth: `"full"` adds what lies above the network's band in overlaps; `"model"` does not.
         known: People whose voices are known by name; None for nobody.
-        only: The one of them whose file alone is wanted; None for everybody's.
+        only: The one of them whose file is wanted; None for all speakers.
     """
 
     sample_rate: int

@@ -41,14 +41,14 @@ class Separation:
 
     Attributes:
         estimates: One waveform per speaker, `[speakers, samples]` float32, as long as the
-            recording and sample-aligned with it; none where only somebody is wanted who is not
-            heard.
+            recording and sample-aligned with it; without rows where `options.only` is not heard.
         sample_rate: That of the recording [Hz].
-        order: Who is who in every chunk, with margins.
-        turns: Who speaks when, in order of time.
-        names: What each speaker is called: `spk1`, `spk2`, … or, of known voices, by name.
-        likeness: Of each speaker to the voice of that name, else to the nearest known; None where
-            nothing can be compared.
+        order: Which output of the network is which speaker in every chunk, with margins.
+        turns: Who speaks when, in order of time: `start_seconds`, `stop_seconds`, and `speaker`,
+            the row of `estimates`.
+        names: What each speaker is called: `spk1`, `spk2`, …, or the name of a known voice.
+        likeness: Cosine similarity, -1 to 1, of each speaker to the voice of that name, else to
+            the most similar known voice; None where there is nothing to compare.
         warnings: What was wrong with the recording, a line each.
     """
 
@@ -67,21 +67,21 @@ class Separator:
     Args:
         network: `[batch, time] → [batch, speakers, time]`; prepared for its device, so give a copy
             of one that is to be trained or stored again.
-        entry: What is known about it.
+        entry: The model's speakers, sample rate, chunk length and level.
         options: How it runs.
-        say: Told what the user should know: batch size halved, fallback used, samples of a file
-            that could not be read.
-        embed: Voice embedding that is loaded already; None to load that of `options.voices`.
+        say: Called with each line the user should see: batch size halved, samples of a file that
+            could not be read.
+        embed: Voice embedding, `(waveform, sample_rate) → [dims]`; None loads `options.voices`.
 
     Attributes:
         pipeline: What recordings go through.
 
     Raises:
-        DeviceError: The device is not available.
-        ModelError: There are no voices of that name.
-        WeightsError: Their weights cannot be fetched or do not fit.
-        UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
-            unknown speaker, as spk1.
+        DeviceError: The device is not available, or has no such precision.
+        ModelError: There is no voice embedding of that name.
+        WeightsError: Its weights cannot be fetched or do not fit.
+        UsageError: The overlap is not shorter than the chunk, a known voice has the name of an
+            unknown speaker, as spk1, or `options.only` is no known voice.
         AudioError: The recording of a known voice cannot be read, is silent, or too short.
     """
 
@@ -111,17 +111,18 @@ class Separator:
         """Return a separator with the weights of `model`, fetched if they are not here yet.
 
         Args:
-            model: Name of an entry, a model folder, or `hf:ORG/REPO`.
+            model: A name of `list_models()`, a model folder, or `hf:ORG/REPO`. `SEPCLI_MODEL` and
+                config.toml are the command's, and not read here.
             revision: Commit, tag or branch of the repository; empty for the entry's.
             options: How it runs.
-            say: Told what the user should know.
+            say: Called with each line the user should see: also that a fallback was used.
 
         Raises:
             ModelError: The model is unknown or its configuration is wrong.
             WeightsError: The weights cannot be fetched or do not fit.
-            DeviceError: The device is not available.
-            UsageError: The overlap is not shorter than the chunk, or a voice has the name of an
-                unknown speaker, as spk1.
+            DeviceError: The device is not available, or has no such precision.
+            UsageError: The overlap is not shorter than the chunk, a known voice has the name of an
+                unknown speaker, as spk1, or `options.only` is no known voice.
             AudioError: The recording of a known voice cannot be read, is silent, or too short.
         """
         options = options or SeparationOptions()
@@ -144,13 +145,15 @@ class Separator:
         Args:
             waveform: `[samples]` or `[channels, samples]`; channels are mixed down. Full scale
                 is ±1, though other scales come back as they went in.
-            sample_rate: Its rate [Hz], a whole number of whatever kind.
+            sample_rate: Its rate [Hz], a whole number from 1 to 768000 of any numeric type.
 
         Raises:
             AudioError: The waveform is no array of real numbers, has masked values, is empty, has
-                more than two dimensions, or more channels than samples, as a file read by soundfile
-                would seem to have; or the rate is none.
+                more than two dimensions, or more channels than samples (soundfile's arrays are
+                `[samples, channels]`: pass `x.T`); or the rate is no such number.
             DeviceError: Memory is too short, or the network gives values that are not finite.
+            ModelError: The network has more than five outputs, which cannot be kept in order over
+                several chunks.
             OutputError: There is no room for temporary files.
         """
         if isinstance(waveform, torch.Tensor):
@@ -188,19 +191,19 @@ class Separator:
     ) -> list[Path]:
         """Write `<stem>_spk1.wav`, … into `output_dir` and return their paths.
 
-        Of people whose voices are known, files have their names instead.
-
-        More choices are on the command line.
+        Known voices have their names in place of `spk1`. Files are WAV at the rate of the
+        recording; formats, names, labels and the rest are options of the command only.
 
         Args:
             path: The recording.
-            output_dir: Made where it is not there.
-            overwrite: Whether outputs that are there are replaced.
+            output_dir: Folder of the outputs; made if missing.
+            overwrite: Whether to replace outputs that exist.
 
         Raises:
             AudioError: The recording cannot be read.
-            OutputError: The outputs cannot be written, or are there already.
+            OutputError: The outputs cannot be written, or exist already.
             DeviceError: Memory is too short, or the network gives values that are not finite.
+            ModelError: As `separate`.
         """
         path, options = Path(path), OutputOptions(overwrite=overwrite, tells_turns=False)
         if not str(output_dir):
