@@ -28,16 +28,17 @@ def bench(
     everything: options.Everything = False,
     chunk: Annotated[
         list[float] | None,
-        typer.Option(metavar="SECONDS", help="Length of a chunk; may be repeated. Default: 4."),
+        typer.Option(
+            metavar="SECONDS",
+            help="Length of a chunk (with --against: recording), repeatable. Default: 4 (30).",
+        ),
     ] = None,
     batch_size: Annotated[
         list[int] | None,
         typer.Option(metavar="N", help="Chunks run at once; may be repeated. Default: 1.", min=1),
     ] = None,
     runs: Annotated[int, typer.Option(help="Timed runs of each setting.", min=1)] = 5,
-    threads: Annotated[
-        int, typer.Option(help="Threads of the processor; 0 leaves them as they are.", min=0)
-    ] = 0,
+    threads: Annotated[int, typer.Option(help="Processor threads; 0: torch's default.", min=0)] = 0,
     device: options.Device = "auto",
     precision: options.ProductPrecision = "fp32",
     against: Annotated[
@@ -48,7 +49,7 @@ def bench(
         ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw score over operations (png, svg, pdf).")
+        Path | None, typer.Option(help="Plot score over operations (png, svg, pdf).")
     ] = None,
     overwrite: options.Overwrite = False,
     as_json: Annotated[

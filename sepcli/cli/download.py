@@ -16,7 +16,7 @@ def download(
         list[str] | None,
         typer.Argument(
             metavar="MODEL...",
-            help="Names, see sepcli info, hf:ORG/REPO, or the voices ecapa.",
+            help="Names, see sepcli info, hf:ORG/REPO, or ecapa, a speaker embedding.",
             autocompletion=complete_model,
             show_default=False,
         ),
@@ -27,11 +27,11 @@ def download(
         bool,
         typer.Option(
             "--verify",
-            help="Check what is cached and fetch again what is damaged; without MODEL, all of it.",
+            help="Check cached files and fetch damaged ones again; without MODEL, all of them.",
         ),
     ] = False,
 ) -> None:
-    """Fetch models into the cache, so that later runs need no network."""
+    """Download models into the cache, so that later runs need no network."""
     if everything and (models or revision):
         raise UsageError("--all goes with neither MODEL nor --revision", "give --all alone")
     if revision and not models:

@@ -59,10 +59,10 @@ def evaluate(
     ] = "",
     estimates: Annotated[
         Path | None,
-        typer.Option(help="Files to score: NAME_spk1.wav, … or s1/NAME.wav, … in this folder."),
+        typer.Option(help="Folder of estimates to score: NAME_spk1.wav, … or s1/NAME.wav, …"),
     ] = None,
     mixtures: Annotated[
-        str, typer.Option(help="Folder of mixtures to take, such as mix_both.")
+        str, typer.Option(help="Folder of mixtures to use, such as mix_both.")
     ] = "",
     metric: Annotated[
         list[str] | None, typer.Option(help="Further metrics: sdr, stoi, pesq; may be repeated.")
@@ -74,7 +74,7 @@ def evaluate(
         Path | None, typer.Option("--csv", help="Write the scores of every recording.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw how the scores are distributed (png, svg, pdf).")
+        Path | None, typer.Option(help="Plot the distribution of the scores (png, svg, pdf).")
     ] = None,
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
@@ -88,10 +88,10 @@ def evaluate(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Score a model, or estimates that are there, against references.
+    """Score a model, or existing estimates, against references.
 
     Prints the mean of each metric with its 95 % confidence interval. Estimates are matched with
-    references in the order that fits best.
+    references by the permutation of highest mean SI-SDR.
     """
     console.configure(quiet=quiet, verbose=verbose)
     if bool(model) == bool(estimates):

@@ -15,7 +15,7 @@ def export(
     model: Annotated[
         str,
         typer.Argument(
-            metavar=options.MODEL_FORMS, help="Model to write.", autocompletion=complete_model
+            metavar=options.MODEL_FORMS, help="Model to export.", autocompletion=complete_model
         ),
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="File to write.")],
@@ -23,7 +23,7 @@ def export(
     revision: options.Revision = "",
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Write a model as an ONNX file, which takes mixtures of one chunk, and check it."""
+    """Export a model to ONNX, for mixtures of one chunk, and check the file."""
     if file.suffix.lower() != ".onnx":
         raise UsageError(f"not a name of an ONNX file: {file}", "name it FILE.onnx")
     refuse_taken(file, overwrite=overwrite)

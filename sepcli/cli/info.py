@@ -31,7 +31,7 @@ def info(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A name, a folder, hf:ORG/REPO, or the voices ecapa; without it, all models.",
+            help="A name, a folder, hf:ORG/REPO, or ecapa, a speaker embedding; default: all.",
             autocompletion=complete_model,
             show_default=False,
         ),
@@ -43,7 +43,7 @@ def info(
         bool, typer.Option("--count", help="Build MODEL and count its parameters and operations.")
     ] = False,
 ) -> None:
-    """List the models, or tell everything about one."""
+    """List the models, or show everything about one."""
     if count and model is None:
         raise UsageError("--count needs a MODEL", "name one; see: sepcli info")
     if model is not None:

@@ -39,9 +39,9 @@ def mix(
     output_dir: Annotated[
         Path, typer.Option("-o", "--output-dir", help="Folder to write the set to.")
     ],
-    count: Annotated[int, typer.Option("-n", "--count", help="Mixtures to make.", min=1)] = 100,
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of mixtures.", min=1)] = 100,
     speakers: Annotated[
-        int, typer.Option(help="Speakers of a mixture.", min=1, max=MOST_SPEAKERS)
+        int, typer.Option(help="Speakers per mixture.", min=1, max=MOST_SPEAKERS)
     ] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
     sample_rate: Annotated[
@@ -49,20 +49,20 @@ def mix(
     ] = 8000,
     style: Annotated[
         Literal["together", "conversation"],
-        typer.Option(help="Sources start together, or take turns."),
+        typer.Option(help="Sources start together (overlap fully), or take turns."),
     ] = "together",
     length: Annotated[
         Literal["min", "max"],
-        typer.Option(help="min cuts sources to the shortest, max fills them up."),
+        typer.Option(help="min cuts sources to the shortest, max pads them with silence."),
     ] = "min",
     min_seconds: Annotated[
-        float, typer.Option(help="Join utterances of a speaker up to this length.", min=0.1)
+        float, typer.Option(help="Join a speaker's utterances until they are this long.", min=0.1)
     ] = 3.0,
     max_seconds: Annotated[
-        float, typer.Option(help="Longest mixture; conversations are as long.", min=0.1)
+        float, typer.Option(help="Longest mixture; length of a conversation.", min=0.1)
     ] = 30.0,
     level_db: Annotated[
-        float, typer.Option(help="Width of the range of loudness of the sources, in dB.", min=0.0)
+        float, typer.Option(help="Width of the range that loudness is drawn from, in dB.", min=0.0)
     ] = 8.0,
     overlap_ratio: Annotated[
         float, typer.Option(help="Share of a conversation in which two talk at once.")
@@ -75,13 +75,11 @@ def mix(
     ] = None,
     snr_db: Annotated[
         tuple[float, float],
-        typer.Option(
-            metavar="LOW HIGH", help="Lowest and highest level of speech over noise, in dB."
-        ),
+        typer.Option(metavar="LOW HIGH", help="Lowest and highest signal-to-noise ratio, in dB."),
     ] = (5.0, 20.0),
     rooms: Annotated[
         Path | None,
-        typer.Option(help="Folder of room responses, NAME_1.wav, NAME_2.wav, … of each room."),
+        typer.Option(help="Folder of room impulse responses, NAME_1.wav, NAME_2.wav, … per room."),
     ] = None,
     split: Annotated[str, typer.Option(help="Keep rows of this split of a manifest.")] = "",
     overwrite: Annotated[

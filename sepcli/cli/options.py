@@ -40,7 +40,7 @@ Devices = Annotated[
         "-d",
         "--device",
         metavar="auto|cpu|cuda[:N|:all]|mps",
-        help="Where to run; cuda:all, or cuda:0,cuda:1: a process each, recordings shared out.",
+        help="Where to run; cuda:all or cuda:0,cuda:1 share the recordings, a process a GPU.",
     ),
 ]
 ProductPrecision = Annotated[
@@ -52,7 +52,7 @@ Revision = Annotated[
 Everything = Annotated[bool, typer.Option("--all", help="All models of the table.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="Tell more, such as causes of errors.")
+    bool, typer.Option("-v", "--verbose", help="Print more, such as the causes of errors.")
 ]
 
 # what `sepcli separate` takes
@@ -65,7 +65,7 @@ Manifest = Annotated[
     typer.Option(
         "--manifest",
         metavar="FILE",
-        help="Read recordings from lines of JSON; with --json, print one row per speaker.",
+        help="Read recordings from a JSON Lines file; with --json, print one line per speaker.",
     ),
 ]
 Model = Annotated[
@@ -74,8 +74,8 @@ Model = Annotated[
         "-m",
         "--model",
         metavar=MODEL_FORMS,
-        help="Separator to use, see sepcli info; default: SEPCLI_MODEL, config.toml, or the best "
-        "one in the package.",
+        help="Model to use, see sepcli info; default: SEPCLI_MODEL, config.toml, or ensemble-16k, "
+        "which is built in.",
         autocompletion=complete_model,
     ),
 ]
@@ -90,7 +90,9 @@ Name = Annotated[
 ]
 OutputLayout = Annotated[
     Layout,
-    typer.Option("--layout", help="channels: one file a recording, with a channel a speaker."),
+    typer.Option(
+        "--layout", help="channels: one file per recording, with one channel per speaker."
+    ),
 ]
 OutputFormat = Annotated[Format, typer.Option("--format", help="Format of the outputs.")]
 Subtype = Annotated[
@@ -110,24 +112,24 @@ Start = Annotated[
     typer.Option(
         "--start",
         metavar="TIME",
-        help="Separate from here on, where the times of labels begin too: seconds or h:mm:ss.",
+        help="Separate from here on (seconds or h:mm:ss); times in labels count from here.",
     ),
 ]
 Track = Annotated[
     int | None,
     typer.Option(
-        "--track", metavar="N", help="Audio track to read, of a file with several.", min=1
+        "--track", metavar="N", help="Audio track to read, in a file with several.", min=1
     ),
 ]
 Channels = Annotated[
     bool,
     typer.Option(
         "--channels",
-        help="Write the two channels of calls as they are, one speaker each; no model is used.",
+        help="Write both channels as they are, for calls with one speaker on each; uses no model.",
     ),
 ]
 End = Annotated[
-    str, typer.Option("--end", metavar="TIME", help="Separate up to here: seconds or h:mm:ss.")
+    str, typer.Option("--end", metavar="TIME", help="Separate up to here (seconds or h:mm:ss).")
 ]
 Chunk = Annotated[
     float | None,
@@ -147,7 +149,9 @@ Overlap = Annotated[
 ]
 LevelFrom = Annotated[
     Level | None,
-    typer.Option("--level", help="fit: levels that explain the mixture; as-is: the network's own."),
+    typer.Option(
+        "--level", help="fit: scale estimates to best explain the mixture; as-is: do not."
+    ),
 ]
 OfLeakage = Annotated[
     Leakage,
@@ -160,7 +164,7 @@ Voices = Annotated[
     typer.Option(
         "--voices",
         metavar="builtin|ecapa",
-        help="Voice embedding that tells speakers apart; ecapa is better, and fetched (83 MB).",
+        help="Speaker embedding that tells people apart; ecapa: ECAPA-TDNN, an 83 MB download.",
     ),
 ]
 KnownVoices = Annotated[
@@ -168,13 +172,13 @@ KnownVoices = Annotated[
     typer.Option(
         "--voice",
         metavar="NAME=FILE|FOLDER",
-        help="People to call outputs after, by a recording of each alone; may be repeated.",
+        help="Name speakers after people, by a recording of each alone; may be repeated.",
     ),
 ]
 Only = Annotated[
     str | None,
     typer.Option(
-        "--only", metavar="NAME", help="Write the output of this person of --voice alone."
+        "--only", metavar="NAME", help="Write only the file of this person, a NAME of --voice."
     ),
 ]
 Speakers = Annotated[
@@ -189,12 +193,14 @@ OutsideOverlaps = Annotated[
     OutsideOverlap,
     typer.Option(
         "--outside-overlap",
-        help="Where one speaks alone: the original recording, or what was separated.",
+        help="What a file holds where only its speaker speaks.",
     ),
 ]
 UpTo = Annotated[
     Bandwidth,
-    typer.Option("--bandwidth", help="full: overlaps get what is above the model's band too."),
+    typer.Option(
+        "--bandwidth", help="full: in overlaps, restore what lies above the model's band."
+    ),
 ]
 WrittenLabels = Annotated[
     list[LabelFormat] | None,
@@ -209,7 +215,7 @@ Segments = Annotated[
     typer.Option(
         "--segments",
         metavar="DIR",
-        help="Cut utterances out, a file each; DIR/segments.jsonl has a line of JSON on each.",
+        help="Also write each utterance to a file of its own, listed in DIR/segments.jsonl.",
     ),
 ]
 ReportPage = Annotated[
@@ -221,13 +227,24 @@ ReportPage = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", metavar="N", help="Chunks run at once.", min=1)
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        help="Chunks per batch; default: 1 on a processor, what fits on a GPU.",
+        min=1,
+    ),
 ]
 Shard = Annotated[
-    str, typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts, for job arrays.")
+    str,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Process the I-th of N parts of the recordings, for job arrays.",
+    ),
 ]
 SkipExisting = Annotated[
-    bool, typer.Option("--skip-existing", help="Skip recordings whose outputs are all there.")
+    bool, typer.Option("--skip-existing", help="Skip recordings whose outputs all exist.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 Resume = Annotated[

@@ -23,7 +23,11 @@ def train(
     recipe: Annotated[str, typer.Argument(help="Recipe: a name such as galr, or a TOML file.")],
     output_dir: Annotated[
         Path | None,
-        typer.Option("--output-dir", "-o", help="Model folder; a run in it is resumed."),
+        typer.Option(
+            "--output-dir",
+            "-o",
+            help="Model folder; a run in it is resumed. Default: trained/ and the model's name.",
+        ),
     ] = None,
     train_speech: Annotated[
         Path | None,
@@ -31,7 +35,7 @@ def train(
     ] = None,
     dev_speech: Annotated[
         Path | None,
-        typer.Option("--dev", help="Speech to measure on, in place of the recipe's."),
+        typer.Option("--dev", help="Speech to validate on, in place of the recipe's."),
     ] = None,
     noise: Annotated[
         Path | None, typer.Option("--noise", help="Noise, in place of the recipe's.")
@@ -40,14 +44,14 @@ def train(
         Path | None,
         typer.Option(
             "--rooms",
-            help="Room responses, NAME_1.wav, NAME_2.wav, … of each, in place of the recipe's.",
+            help="Room impulse responses, NAME_1.wav, … per room, in place of the recipe's.",
         ),
     ] = None,
     source: Annotated[
-        str, typer.Option("--from", help="Model whose weights to go on from: NAME, FOLDER, hf:….")
+        str, typer.Option("--from", help="Model to start from: NAME, FOLDER, hf:ORG/REPO.")
     ] = "",
     time_limit: Annotated[
-        float, typer.Option("--time-limit", min=0, help="Stop after so many seconds; resumable.")
+        float, typer.Option("--time-limit", min=0, help="Stop after this many seconds; resumable.")
     ] = math.inf,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or mps.")] = "auto",
     quiet: options.Quiet = False,
