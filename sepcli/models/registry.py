@@ -1,8 +1,9 @@
 """The table of models: models.toml files read into frozen entries; no torch import.
 
-Built-in entries come from `models.toml` beside the package, weights that ship inside the package
-from `data/networks/NAME/model.toml`, a user's own from the platform's configuration folder, a
-folder's from the `model.toml` inside it. Later sources win where two name the same model.
+Published models are in `models.toml`, at the top of a checkout or inside a wheel's package,
+built-in ones in `data/networks/NAME/model.toml`, the user's own in `models.toml` of the platform's
+configuration folder. Later sources win where two name the same model. A model folder has its entry
+in the `model.toml` inside it.
 """
 
 import os
@@ -136,7 +137,7 @@ def _user_folder() -> Path:
 
 
 def _table_path() -> Path:
-    """Return the built-in table: inside a wheel, or at the top of a checkout."""
+    """Return the table of published models: inside a wheel, or at the top of a checkout."""
     inside = _PACKAGE / "models.toml"
     return inside if inside.is_file() else _PACKAGE.parent / "models.toml"
 

@@ -35,7 +35,7 @@ SPEECH_SECONDS = 0.3  # an output that dominates for less may go anywhere withou
 SAME_VOICE = 0.6  # centroids closer than this are one person ...
 MIN_SHARE_TOGETHER = 0.03  # ... unless both are heard in the same chunks for more than this share
 MIN_SHARE_OF_A_PLACE = 0.01  # of the longest speech of a place; less is no person
-MIN_MARGIN = 1.5  # a smaller one is worth a listen; docs/speaker-order.md has the error rates
+MIN_MARGIN = 1.5  # a smaller one is listed as uncertain; docs/speaker-order.md counts them
 
 
 @dataclass(frozen=True)
