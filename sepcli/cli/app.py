@@ -64,7 +64,11 @@ class _Command(TyperCommand):
         """Parse, once no variable that is not set stands where a file or folder is asked for."""
         annotations = inspect.get_annotations(inspect.unwrap(self.callback or _root))
         paths = {name for name, kind in annotations.items() if _is_path(kind)}
-        given = self.make_parser(ctx).parse_args(args=[*args])[0]
+        try:
+            given = self.make_parser(ctx).parse_args(args=[*args])[0]
+        except TyperException as misuse:
+            vars(misuse)["ctx"] = ctx  # not every complaint knows its command
+            raise
         for param in self.params:
             values = given.get(param.name or "")
             values = values if isinstance(values, list | tuple) else [values]

@@ -79,6 +79,8 @@ class SeparationOptions:
         _check_known(self.known)
         if self.only is not None and not isinstance(self.only, str):
             raise UsageError(f"no voice is called: {self.only!r}", "give the name of one as text")
+        if self.only is not None:
+            object.__setattr__(self, "only", check_only(self.only, self.known))
 
 
 def _plain_numbers(options: SeparationOptions) -> dict[str, Any]:
@@ -221,7 +223,6 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
             files, or the one who is wanted has no voice.
         AudioError: A recording of somebody's voice cannot be read, is silent, or too short.
     """
-    only = None if options.only is None else check_only(options.only, options.known)
     chunk_seconds = options.chunk_seconds or entry.chunk_seconds
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
@@ -247,5 +248,5 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
         outside_overlap=options.outside_overlap,
         bandwidth=options.bandwidth,
         known=enrol(options.known, entry.sample_rate, embed, MIN_LIKENESS[options.voices]),
-        only=only,
+        only=options.only,
     )

@@ -24,6 +24,11 @@ from tests.cli.runner import CommandLine
             "see: sepcli separate --help",
         ),
         (
+            ("separate", "a.wav", "-o"),
+            "option '-o' requires an argument",
+            "see: sepcli separate --help",
+        ),
+        (
             ("evaluate", "set", "--precision", "int8"),
             "invalid value for '--precision': 'int8' is not one of 'fp32', 'bf16', 'fp16'",
             "see: sepcli evaluate --help",

@@ -405,7 +405,7 @@ def test_people_whose_voices_are_known_are_called_by_name(
 
 def test_who_alone_is_wanted_must_be_known() -> None:
     with pytest.raises(UsageError, match="no voice is given for --only alice"):
-        separator(Identity(), only="alice")
+        SeparationOptions(only="alice")
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def load_embed(name: str = BUILTIN, *, on_progress: OnProgress | None = None) ->
     if name == BUILTIN:
         return builtin.load_embed()
     if name not in VOICES:
-        raise ModelError(f"unknown voices: {name}", did_you_mean(name, (BUILTIN, *VOICES)))
+        raise ModelError(f"unknown voices: {name}", did_you_mean(str(name), (BUILTIN, *VOICES)))
     return _embed_with(load_ecapa(fetch_files(VOICES[name], on_progress=on_progress)))
 
 

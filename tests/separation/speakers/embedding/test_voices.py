@@ -76,6 +76,8 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(ModelError, match="unknown voices: eccapa") as caught:
         load_embed("eccapa")
     assert caught.value.hint == "did you mean ecapa?"
+    with pytest.raises(ModelError, match="unknown voices: None"):
+        load_embed(None)  # type: ignore[arg-type]
 
 
 def test_offline_it_says_what_to_run(narrow: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
