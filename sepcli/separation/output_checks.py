@@ -48,15 +48,15 @@ def _is_same(output: Path, source: Path) -> bool:
 
 
 def _is_taken(folder: Path) -> bool:
-    """Return whether there is a segment in a folder, or a file in its place.
+    """Return whether there is a segment in a folder.
 
     What else is in it may be of other recordings: outputs, labels, folders of segments.
 
     Raises:
-        OutputError: It cannot be looked into.
+        OutputError: It cannot be looked into, or a file is in its place.
     """
-    if not folder.is_dir():
-        return os.path.lexists(folder)
+    if not os.path.lexists(folder):
+        return False
     try:
         names = [path.name for path in folder.iterdir() if not path.is_dir()]
     except OSError as error:

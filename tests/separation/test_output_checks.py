@@ -32,11 +32,15 @@ def test_a_folder_that_holds_segments_is_not_written_to(
     refuse_unwritable(job, OutputOptions(overwrite=True))
 
 
-def test_a_file_in_the_place_of_the_folder_is_in_the_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [OutputOptions(), OutputOptions(overwrite=True)])
+def test_a_file_in_the_place_of_the_folder_is_never_replaced(
+    tmp_path: Path, options: OutputOptions
+) -> None:
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "a").touch()
-    with pytest.raises(OutputError, match="already there"):
-        refuse_unwritable(job_in(tmp_path), OutputOptions())
+    with pytest.raises(OutputError, match="cannot write \\(not a directory\\)") as refused:
+        refuse_unwritable(job_in(tmp_path), options)
+    assert "a file has the name of that folder" in refused.value.hint
 
 
 def test_a_folder_that_cannot_be_looked_into_is_one_line(
