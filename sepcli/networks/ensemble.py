@@ -3,7 +3,8 @@
 What they get wrong differs, so their mean is nearer to the truth than either: Hansen, Salamon,
 "Neural network ensembles", IEEE Transactions on Pattern Analysis and Machine Intelligence 12, 1990.
 The masking transformer sees 32 ms at once and the whole chunk through attention; GC3 sees 8 ms at
-once and the chunk through recurrent layers.
+once and the chunk through recurrent layers. A guided transformer also hears what share of each bin
+GC3's estimates give each speaker, and so need not find them a second time.
 
 To their mean is then added what Wiener filters make of the mixture, the mean telling them the
 powers. Frames of the filters may be longer than those of the networks, and so resolve more.

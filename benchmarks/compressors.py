@@ -1,0 +1,75 @@
+"""What compressors cost a separator: voices as telephones, conferences and broadcasts put them.
+
+    python benchmarks/compressors.py ../shared/speech/dev --count 32
+
+Each voice of the mixtures of `benchmarks/rumble.py` goes through a compressor of its own. Printed
+are the mean SI-SDRi [dB], and what the powers of the true voices would give as shares, which says
+how much of it is that compressed voices leave each other fewer gaps.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from pauses import improvement
+from rumble import LEVEL, mixtures
+
+from sepcli import SeparationOptions, Separator
+from sepcli.evaluation.metrics import si_sdr
+from sepcli.models.registry import DEFAULT_MODEL
+from sepcli.networks.ensemble import wiener
+from sepcli.networks.layers.fourier import sine_window
+from sepcli.training.dynamics import compressed
+
+RATIOS = (1, 2, 4, 8)
+THRESHOLD_DB, SMOOTH_SECONDS = -25.0, 0.03
+WINDOW_SECONDS = 0.064
+
+
+def with_true_powers(references: np.ndarray, rate: int) -> float:
+    """Return the mean SI-SDRi [dB] of a Wiener filter that knows the voices `[2, samples]`."""
+    voices, length = torch.from_numpy(references)[None], round(WINDOW_SECONDS * rate)
+    mixture = voices.sum(1)
+    estimates = wiener(voices, mixture, sine_window(length, length // 2))[0]
+    whole = mixture.expand_as(voices[0])
+    return float((si_sdr(estimates, voices[0]) - si_sdr(whole, voices[0])).mean())
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=32)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    arguments = parser.parse_args()
+    kept = SeparationOptions(outside_overlap="separated", bandwidth="model")  # the estimates
+    separator = Separator.from_pretrained(arguments.model, options=kept)
+    rate = separator.entry.sample_rate
+    print(f"{'ratio':>6}{'SI-SDRi':>9}{'with true powers':>18}")
+    for ratio in RATIOS:
+        rows = []
+        for references in mixtures(arguments.folder, arguments.count, rate):
+            levels = references.std(axis=1, keepdims=True)
+            voices = np.stack(
+                [
+                    compressed(
+                        voice,
+                        threshold_db=THRESHOLD_DB,
+                        ratio=ratio,
+                        smooth_samples=SMOOTH_SECONDS * rate,
+                    )
+                    for voice in references
+                ]
+            )
+            voices *= levels / voices.std(axis=1, keepdims=True)
+            voices *= LEVEL / voices.sum(axis=0).std()
+            places = np.arange(voices.shape[1])
+            heard = improvement(separator, voices.sum(axis=0), voices, places)
+            rows.append((heard, with_true_powers(voices, rate)))
+        found, known = np.mean(rows, axis=0)
+        print(f"{ratio:>4}:1{found:9.2f}{known:18.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
