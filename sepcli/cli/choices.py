@@ -97,20 +97,17 @@ def check_segments(folder: Path | None, manifest: Path | None) -> None:
             )
 
 
-def known_voices(
-    given: Sequence[str], only: str | None, template: str
-) -> tuple[dict[str, Path], str | None]:
-    """Return the recordings of people by name, and who of them is wanted alone, if one is.
-
-    Refuse names that files cannot have.
-    """
+def known_voices(given: Sequence[str], only: str | None, template: str) -> dict[str, Path]:
+    """Return the recordings of people by name; refuse names that files cannot have."""
     if not given and only is None:
-        return {}, None
+        return {}
     from sepcli.separation.enrolment import check_only, parse_voices
 
     known = parse_voices(given)
     check_speaker_names(template, list(known))
-    return known, None if only is None else check_only(only, known)
+    if only is not None:
+        check_only(only, known)
+    return known
 
 
 def check_format(

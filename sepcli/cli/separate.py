@@ -88,7 +88,7 @@ def separate(
     check_format(audio_format, subtype, rate)
     check_inputs(inputs, manifest, span, labels, resume=resume)
     check_segments(segments, manifest)
-    known, only = known_voices(voice or (), only, name)
+    known = known_voices(voice or (), only, name)
 
     from sepcli.cli.loading import separation_with
     from sepcli.cli.pages import open_page

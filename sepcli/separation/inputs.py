@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from sepcli.errors import AudioError, SepcliError
 from sepcli.files import real_path
 from sepcli.separation.jobs import STDIN, Failure, Job, Span, job_of, refuse_conflicts
-from sepcli.separation.naming import Naming
+from sepcli.separation.naming import Naming, is_segment_stem
 from sepcli.separation.places import Place, Places
 
 OnSkip = Callable[[Path, str], None]
@@ -140,13 +141,16 @@ def _outputs_among(
     written = {places.of_content(path) for job in jobs.values() for path in job.possible}
     folders = {os.path.realpath(job.segments) for job in jobs.values() if job.segments is not None}
     stems = {job.source.stem for job in jobs.values() if job.source is not None}
+    speakers = "|".join(["spk[0-9]+", *map(re.escape, naming.names)])
     own, earlier = [], []
     for name in [name for name in jobs if name in searched]:
         path = Path(name)
         place = places.of_content(path)
         if place in written or place[0] in folders:
             own.append(name)
-        elif naming.stems_behind(path.stem, path.parent.name) & stems:
+        elif naming.stems_behind(path.stem) & stems or (
+            path.parent.name in stems and is_segment_stem(path.stem, speakers)
+        ):
             earlier.append(name)
     for names, reason in (
         (own, f"an output of this run has its name{' and replaces it' if replaces else ''}"),

@@ -121,18 +121,16 @@ class Naming:
         ext = "wav" if source is None else source.suffix.lstrip(".")
         return template.format(stem=stem, ext=ext, speaker=speaker, model=self.model)
 
-    def stems_behind(self, name: str, folder: str = "") -> set[str]:
+    def stems_behind(self, name: str) -> set[str]:
         """Return the stems of recordings whose output, of any speaker and model, `name` may be.
 
         Templates without a letter of their own tell too little: `a_1` need not be one of `a`.
 
         Args:
             name: Of a file, without its ending.
-            folder: Name of that which it is in: if it is an utterance, that of its recording.
         """
         matches = [pattern.fullmatch(name) for pattern in self._patterns]
-        stems = {match["stem"] for match in matches if match}
-        return stems | {folder} if self._utterance.fullmatch(name) else stems
+        return {match["stem"] for match in matches if match}
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[str], ...]:
@@ -148,11 +146,20 @@ class Naming:
         compiled = map(re.compile, dict.fromkeys(telling))
         return tuple(pattern for pattern in compiled if "stem" in pattern.groupindex)
 
-    @cached_property
-    def _utterance(self) -> re.Pattern[str]:
-        """Of the names of utterances, `spk1_0001`."""
-        names = "|".join(["spk[0-9]+", *map(re.escape, self.names)])
-        return re.compile(f"({names})_[0-9]{{4,}}")
+
+def segment_stem(speaker: str, number: int) -> str:
+    """Return the name of a segment's file, without its ending."""
+    return f"{speaker}_{number:04d}"
+
+
+def is_segment_stem(stem: str, speakers: str = ".+") -> bool:
+    """Return whether a file may be a segment of some run.
+
+    Args:
+        stem: Its name, without the ending.
+        speakers: Pattern of what its speakers are called; without it, whatever the run knew.
+    """
+    return re.fullmatch(f"(?s)({speakers})_[0-9]{{4,}}", stem) is not None
 
 
 def check_template(template: str, *, is_one_file: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from sepcli.audio import AudioWriter, OutputFormat, Together
 from sepcli.audio.formats import FORMATS
 from sepcli.files import lines_added, output_error
+from sepcli.separation.naming import is_segment_stem, segment_stem
 from sepcli.separation.speakers import Turn
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -113,7 +113,7 @@ def cuts_of(
     """Return what to cut out of the waveform of each speaker, in order of time."""
     return tuple(
         tuple(
-            Cut(each, folder / _file_name(name, each.number, ending), _span(each, rate))
+            Cut(each, folder / (segment_stem(name, each.number) + ending), _span(each, rate))
             for each in segments
             if each.speaker == speaker
         )
@@ -121,14 +121,10 @@ def cuts_of(
     )
 
 
-def _file_name(speaker: str, number: int, ending: str) -> str:
-    """Return what the file of a segment is called; `is_segment_name` recognises it."""
-    return f"{speaker}_{number:04d}{ending}"
-
-
 def is_segment_name(name: str) -> bool:
     """Return whether a file may be a segment of some run, whatever speakers it knew."""
-    return re.fullmatch(rf"(?s).+_[0-9]{{4,}}\.({'|'.join(FORMATS)})", name) is not None
+    stem, _, ending = name.rpartition(".")
+    return ending in FORMATS and is_segment_stem(stem)
 
 
 def _span(segment: Segment, rate: int) -> range:

@@ -36,8 +36,8 @@ def draw_compressors(
             compressed(
                 row,
                 threshold_db=rng.uniform(*THRESHOLD_DB),
-                ratio=float(np.exp(rng.uniform(*np.log(RATIO)))),
-                smooth_samples=sample_rate * float(np.exp(rng.uniform(*np.log(SMOOTH_SECONDS)))),
+                ratio=_log_uniform(RATIO, rng),
+                smooth_samples=_log_uniform(SMOOTH_SECONDS, rng) * sample_rate,
             )
             for row in sources
         ]
@@ -62,3 +62,8 @@ def compressed(
     gain = np.maximum(level / threshold, 1.0) ** ((1 / ratio - 1) / 2)
     softer: Waveform = (voice * gain).astype(np.float32)
     return softer
+
+
+def _log_uniform(bounds: tuple[float, float], rng: Generator) -> float:
+    """Return a number whose logarithm is drawn evenly."""
+    return float(np.exp(rng.uniform(*np.log(bounds))))
