@@ -10,6 +10,7 @@ import numpy as np
 
 from sepcli.audio import AudioReader, Downmixer, find_audio_files, resample_blocks
 from sepcli.errors import AudioError, SepcliError, UsageError, did_you_mean
+from sepcli.files import real_path
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.speakers import Embed, KnownVoices, voice_of
 
@@ -28,7 +29,8 @@ def parse_voices(given: Sequence[str]) -> dict[str, Path]:
         given: `NAME=FILE`, or folders whose files are called after people.
 
     Raises:
-        UsageError: One is neither, or names cannot be told apart or be part of a file name.
+        UsageError: One is neither, names cannot be told apart or be part of a file name, or two
+            people have one recording.
         AudioError: A folder holds no recordings.
     """
     found: list[tuple[str, Path]] = []
@@ -44,6 +46,13 @@ def parse_voices(given: Sequence[str]) -> dict[str, Path]:
                 "as in --voice alice=alice.wav, or a folder of files called after people",
             )
     check_names(name for name, _ in found)
+    of_whom: dict[Path, str] = {}
+    for name, path in found:
+        other = of_whom.setdefault(real_path(path), name)
+        if other != name:
+            raise UsageError(
+                f"one recording for two voices: {path}", f"give {other} and {name} one each"
+            )
     return dict(found)
 
 

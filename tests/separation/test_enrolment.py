@@ -51,6 +51,7 @@ def test_voices_are_given_one_by_one_and_in_folders(tmp_path: Path) -> None:
         (["alice=a.wav", "alice=b.wav"], "two voices have one name: alice"),
         (["alice=a.wav", "ALICE=b.wav"], "two voices have one name: ALICE"),
         (["e\u0301=a.wav", "\u00e9=b.wav"], "two voices have one name: \u00e9"),
+        (["alice=a.wav", "bob=x/../a.wav"], "one recording for two voices: x/../a.wav"),
     ],
 )
 def test_what_is_no_voice_is_refused(given: list[str], says: str) -> None:
