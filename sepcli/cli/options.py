@@ -65,7 +65,8 @@ Manifest = Annotated[
     typer.Option(
         "--manifest",
         metavar="FILE",
-        help="Read recordings from a JSON Lines file; with --json, print one line per speaker.",
+        help="Read recordings from a JSON Lines file, or - for stdin; with --json, print one "
+        "line per speaker.",
     ),
 ]
 Model = Annotated[

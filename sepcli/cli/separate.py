@@ -1,5 +1,6 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from sepcli.files import real_path
 from sepcli.models.entry import ModelEntry
 from sepcli.models.registry import DEFAULT_MODEL, chosen_model
 from sepcli.separation.inputs import plan_jobs
-from sepcli.separation.jobs import Failure, Job, Span, take_shard
+from sepcli.separation.jobs import STDIN, Failure, Job, Span, take_shard
 from sepcli.separation.naming import DEFAULT_NAME, Naming
 
 if TYPE_CHECKING:  # it needs torch
@@ -217,11 +218,14 @@ def _plan(
         )
     from sepcli.separation.manifest import plan_rows, read_manifest
 
-    text = manifest.read_bytes().decode("utf-8-sig", "surrogateescape")
-    rows, wrong = read_manifest(text, manifest)
+    if str(manifest) == STDIN:
+        found, manifest = sys.stdin.buffer.read(), Path("standard input")  # of no folder
+    else:
+        found, also_read = manifest.read_bytes(), [manifest, *also_read]
+    rows, wrong = read_manifest(found.decode("utf-8-sig", "surrogateescape"), manifest)
     if not rows and not wrong:
-        raise UsageError(f"manifest is empty: {manifest}", f"look into it: head {manifest}")
-    jobs, refused = plan_rows(rows, naming, overwrite=overwrite, also_read=[manifest, *also_read])
+        raise UsageError(f"manifest is empty: {manifest}", "give a line for each recording")
+    jobs, refused = plan_rows(rows, naming, overwrite=overwrite, also_read=also_read)
     return jobs, wrong + refused
 
 

@@ -49,7 +49,7 @@ def read_manifest(text: str, path: Path) -> tuple[list[Row], list[Failure]]:
 
     Args:
         text: What it holds.
-        path: Where it lies.
+        path: Where it lies; without a folder, relative paths start at the current one.
     """
     rows: list[Row] = []
     failures: list[Failure] = []

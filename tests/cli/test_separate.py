@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import sys
@@ -386,6 +387,25 @@ def test_a_wrong_line_of_a_manifest_fails_alone_and_leaves_no_row(
     assert [json.loads(line)["speaker"] for line in done.lines] == ["spk1", "spk2"]
     assert f"error: line 1 of {manifest}: no audio_filepath\nhint: " in done.err
     assert "1 done, 0 skipped, 2 failed" in done.err
+
+
+@pytest.mark.parametrize("line", ['{"audio_filepath": "mix.wav"}', "{}", ""])
+def test_a_manifest_on_standard_input(
+    sepcli: CommandLine,
+    model_folder: Path,
+    mixture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+) -> None:
+    stdin = type("Stdin", (), {"buffer": io.BytesIO(line.encode())})()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    done = sepcli("separate", "--manifest", "-", "--model", model_folder, "--overwrite")
+    if "wav" in line:
+        assert done.lines == ["separated/mix_spk1.wav", "separated/mix_spk2.wav"], done.err
+    elif line:
+        assert "error: line 1 of standard input: no audio_filepath" in done.err
+    else:
+        assert done.err.startswith("error: manifest is empty: standard input")
 
 
 @pytest.mark.parametrize(
