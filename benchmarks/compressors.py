@@ -18,8 +18,8 @@ from rumble import LEVEL, mixtures
 from sepcli import SeparationOptions, Separator
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.models.registry import DEFAULT_MODEL
-from sepcli.networks.ensemble import wiener
-from sepcli.networks.layers.fourier import sine_window
+from sepcli.networks.ensemble import shares
+from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
 from sepcli.training.dynamics import compressed
 
 RATIOS = (1, 2, 4, 8)
@@ -29,11 +29,12 @@ WINDOW_SECONDS = 0.064
 
 def with_true_powers(references: np.ndarray, rate: int) -> float:
     """Return the mean SI-SDRi [dB] of a Wiener filter that knows the voices `[2, samples]`."""
-    voices, length = torch.from_numpy(references)[None], round(WINDOW_SECONDS * rate)
-    mixture = voices.sum(1)
-    estimates = wiener(voices, mixture, sine_window(length, length // 2))[0]
-    whole = mixture.expand_as(voices[0])
-    return float((si_sdr(estimates, voices[0]) - si_sdr(whole, voices[0])).mean())
+    voices, length = torch.from_numpy(references), round(WINDOW_SECONDS * rate)  # [S, time]
+    mixture = voices.sum(0, keepdim=True)
+    window, stride = sine_window(length, length // 2), length // 2
+    spectra, whole = (analyse(each, window, stride)[None] for each in (voices, mixture))
+    estimates = synthesise(shares(spectra, whole) * whole, window, stride, voices.shape[-1])[0]
+    return float((si_sdr(estimates, voices) - si_sdr(mixture.expand_as(voices), voices)).mean())
 
 
 def main() -> None:

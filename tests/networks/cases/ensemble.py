@@ -13,6 +13,7 @@ TWO = Config(
         num_filters=16, hidden=16, window=16, num_layers=1, num_groups=4, context=4, segment=6
     ),
     wiener_windows=(32, 64),
+    wiener_bands=(2, 5, 10),
 )
 GUIDED = replace(TWO.stftformer, bands=(4, 4, 9), band_channels=8, band_hidden=12, guided=True)
 
