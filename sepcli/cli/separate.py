@@ -219,6 +219,10 @@ def _plan(
     from sepcli.separation.manifest import plan_rows, read_manifest
 
     if str(manifest) == STDIN:
+        if sys.stdin is None or sys.stdin.buffer.isatty():
+            raise UsageError(
+                "nothing comes in on standard input", "… | sepcli separate --manifest -"
+            )
         found, manifest = sys.stdin.buffer.read(), Path("standard input")  # of no folder
     else:
         found, also_read = manifest.read_bytes(), [manifest, *also_read]

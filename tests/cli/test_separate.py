@@ -408,6 +408,19 @@ def test_a_manifest_on_standard_input(
         assert done.err.startswith("error: manifest is empty: standard input")
 
 
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_manifest_is_not_waited_for_where_nothing_comes_in(
+    sepcli: CommandLine, monkeypatch: pytest.MonkeyPatch, is_closed: bool
+) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    stdin = None if is_closed else type("Stdin", (), {"buffer": terminal})()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    done = sepcli("separate", "--manifest", "-")
+    assert done.err.startswith("error: nothing comes in on standard input\nhint: ")
+    assert done.code == 2
+
+
 @pytest.mark.parametrize(
     "arguments,message",
     [
