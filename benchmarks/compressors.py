@@ -18,7 +18,7 @@ from rumble import LEVEL, mixtures
 from sepcli import SeparationOptions, Separator
 from sepcli.evaluation.metrics import si_sdr
 from sepcli.models.registry import DEFAULT_MODEL
-from sepcli.networks.ensemble import shares
+from sepcli.networks.ensemble import powers_of, shares
 from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
 from sepcli.training.dynamics import compressed
 
@@ -33,7 +33,9 @@ def with_true_powers(references: np.ndarray, rate: int) -> float:
     mixture = voices.sum(0, keepdim=True)
     window, stride = sine_window(length, length // 2), length // 2
     spectra, whole = (analyse(each, window, stride)[None] for each in (voices, mixture))
-    estimates = synthesise(shares(spectra, whole) * whole, window, stride, voices.shape[-1])[0]
+    estimates = synthesise(
+        shares(powers_of(spectra, whole)) * whole, window, stride, voices.shape[-1]
+    )[0]
     return float((si_sdr(estimates, voices) - si_sdr(mixture.expand_as(voices), voices)).mean())
 
 

@@ -172,11 +172,19 @@ def run_steps(
 
 
 def changed(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """Return a recipe with other values of keys, whatever table they stand in."""
+    """Return a recipe with other values of keys, whatever table they stand in.
+
+    Raises:
+        KeyError: No table has such a key.
+    """
+    unknown = dict(values)
     for table in ("data", "optimiser", "run"):
         part: DataRecipe | OptimiserRecipe | Any = getattr(recipe, table)
         own = {key: value for key, value in values.items() if hasattr(part, key)}
         recipe = dataclasses.replace(recipe, **{table: dataclasses.replace(part, **own)})
+        unknown = {key: value for key, value in unknown.items() if key not in own}
+    if unknown:
+        raise KeyError(f"not in the recipe: {', '.join(unknown)}")
     return recipe
 
 

@@ -95,7 +95,7 @@ class Network(nn.Module):
         window = self.stftformer.window
         speakers = analyse(estimates, window, config.stride)
         whole = analyse(mixture, window, config.stride).unsqueeze(1)
-        return shares(speakers, whole).detach()  # steep where all is silent
+        return shares(powers_of(speakers, whole)).detach()  # steep where all is silent
 
 
 class Filters(nn.Module):
@@ -125,11 +125,10 @@ class Filters(nn.Module):
             window, band = self.get_buffer(f"window_{number}"), self.get_buffer(f"band_{number}")
             speakers = analyse(mean, window, stride)  # [B, S, L, F]
             whole = analyse(mixture, window, stride).unsqueeze(1)  # [B, 1, L, F]
-            powers = torch.cat((power(speakers), power(whole - speakers.sum(1, keepdim=True))), 1)
+            powers = powers_of(speakers, whole)  # [B, S + 1, L, F]
             powers = smoothed(powers, self.over_time[number, band].unsqueeze(0), 2)
             powers = smoothed(powers, self.over_frequency[number, band], 3)
-            share = powers[:, :-1] / (powers.sum(1, keepdim=True) + SILENCE)
-            filtered = parts[1 + number, band] * share * whole
+            filtered = parts[1 + number, band] * shares(powers) * whole
             if number == 0:
                 filtered = filtered + parts[0, band] * speakers
             answer = answer + synthesise(filtered, window, stride, mixture.shape[-1])
@@ -140,7 +139,7 @@ def smoothed(powers: Tensor, amount: Tensor, axis: int) -> Tensor:
     """Return powers, each partly the mean of itself and its two neighbours along an axis.
 
     Args:
-        powers: `[batch, speakers, frames, bins]`.
+        powers: `[batch, speakers + 1, frames, bins]`.
         amount: Which part, before a sigmoid; fits `powers` from the last axis on.
         axis: Of frames or of bins; beyond its ends powers are those at the ends.
     """
@@ -152,25 +151,28 @@ def smoothed(powers: Tensor, amount: Tensor, axis: int) -> Tensor:
     return torch.lerp(powers, (before + powers + after) / 3, amount.sigmoid())
 
 
-def shares(speakers: Tensor, whole: Tensor) -> Tensor:
-    """Return each speaker's power over the power of all, `[batch, speakers, frames, bins]`.
-
-    What the estimates leave of the mixture is noise. Liutkus and Badeau, "Generalized Wiener
-    filtering with fractional power spectrograms", ICASSP 2015, with an exponent of 2, the classical
-    case.
+def powers_of(speakers: Tensor, whole: Tensor) -> Tensor:
+    """Return the power of each speaker, and last of noise, `[batch, speakers + 1, frames, bins]`.
 
     Args:
-        speakers: Spectra of the estimates, `[batch, speakers, frames, bins]`.
+        speakers: Spectra of the estimates, `[batch, speakers, frames, bins]`; what they leave of
+            the mixture is noise.
         whole: Spectrum of the mixture, `[batch, 1, frames, bins]`.
     """
-    powers = power(speakers)
-    left = power(whole - speakers.sum(1, keepdim=True))  # [B, 1, L, F]
-    return powers / (powers.sum(1, keepdim=True) + left + SILENCE)
-
-
-def power(spectra: Tensor) -> Tensor:
-    """Return the squared magnitudes of spectra, of the same shape."""
+    spectra = torch.cat((speakers, whole - speakers.sum(1, keepdim=True)), 1)
     return torch.view_as_real(spectra).square().sum(-1)
+
+
+def shares(powers: Tensor) -> Tensor:
+    """Return each speaker's power over the power of all, `[batch, speakers, frames, bins]`.
+
+    Liutkus and Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP
+    2015, with an exponent of 2, the classical case.
+
+    Args:
+        powers: From `powers_of`; noise is the last.
+    """
+    return powers[:, :-1] / (powers.sum(1, keepdim=True) + SILENCE)
 
 
 def reordered(estimates: Tensor, like: Tensor) -> Tensor:
