@@ -20,7 +20,7 @@ from sepcli.separation.naming import (
 OPTIONS_OF_A_NETWORK = (
     *("model", "revision", "chunk", "overlap", "level", "leakage", "speakers", "outside_overlap"),
     *("bandwidth", "labels", "segments", "report", "layout", "voice", "only", "voices"),
-    *("batch_size", "device", "precision", "resume"),
+    *("batch_size", "device", "precision", "resume", "shifts"),
 )
 
 

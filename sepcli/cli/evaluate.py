@@ -79,6 +79,7 @@ def evaluate(
     overwrite: options.Overwrite = False,
     device: options.Device = "auto",
     precision: options.ProductPrecision = "fp32",
+    shifts: options.Shifts = 1,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -116,7 +117,7 @@ def evaluate(
     inputs = [path for folder in folders for path in find_audio_files(folder, recursive=True)]
     for output in filter(None, (csv_file, plot)):
         refuse_replacing(output, inputs)
-    estimator = kept or _separator(model, device, precision)
+    estimator = kept or _separator(model, device, precision, shifts)
     tally, judged = Tally(), []
     with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
         for one in judge(items[:limit], estimator, extras):
@@ -163,13 +164,13 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
     return Judged(item.name, references.shape[1] / rate, elapsed, found)
 
 
-def _separator(model: str, device: str, precision: "Precision") -> "Estimator":
+def _separator(model: str, device: str, precision: "Precision", shifts: int) -> "Estimator":
     """Return what separates the mixture of a recording."""
     from sepcli.cli.loading import load_separator
     from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
 
-    how = SeparationOptions(device=device, precision=precision)
+    how = SeparationOptions(device=device, precision=precision, shifts=shifts)
     separator = load_separator(resolve_model(model), how)
 
     def separate(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":

@@ -9,6 +9,7 @@ import typer
 from sepcli.models.entry import LONGEST_CHUNK_SECONDS
 from sepcli.models.registry import complete_model
 from sepcli.separation.choices import (
+    MOST_SHIFTS,
     Bandwidth,
     Format,
     Layout,
@@ -234,6 +235,16 @@ BatchSize = Annotated[
         metavar="N",
         help="Chunks per batch; default: 1 on a processor, what fits on a GPU.",
         min=1,
+    ),
+]
+Shifts = Annotated[
+    int,
+    typer.Option(
+        "--shifts",
+        metavar="N",
+        help="Run each chunk N times, shifted, and average: better, and N times as long.",
+        min=1,
+        max=MOST_SHIFTS,
     ),
 ]
 Shard = Annotated[

@@ -11,7 +11,6 @@ powers. Frames of the filters may be longer than those of the networks, and so r
 much of the answer is each filter's, and how far powers are smoothed, is learnt for each band.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from sepcli.networks import gc3, stftformer
 from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
+from sepcli.networks.layers.order import reordered
 
 LONGEST_WINDOW = 65536
 MEAN_SHARE = 0.15  # of the answer at first; Wiener filters share the rest
@@ -173,20 +173,3 @@ def shares(powers: Tensor) -> Tensor:
         powers: From `powers_of`; noise is the last.
     """
     return powers[:, :-1] / (powers.sum(1, keepdim=True) + SILENCE)
-
-
-def reordered(estimates: Tensor, like: Tensor) -> Tensor:
-    """Return `estimates` in the order of speakers in which they resemble `like` most.
-
-    Args:
-        estimates: `[batch, speakers, time]`.
-        like: Same shape; that order has the largest sum of inner products with it.
-    """
-    orders = torch.tensor(
-        list(itertools.permutations(range(like.shape[1]))), device=like.device
-    )  # [orders, speakers]
-    products = like.detach() @ estimates.detach().transpose(1, 2)  # [B, S, S]
-    speakers = torch.arange(like.shape[1], device=like.device)
-    alike = products[:, speakers, orders].sum(-1)  # [B, orders]
-    best = orders[alike.argmax(-1)]  # [B, S]
-    return estimates.gather(1, best.unsqueeze(-1).expand_as(estimates))

@@ -12,3 +12,4 @@ Level = Literal["fit", "as-is"]
 Leakage = Literal["keep", "remove"]
 OutsideOverlap = Literal["original", "separated"]
 Bandwidth = Literal["full", "model"]
+MOST_SHIFTS = 20  # beyond a few, more runs hardly make a better mean

@@ -20,6 +20,7 @@ from sepcli.separation.lanes import Lanes, num_lanes
 from sepcli.separation.plan import SeparationOptions, plan_recordings
 from sepcli.separation.recording import Recording
 from sepcli.separation.runner import Runner, choose_device
+from sepcli.separation.shifts import Shifted
 from sepcli.separation.speakers import Embed
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -84,7 +85,8 @@ class Pipeline:
         self.plan = plan_recordings(entry, options, embed)
         device = choose_device(options.device)
         self.weights_digest = _digest(network)
-        self.runner = Runner(network.eval(), device, options.precision, options.batch_size, say)
+        heard = Shifted(network, options.shifts) if options.shifts > 1 else network
+        self.runner = Runner(heard.eval(), device, options.precision, options.batch_size, say)
         is_short = self.plan.chunk <= SIDE_BY_SIDE_SECONDS * self.plan.sample_rate
         self._num_lanes = num_lanes(device) if is_short else 1
 

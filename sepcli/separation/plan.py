@@ -11,7 +11,14 @@ from typing import Any, Literal, get_args
 
 from sepcli.errors import UsageError
 from sepcli.models.entry import LONGEST_CHUNK_SECONDS, ModelEntry
-from sepcli.separation.choices import Bandwidth, Leakage, Level, OutsideOverlap, Precision
+from sepcli.separation.choices import (
+    MOST_SHIFTS,
+    Bandwidth,
+    Leakage,
+    Level,
+    OutsideOverlap,
+    Precision,
+)
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.enrolment import check_only, enrol
 from sepcli.separation.speakers import MOST_PEOPLE, Embed, KnownVoices
@@ -37,6 +44,8 @@ class SeparationOptions:
         chunk_seconds: Length of a chunk [s].
         overlap_seconds: Overlap of neighbouring chunks [s].
         batch_size: Chunks run at once.
+        shifts: How often each chunk is run, each time shifted a little; the mean of the estimates
+            is better, and takes that many times as long.
         level: `"fit"` or `"as-is"`, see `ModelEntry.level`.
         leakage: `"remove"` takes faint copies of the active speaker out of the others' estimates;
             where there is little leakage, it costs quality (docs/speaker-order.md). `"keep"`
@@ -60,6 +69,7 @@ class SeparationOptions:
     chunk_seconds: float | None = None
     overlap_seconds: float | None = None
     batch_size: int | None = None
+    shifts: int = 1
     level: Level | None = None
     leakage: Leakage = "keep"
     voices: str = BUILTIN
@@ -89,9 +99,13 @@ def _plain_numbers(options: SeparationOptions) -> dict[str, Any]:
     Raises:
         UsageError: One is none, or none that makes sense.
     """
-    people, size = options.people, options.batch_size
+    people, size, shifts = options.people, options.batch_size, options.shifts
     chunk, overlap = options.chunk_seconds, options.overlap_seconds
-    plain: dict[str, Any] = {}
+    plain: dict[str, Any] = {"shifts": _count(shifts)}
+    if not 1 <= plain["shifts"] <= MOST_SHIFTS:
+        raise UsageError(
+            f"not a number of shifts: {shifts!r}", f"use a number from 1 to {MOST_SHIFTS}"
+        )
     if people is not None and people != "auto":
         plain["people"] = _count(people)
         if not 1 <= plain["people"] <= MOST_PEOPLE:
