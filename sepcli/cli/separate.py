@@ -1,8 +1,7 @@
 """`sepcli separate`: recordings in, one file per speaker out."""
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +94,6 @@ def separate(
     from sepcli.cli.loading import separation_with
     from sepcli.cli.pages import open_page
     from sepcli.cli.report import Report, suggest_model
-    from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
     from sepcli.separation.writing import OutputOptions
 
@@ -127,12 +125,9 @@ def separate(
         segments=segments,
         tells_turns=(as_json and manifest is None) or report is not None,
     )
-    entry = None
-    if not channels:
-        setting = "" if model else chosen_model()
-        model = model or setting
-        with _told_where(setting):
-            entry = resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+    setting = "" if model or channels else chosen_model()
+    model = model or setting
+    entry = None if channels else _entry_of(model, revision, setting)
     naming = Naming(folder=output_dir, extension=audio_format, template=name)
     naming = _of_whom(replace(naming, segments=segments), labels or (), entry, separation)
     if layout == "channels":
@@ -159,11 +154,16 @@ def separate(
         raise typer.Exit(told.finish())
 
 
-@contextmanager
-def _told_where(setting: str) -> Iterator[None]:
-    """Say of what is wrong with a model that a setting names it, if one does."""
+def _entry_of(model: str, revision: str, setting: str) -> ModelEntry:
+    """Return the entry of a model, by default the usual one.
+
+    Raises:
+        ModelError: There is none; says that a setting names it, if one does.
+    """
+    from sepcli.models.resolve import resolve_model
+
     try:
-        yield
+        return resolve_model(model or DEFAULT_MODEL, revision=revision or None)
     except ModelError as error:
         if not setting:
             raise
