@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sepcli.files import whole_file, write_whole
+from sepcli.memory import return_freed_memory
 from sepcli.training.dataset import Skipped, Speech, Utterance, read_speech
 
 DIGITS = 16  # of the digest in a name
@@ -55,6 +56,8 @@ def read_decoded(
             earlier.unlink()
     _save(speech, samples)
     write_whole(index, json.dumps(_description(speech)).encode())  # last: it vouches for the other
+    del speech
+    return_freed_memory()
     return _load(samples, index)
 
 

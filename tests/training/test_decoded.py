@@ -2,6 +2,9 @@
 
 import errno
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +85,35 @@ def test_what_is_kept_replaces_what_was_kept(speech_folder: Path, tmp_path: Path
     after = {path.name for path in kept.iterdir()}
     assert len(before) == len(after) == 4
     assert before & after == {name for name in before if "dev" in name}
+
+
+KEPT = """
+import sys
+from pathlib import Path
+from resource import getpagesize
+from sepcli.memory import keep_freed_memory
+from sepcli.training.dataset import find_speech
+from sepcli.training.decoded import read_decoded
+
+def private():
+    resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
+    return (int(resident) - int(shared)) * getpagesize()
+
+keep_freed_memory()
+before = private()
+speech = read_decoded(find_speech(Path(sys.argv[1])), 8000, Path(sys.argv[2]), "train")
+print(sum(len(signal) for voice in speech.signals[0] for signal in voice), private() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="changes glibc only")
+def test_what_was_decoded_does_not_stay_in_memory_of_the_process(tmp_path: Path) -> None:
+    (tmp_path / "speech" / "a").mkdir(parents=True)
+    first = tmp_path / "speech" / "a" / "0.wav"
+    soundfile.write(first, np.tile(voice(0, 0.5), 120), 8000, "PCM_16")
+    for number in range(1, 40):
+        os.link(first, first.with_name(f"{number}.wav"))
+    arguments = [sys.executable, "-c", KEPT, str(tmp_path / "speech"), str(tmp_path / "kept")]
+    samples, grown = map(int, subprocess.check_output(arguments, text=True).split())
+    assert samples == 40 * 60 * 8000
+    assert grown < 2 * samples / 4  # bytes; all of it would be 2 a sample
