@@ -13,16 +13,15 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import torch
 from simulated import Conversation, make_conversation, recipes
-from speaker_order import si_sdr
 
 from sepcli import SeparationOptions, Separator
 from sepcli.evaluation.complexity import count_macs
+from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr_improvement
 from sepcli.models.build import build_network
 from sepcli.models.entry import ModelEntry
 from sepcli.models.registry import load_entries
@@ -30,13 +29,10 @@ from sepcli.models.registry import load_entries
 
 def improvement(estimates: np.ndarray, conversation: Conversation) -> float:
     """Return SI-SDRi over the whole recording, mean of the speakers, best order of files [dB]."""
-    sources = conversation.sources
-    orders = permutations(range(len(sources)))
-    best = max(
-        np.mean([si_sdr(estimates[k], s) for k, s in zip(order, sources, strict=True)])
-        for order in orders
-    )
-    return float(best - np.mean([si_sdr(conversation.mixture, s) for s in sources]))
+    sources, mixture = conversation.sources, conversation.mixture
+    order = best_order(pairwise_si_sdr(estimates, sources, zero_mean=False))
+    gains = si_sdr_improvement(reorder(estimates, order), sources, mixture, zero_mean=False)
+    return float(gains.mean())
 
 
 def measure(arguments: argparse.Namespace) -> Iterator[str]:

@@ -2,22 +2,16 @@
 
     python benchmarks/compressors.py ../shared/speech/dev --count 32
 
-Each voice of the mixtures of `benchmarks/rumble.py` goes through a compressor of its own. Printed
+Each voice of the mixtures of `benchmarks/mixtures.py` goes through a compressor of its own. Printed
 are the mean SI-SDRi [dB], and what the powers of the true voices would give as shares, which says
 how much of it is that compressed voices leave each other fewer gaps.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from pauses import improvement
-from rumble import LEVEL, mixtures
+from mixtures import LEVEL, from_command_line, improvement
 
-from sepcli import SeparationOptions, Separator
-from sepcli.evaluation.metrics import si_sdr
-from sepcli.models.registry import DEFAULT_MODEL
+from sepcli.evaluation.metrics import si_sdr_improvement
 from sepcli.networks.ensemble import powers_of, shares
 from sepcli.networks.layers.fourier import analyse, sine_window, synthesise
 from sepcli.training.dynamics import compressed
@@ -36,23 +30,17 @@ def with_true_powers(references: np.ndarray, rate: int) -> float:
     estimates = synthesise(
         shares(powers_of(spectra, whole)) * whole, window, stride, voices.shape[-1]
     )[0]
-    return float((si_sdr(estimates, voices) - si_sdr(mixture.expand_as(voices), voices)).mean())
+    return float(si_sdr_improvement(estimates, voices, mixture[0]).mean())
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=32)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    arguments = parser.parse_args()
-    kept = SeparationOptions(outside_overlap="separated", bandwidth="model")  # the estimates
-    separator = Separator.from_pretrained(arguments.model, options=kept)
+    separator, clean = from_command_line(__doc__, 32)
     rate = separator.entry.sample_rate
     print(f"{'ratio':>6}{'SI-SDRi':>9}{'with true powers':>18}")
     for ratio in RATIOS:
         rows = []
-        for references in mixtures(arguments.folder, arguments.count, rate):
+        for references in clean:
             levels = references.std(axis=1, keepdims=True)
             voices = np.stack(
                 [
@@ -67,8 +55,7 @@ def main() -> None:
             )
             voices *= levels / voices.std(axis=1, keepdims=True)
             voices *= LEVEL / voices.sum(axis=0).std()
-            places = np.arange(voices.shape[1])
-            heard = improvement(separator, voices.sum(axis=0), voices, places)
+            heard = improvement(separator, voices.sum(axis=0), voices)
             rows.append((heard, with_true_powers(voices, rate)))
         found, known = np.mean(rows, axis=0)
         print(f"{ratio:>4}:1{found:9.2f}{known:18.2f}", flush=True)

@@ -2,25 +2,18 @@
 
     python benchmarks/pauses.py ../shared/speech/dev --count 32
 
-The mixtures of `benchmarks/rumble.py` get pauses, which hold noise 60 dB below their level; the
+The mixtures of `benchmarks/mixtures.py` get pauses, which hold noise 60 dB below their level; the
 separator hears each of them whole, and as `sepcli.separation.pauses` leaves it. Printed is the mean
 SI-SDRi [dB] where there was speech, and what share of the recording is heard.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-from rumble import LEVEL, mixtures
+from mixtures import LEVEL, NEVER, from_command_line, improvement
 
-from sepcli import SeparationOptions, Separator
-from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, si_sdr
-from sepcli.models.registry import DEFAULT_MODEL
 from sepcli.separation import pauses
 from sepcli.separation.chunking import EnergyEnvelope
 
 NOISE_DB = -60.0
-NEVER = float("inf")
 PAUSES = {  # before, in the middle, behind [s]
     "nothing": (0, 0, 0),
     "2 s before": (2, 0, 0),
@@ -39,31 +32,15 @@ def paused(references: np.ndarray, seconds: tuple[int, int, int], rate: int) -> 
     return places
 
 
-def improvement(
-    separator: Separator, mixture: np.ndarray, references: np.ndarray, places: np.ndarray
-) -> float:
-    """Return the mean SI-SDRi where there was speech [dB]."""
-    estimates = separator.separate(mixture, separator.entry.sample_rate).estimates[:, places]
-    scores = pairwise_si_sdr(estimates, references)
-    best = scores[best_order(scores), np.arange(len(references))]
-    return float((best - si_sdr(references.sum(axis=0), references)).mean())
-
-
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=32)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    options = parser.parse_args()
-    kept = SeparationOptions(outside_overlap="separated", bandwidth="model")  # the estimates
-    separator = Separator.from_pretrained(options.model, options=kept)
+    separator, clean = from_command_line(__doc__, 32)
     rate, usual = separator.entry.sample_rate, pauses.SILENT_BELOW_PEAK_DB
     chance = np.random.default_rng(2)
     print(f"{'pauses':20}{'whole':>8}{'left out':>10}{'heard':>8}")
     for name, seconds in PAUSES.items():
         rows = []
-        for references in mixtures(options.folder, options.count, rate):
+        for references in clean:
             places = paused(references, seconds, rate)
             length = references.shape[1] + sum(seconds) * rate
             mixture = chance.normal(0, LEVEL * 10 ** (NOISE_DB / 20), length).astype(np.float32)

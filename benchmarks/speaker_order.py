@@ -18,6 +18,7 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from simulated import Conversation, Recipe, make_conversation, recipes, simulate_separator
 
 from sepcli.evaluation import metrics
@@ -89,10 +90,7 @@ def real(model: str) -> Separate:
         with torch.inference_mode():
             estimates = network.run([mixture])[0]
         unit = estimates / np.maximum(np.linalg.norm(estimates, axis=1, keepdims=True), 1e-9)
-        likeness = unit @ sources.T
-        orders = list(permutations(range(len(sources))))
-        best = max(orders, key=lambda order: sum(likeness[k, s] for k, s in enumerate(order)))
-        return estimates, np.array(best)
+        return estimates, linear_sum_assignment(unit @ sources.T, maximize=True)[1]
 
     return separate
 

@@ -19,7 +19,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr
+from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr_improvement
 from sepcli.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from sepcli.training.export import Measurement
 from sepcli.training.loader import Batch, Loader
@@ -192,7 +192,7 @@ class Trainer:
             here, truth = self.fabric.to_device((mixture, references))
             estimate = self.network(here.unsqueeze(0))[0]
             ordered = reorder(estimate, best_order(pairwise_si_sdr(estimate, truth)))
-            gained = (si_sdr(ordered, truth) - si_sdr(here.expand_as(truth), truth)).mean()
+            gained = si_sdr_improvement(ordered, truth, here).mean()
             if gained.isfinite():  # a silent reference has no score
                 total += torch.stack((gained, torch.ones_like(gained)))
         self.network.load_state_dict(kept)
