@@ -75,7 +75,7 @@ def _fetch(name: str, revision: str, *, verify: bool) -> None:
         _fetch_voices(name, revision, verify=verify)
         return
     with console.loading(name) as show:
-        entry = resolve_model(name, revision=revision or None, on_progress=show)
+        entry = resolve_model(name, revision=revision, on_progress=show)
         fetched = fetch_model(entry, on_progress=show, refresh=True)
         if verify:
             load_model(fetched.entry, on_progress=show)

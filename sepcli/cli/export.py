@@ -37,7 +37,7 @@ def _written(model: str, file: Path, chunk: float | None, revision: str, *, over
     from sepcli.models.resolve import resolve_model
 
     require_packages()
-    asked = resolve_model(model, revision=revision or None)
+    asked = resolve_model(model, revision=revision)
     if reason := obstacle(asked.config):
         raise ModelError(f"network cannot be written as ONNX: {asked.name}: {reason}", HINT)
     loaded = load_model(asked)

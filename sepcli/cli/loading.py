@@ -86,7 +86,7 @@ def _pipeline(
     named: str, revision: str, options: SeparationOptions, device: str, say: Say
 ) -> Pipeline:
     """Return what separates in another process, on its device."""
-    loaded = load_model(resolve_model(named, revision=revision or None))
+    loaded = load_model(resolve_model(named, revision=revision))
     embed = load_embed(options.voices)
     here = replace(options, device=device)
     return Separator(loaded.network, loaded.entry, here, say=say, embed=embed).pipeline

@@ -163,7 +163,7 @@ def _entry_of(model: str, revision: str, setting: str) -> ModelEntry:
     from sepcli.models.resolve import resolve_model
 
     try:
-        return resolve_model(model or DEFAULT_MODEL, revision=revision or None)
+        return resolve_model(model or DEFAULT_MODEL, revision=revision)
     except ModelError as error:
         if not setting:
             raise

@@ -23,13 +23,13 @@ from sepcli.models.registry import (
 
 
 def resolve_model(
-    model: str, *, revision: str | None = None, on_progress: OnProgress | None = None
+    model: str, *, revision: str = "", on_progress: OnProgress | None = None
 ) -> ModelEntry:
     """Return the entry that `--model` means: a NAME, a FOLDER or hf:ORG/REPO.
 
     Args:
         model: As on the command line.
-        revision: Branch, tag or commit to use in place of the entry's; None for the entry's.
+        revision: Branch, tag or commit to use in place of the entry's; empty for the entry's.
         on_progress: As for `load_model`; a repository outside the table may have to be looked into.
 
     Raises:
@@ -56,7 +56,7 @@ def resolve_model(
     return _at_revision(entry, revision)
 
 
-def _at_revision(entry: ModelEntry, revision: str | None) -> ModelEntry:
+def _at_revision(entry: ModelEntry, revision: str) -> ModelEntry:
     if not revision or revision == entry.revision:
         return entry
     # What is known of the table's revision says nothing about another one.

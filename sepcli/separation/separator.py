@@ -127,7 +127,7 @@ class Separator:
         """
         options = options or SeparationOptions()
         choose_device(options.device)  # before a download, not after it
-        loaded = load_model(resolve_model(str(model), revision=revision or None))
+        loaded = load_model(resolve_model(str(model), revision=revision))
         if loaded.note:
             say(loaded.note)
         return cls(loaded.network, loaded.entry, options, say)
