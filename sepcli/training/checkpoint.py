@@ -6,7 +6,7 @@ It is written beside the old one and moved over it, so a kill at any moment leav
 import io
 import math
 import pickle
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -71,13 +71,9 @@ def save_checkpoint(
             "weights": weights,
             "average": average,
             "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-            "step": progress.step,
-            "skipped_steps": progress.skipped_steps,
-            "train_sum": progress.train_sum,
-            "train_count": progress.train_count,
+            **vars(progress),
             "measurements": [asdict(row) for row in progress.measurements],
             "best": None if progress.best is None else asdict(progress.best),
-            "best_weights": progress.best_weights,
         },
         buffer,
     )
@@ -110,14 +106,9 @@ def load_checkpoint(
             optimiser.load_state_dict({"state": held["state"], "param_groups": groups})
         for key, value in average.items():
             value.copy_(state["average"][key])
-        return Progress(
-            step=state["step"],
-            skipped_steps=state["skipped_steps"],
-            train_sum=state["train_sum"],
-            train_count=state["train_count"],
-            measurements=[Measurement(**row) for row in state["measurements"]],
-            best=None if state["best"] is None else Measurement(**state["best"]),
-            best_weights=state["best_weights"],
-        )
+        known = {each.name: state[each.name] for each in fields(Progress)}
+        known["measurements"] = [Measurement(**row) for row in known["measurements"]]
+        known["best"] = None if known["best"] is None else Measurement(**known["best"])
+        return Progress(**known)
     except UNFIT as problem:
         raise WeightsError(f"checkpoint does not fit this recipe: {path}", hint) from problem
