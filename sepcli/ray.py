@@ -15,7 +15,6 @@ from sepcli.models.registry import DEFAULT_MODEL
 from sepcli.separation.batch import separate_jobs
 from sepcli.separation.jobs import Job, job_of
 from sepcli.separation.manifest import carry, outcome_rows, parse_row
-from sepcli.separation.naming import Naming
 from sepcli.separation.outcome import Outcome
 from sepcli.separation.separator import SeparationOptions, Separator
 from sepcli.separation.writing import OutputOptions
@@ -140,16 +139,7 @@ class Separate:
                 f"recording is not below the root: {row.source}",
                 f"give a root that holds all recordings, not {self._root}",
             )
-        plan = self._separator.pipeline.plan
-        naming = Naming(
-            folder=self._folder,
-            extension=self._output.format,
-            template=NAME,
-            num_speakers=plan.num_files(None),
-            is_counted=plan.people == "auto",
-            names=plan.names,
-            only=plan.only,
-        )
+        naming = self._separator.pipeline.plan.naming(self._folder, self._output.format, NAME)
         inside = row.source.parent.relative_to(self._root)
         return job_of(row.source, naming, inside, row.part, span=row.span, row=fields)
 

@@ -21,6 +21,7 @@ from sepcli.separation.choices import (
 )
 from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.enrolment import check_only, enrol
+from sepcli.separation.naming import DEFAULT_NAME, Naming
 from sepcli.separation.speakers import MOST_PEOPLE, Embed, KnownVoices
 from sepcli.separation.speakers.embedding import BUILTIN, MIN_LIKENESS
 
@@ -202,6 +203,18 @@ class RecordingPlan:
     def names(self) -> tuple[str, ...]:
         """Who may be recognised."""
         return self.known.names if self.known is not None else ()
+
+    def naming(self, folder: Path, extension: str, template: str = DEFAULT_NAME) -> Naming:
+        """Return how the files of recordings are named."""
+        return Naming(
+            folder=folder,
+            extension=extension,
+            template=template,
+            num_speakers=self.num_files(None),
+            is_counted=self.people == "auto",
+            names=self.names,
+            only=self.only,
+        )
 
     def keeps_own_rate(self, sample_rate: int) -> bool:
         """Return whether files hold parts of the recording at its own rate, not the network's."""

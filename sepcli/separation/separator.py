@@ -20,7 +20,7 @@ from sepcli.separation.batch import separate_jobs
 from sepcli.separation.casting import cast_people
 from sepcli.separation.composing import compose
 from sepcli.separation.jobs import job_of
-from sepcli.separation.naming import DEFAULT_NAME, Naming, check_speaker_names
+from sepcli.separation.naming import DEFAULT_NAME, check_speaker_names
 from sepcli.separation.pipeline import Pipeline, silent
 from sepcli.separation.plan import SeparationOptions
 from sepcli.separation.recording import Recording
@@ -208,15 +208,7 @@ class Separator:
         path, options = Path(path), OutputOptions(overwrite=overwrite, tells_turns=False)
         if not str(output_dir):
             raise OutputError("path is empty: output_dir", 'name a folder; "." is this one')
-        plan = self.pipeline.plan
-        naming = Naming(
-            folder=Path(output_dir),
-            extension=options.format,
-            num_speakers=plan.num_files(None),
-            is_counted=plan.people == "auto",
-            names=plan.names,
-            only=plan.only,
-        )
+        naming = self.pipeline.plan.naming(Path(output_dir), options.format)
         job = job_of(path, naming, Path())
         (outcome,) = separate_jobs(self.pipeline, [job], options)
         if outcome.error is not None:
