@@ -198,7 +198,7 @@ def _tag_length(window: _Window, position: int) -> int:
     if head[:8] == b"APETAGEX" and len(head) >= 24:
         flags: int = struct.unpack_from("<I", head, 20)[0]
         length = struct.unpack_from("<I", head, 12)[0]
-        return length + 32 if flags & 1 << 29 else 32  # a head counts neither itself nor
+        return length + 32 if flags & 1 << 29 else 32  # the length leaves the head out
     return 0
 
 
