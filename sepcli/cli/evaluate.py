@@ -5,7 +5,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,7 +146,7 @@ def judge(items: "list[Item]", estimator: "Estimator", extras: list[str]) -> Ite
 
 def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judged:
     from sepcli.evaluation.dataset import read_item
-    from sepcli.evaluation.score import Scores, score
+    from sepcli.evaluation.score import score
 
     waveforms, rate, differed = read_item(item)
     references = waveforms[: len(item.references)]
@@ -159,8 +159,7 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
     cut = None if mixture is None else mixture[:num_samples]
     found = score(estimates[:, :num_samples], references[:, :num_samples], cut, rate, extras)
     if differed:
-        remark = "lengths differ, cut to the shortest"
-        found = Scores(found.values, found.order, (*found.remarks, remark))
+        found = replace(found, remarks=(*found.remarks, "lengths differ, cut to the shortest"))
     return Judged(item.name, references.shape[1] / rate, elapsed, found)
 
 

@@ -128,8 +128,8 @@ def separate(
     setting = "" if model or channels else chosen_model()
     model = model or setting
     entry = None if channels else _entry_of(model, revision, setting)
-    naming = Naming(folder=output_dir, extension=audio_format, template=name)
-    naming = _of_whom(replace(naming, segments=segments), labels or (), entry, separation)
+    naming = Naming(folder=output_dir, extension=audio_format, template=name, segments=segments)
+    naming = _of_whom(naming, labels or (), entry, separation)
     if layout == "channels":
         check_format(audio_format, subtype, rate, naming.num_speakers if only is None else 1)
     found = _plan(inputs or (), manifest, naming, [*known.values()], span, recursive, overwrite)

@@ -105,15 +105,13 @@ def _train(
     """Run the recipe; the outcome on the first process, None on all others."""
     from sepcli.training.launch import launch
 
-    bar = console.progress("training", total=settings.run.steps, unit="items")
-
     def show(row: "Measurement") -> None:
         console.note(
             f"step {row.step}: {row.hours:.2f} h, training SNR {row.train_snr_db:.2f} dB, "
             f"dev SI-SDRi {row.dev_si_sdri_db:.2f} dB"
         )
 
-    with bar as shown:
+    with console.progress("training", total=settings.run.steps, unit="items") as bar:
         return launch(
             settings,
             folder,
@@ -122,7 +120,7 @@ def _train(
             accelerator=device,
             note=console.note,
             warn=console.warn,
-            on_step=lambda step: shown.update(completed=step),
+            on_step=lambda step: bar.update(completed=step),
             on_measurement=show,
         )
 
