@@ -108,6 +108,16 @@ def _take_threads_from_slurm() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(threads, 1)))
 
 
+def _hold_closed_streams() -> None:
+    """Open standard streams that are closed, on nothing, before a file gets their number.
+
+    Decoders say what is wrong with a recording on number 2, whatever that is.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+
+
 def main() -> None:
     """Run the command line and end the process with its exit code.
 
@@ -116,6 +126,7 @@ def main() -> None:
     """
     try:
         with interruptible():
+            _hold_closed_streams()
             keep_freed_memory()
             _keep_numpy_to_one_thread()
             _take_threads_from_slurm()

@@ -194,6 +194,17 @@ def test_a_closed_output_takes_nothing(call: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(closed: str) -> None:
+    code = """
+import os
+from sepcli.cli import app as cli
+cli.app = lambda **_: os.open(os.devnull, os.O_RDONLY)
+cli.main()"""
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code])
+    assert done.returncode > 2  # that is where libraries write what they have to say
+
+
 SAY = """
     console.note("by the way")
     console.error(AudioError("broken: x.wav", "copy it again"))"""
