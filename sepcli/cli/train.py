@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,9 +78,15 @@ def train(
     for line in missing(settings):
         console.warn(line)
     folder = output_dir or Path("trained") / (settings.model.name or settings.path.stem)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     prepare_folder(folder)
     _refuse_foreign(folder)
-    outcome = _train(settings, folder, source, time_limit, device)
+    try:
+        outcome = _train(settings, folder, source, time_limit, device)
+    finally:
+        with suppress(OSError):  # the first that holds something stays, and so do those above it
+            for each in made:
+                each.rmdir()
     if outcome is not None:
         _report(outcome, folder, settings)
 

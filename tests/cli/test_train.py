@@ -94,11 +94,11 @@ def test_failures_are_one_line_and_a_hint(
     message: str,
 ) -> None:
     Path("empty").mkdir()
-    done = sepcli("train", *arguments, "-o", "model", "-d", "cpu")
+    done = sepcli("train", *arguments, "-o", "made/model", "-d", "cpu")
     assert done.code == code, done.err
     assert message in done.err and "hint: " in done.err
     assert "Traceback" not in done.err and done.lines == []
-    assert not Path("model/model.toml").exists()
+    assert not Path("made").exists()
 
 
 @pytest.mark.parametrize("package", ["lightning.fabric", "tensorboard", "matplotlib"])
@@ -136,6 +136,16 @@ def test_a_pack_replaces_no_recording_that_goes_into_it(sepcli: CommandLine, spe
     done = sepcli("pack", speech, recording, "--coding", "flac", "--overwrite")
     assert done.code == 1 and f"output would replace an input: {recording}" in done.err
     assert recording.read_bytes() == before
+
+
+def test_a_refused_device_leaves_no_folder_but_those_that_were_there(
+    sepcli: CommandLine, speech: Path, recipe: Path
+) -> None:
+    Path("mine").mkdir()
+    for folder in ("mine", "mine/model"):
+        done = sepcli("train", recipe, "-o", folder, "-d", "gpu0")
+        assert done.code == 1 and "no such device: gpu0" in done.err
+    assert [*Path("mine").iterdir()] == []
 
 
 def test_an_output_folder_that_cannot_be_made_is_told(
