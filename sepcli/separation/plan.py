@@ -83,10 +83,13 @@ class SeparationOptions:
     def __post_init__(self) -> None:
         for name, kind in CHOICES.items():
             value, known = getattr(self, name), get_args(kind)
-            if value not in known and not (name == "level" and value is None):
+            is_known = isinstance(value, str) and value in known
+            if not is_known and not (name == "level" and value is None):
                 raise UsageError(f"no such {name}: {value!r}", f"choose {' or '.join(known)}")
         for name, value in _plain_numbers(self).items():  # so that equal options are written alike
             object.__setattr__(self, name, value)
+        if not isinstance(self.voices, str):
+            raise UsageError(f"no name of voices: {self.voices!r}", "give one as text")
         _check_known(self.known)
         if self.only is not None and not isinstance(self.only, str):
             raise UsageError(f"no voice is called: {self.only!r}", "give the name of one as text")
@@ -107,7 +110,7 @@ def _plain_numbers(options: SeparationOptions) -> dict[str, Any]:
         raise UsageError(
             f"not a number of shifts: {shifts!r}", f"use a number from 1 to {MOST_SHIFTS}"
         )
-    if people is not None and people != "auto":
+    if people is not None and not (isinstance(people, str) and people == "auto"):
         plain["people"] = _count(people)
         if not 1 <= plain["people"] <= MOST_PEOPLE:
             raise UsageError(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from sepcli.audio import WaveformReader
-from sepcli.errors import DeviceError, OutputError
+from sepcli.errors import DeviceError, OutputError, UsageError
 from sepcli.models.entry import ModelEntry
 from sepcli.models.load import load_model
 from sepcli.models.registry import DEFAULT_MODEL
@@ -80,8 +80,8 @@ class Separator:
         DeviceError: The device is not available, or has no such precision.
         ModelError: There is no voice embedding of that name.
         WeightsError: Its weights cannot be fetched or do not fit.
-        UsageError: The overlap is not shorter than the chunk, a known voice has the name of an
-            unknown speaker, as spk1, or `options.only` is no known voice.
+        UsageError: These are no options, the overlap is not shorter than the chunk, a known voice
+            has the name of an unknown speaker, as spk1, or `options.only` is no known voice.
         AudioError: The recording of a known voice cannot be read, is silent, or too short.
     """
 
@@ -93,7 +93,7 @@ class Separator:
         say: Callable[[str], None] = silent,
         embed: Embed | None = None,
     ) -> None:
-        options = options or SeparationOptions()
+        options = _checked(options)
         check_speaker_names(DEFAULT_NAME, list(options.known))
         self.entry = entry
         self._say = say
@@ -121,11 +121,12 @@ class Separator:
             ModelError: The model is unknown or its configuration is wrong.
             WeightsError: The weights cannot be fetched or do not fit.
             DeviceError: The device is not available, or has no such precision.
-            UsageError: The overlap is not shorter than the chunk, a known voice has the name of an
-                unknown speaker, as spk1, or `options.only` is no known voice.
+            UsageError: These are no options, the overlap is not shorter than the chunk, a known
+                voice has the name of an unknown speaker, as spk1, or `options.only` is no known
+                voice.
             AudioError: The recording of a known voice cannot be read, is silent, or too short.
         """
-        options = options or SeparationOptions()
+        options = _checked(options)
         choose_device(options.device)  # before a download, not after it
         loaded = load_model(resolve_model(str(model), revision=revision))
         if loaded.note:
@@ -216,3 +217,19 @@ class Separator:
         for warning in outcome.warnings:
             self._say(warning)
         return list(outcome.outputs)
+
+
+def _checked(options: Any) -> SeparationOptions:
+    """Return options, the usual ones for None.
+
+    Raises:
+        UsageError: They are something else.
+    """
+    if options is None:
+        return SeparationOptions()
+    if not isinstance(options, SeparationOptions):
+        raise UsageError(
+            f"not options: {type(options).__name__}",
+            'as in options=SeparationOptions(device="cpu")',
+        )
+    return options

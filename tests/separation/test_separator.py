@@ -203,13 +203,31 @@ def test_a_whole_rate_may_be_of_any_kind(rate: Any) -> None:
         {"overlap_seconds": "1"},
         {"overlap_seconds": 1j},
         {"only": 3},
+        {"people": np.array([1, 2])},
+        {"level": np.array(["fit", "as-is"])},
+        {"voices": ["builtin"]},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         SeparationOptions(**options)
     (value,) = options.values()
-    assert str(value) in caught.value.message and caught.value.hint
+    assert any(told in caught.value.message for told in (str(value), repr(value)))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"), [({}, "dict"), ({"shifts": 2}, "dict"), ("cpu", "str"), (2, "int")]
+)
+def test_what_are_no_options_is_refused(options: Any, kind: str) -> None:
+    for make in (
+        lambda: Separator(Identity(), entry(), options),
+        lambda: Separator.from_pretrained("stftformer-8k", options=options),
+    ):
+        with pytest.raises(UsageError) as caught:
+            make()
+        assert caught.value.message == f"not options: {kind}"
+        assert caught.value.hint == 'as in options=SeparationOptions(device="cpu")'
 
 
 @pytest.mark.parametrize("waveform", ["mix.wav", [[0.0] * 9, [0.0] * 8], {"a": 1}, [None, "x"]])
