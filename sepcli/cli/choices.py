@@ -45,17 +45,22 @@ def check_channels(context: typer.Context, sample_rate: str) -> None:
     """Refuse options that `--channels` has no use for, also where they say what is usual."""
     if not context.params["channels"]:
         return
+    refuse_given(context, "--channels", OPTIONS_OF_A_NETWORK)
+    if sample_rate == "model":
+        raise UsageError("--channels takes no model", "leave out --sample-rate model")
+
+
+def refuse_given(context: typer.Context, cause: str, names: Collection[str]) -> None:
+    """Refuse options of a network beside the one that needs none, also where they say the usual."""
     given = [
         "--" + name.replace("_", "-")
-        for name in OPTIONS_OF_A_NETWORK
+        for name in names
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     ]
     if given:
         raise UsageError(
-            f"--channels uses no network and takes no: {', '.join(given)}", "leave out either"
+            f"{cause} uses no network and takes no: {', '.join(given)}", "leave out either"
         )
-    if sample_rate == "model":
-        raise UsageError("--channels takes no model", "leave out --sample-rate model")
 
 
 def check_inputs(

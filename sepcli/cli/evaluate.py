@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sepcli.cli import console, options
+from sepcli.cli.choices import refuse_given
 from sepcli.cli.plots import drawn, require_plot
 from sepcli.errors import AudioError, SepcliError, UsageError
 from sepcli.files import refuse_replacing, refuse_taken, write_whole
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from sepcli.evaluation.dataset import Item
     from sepcli.evaluation.score import Average, Scores, Tally
-    from sepcli.separation.choices import Precision
 
     Waveforms = np.ndarray[Any, np.dtype[np.float32]]
     # the item, its mixture if any, its rate -> estimates
@@ -50,6 +50,7 @@ class Judged:
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(help="Test set: a folder with s1, s2, … and mix, mix_clean or mix_both."),
@@ -97,6 +98,8 @@ def evaluate(
     console.configure(quiet=quiet, verbose=verbose)
     if bool(model) == bool(estimates):
         raise UsageError("give either --model or --estimates", "see: sepcli evaluate --help")
+    if estimates:
+        refuse_given(context, "--estimates", ("device", "precision", "shifts"))
     from sepcli.audio import find_audio_files
     from sepcli.evaluation.dataset import find_items
     from sepcli.evaluation.score import Tally, require_metrics
@@ -117,7 +120,7 @@ def evaluate(
     inputs = [path for folder in folders for path in find_audio_files(folder, recursive=True)]
     for output in filter(None, (csv_file, plot)):
         refuse_replacing(output, inputs)
-    estimator = kept or _separator(model, device, precision, shifts)
+    estimator = kept or _separator(model, device=device, precision=precision, shifts=shifts)
     tally, judged = Tally(), []
     with console.progress("evaluating", total=len(items[:limit]), unit="items") as bar:
         for one in judge(items[:limit], estimator, extras):
@@ -163,14 +166,13 @@ def _judge_one(item: "Item", estimator: "Estimator", extras: list[str]) -> Judge
     return Judged(item.name, references.shape[1] / rate, elapsed, found)
 
 
-def _separator(model: str, device: str, precision: "Precision", shifts: int) -> "Estimator":
-    """Return what separates the mixture of a recording."""
+def _separator(model: str, **how: Any) -> "Estimator":
+    """Return what separates the mixture of a recording; `how` are `SeparationOptions`."""
     from sepcli.cli.loading import load_separator
     from sepcli.models.resolve import resolve_model
     from sepcli.separation.separator import SeparationOptions
 
-    how = SeparationOptions(device=device, precision=precision, shifts=shifts)
-    separator = load_separator(resolve_model(model), how)
+    separator = load_separator(resolve_model(model), SeparationOptions(**how))
 
     def separate(item: "Item", mixture: "Waveforms | None", rate: int) -> "Waveforms":
         assert mixture is not None
@@ -284,8 +286,7 @@ def draw(path: Path, tally: "Tally") -> None:
     """Draw the distribution of the main metric over recordings."""
     averages = tally.averages()
     name = "si_sdri" if "si_sdri" in averages else "si_sdr"
-    values = [scores.mean(name) for scores in tally.scores]
-    values = [value for value in values if math.isfinite(value)]
+    values = [mean for each in tally.scores if math.isfinite(mean := each.mean(name))]
     if not values:
         console.warn(f"nothing to draw, no recording has a score: {path}")
         return

@@ -149,6 +149,10 @@ def test_lengths_that_differ_are_said(sepcli: CommandLine, test_set: Path) -> No
         (("--estimates", "guess", "--model", "spgm"), "give either --model or --estimates"),
         (("--estimates", "guess", "--metric", "loudness"), "unknown metric: loudness"),
         (("--estimates", "guess", "--mixtures", "mix_both"), "no such folder"),
+        (
+            ("--estimates", "guess", "--shifts", "1", "-d", "cpu"),
+            "--estimates uses no network and takes no: --device, --shifts",
+        ),
     ],
 )
 def test_usage_errors(
