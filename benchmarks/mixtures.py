@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sepcli import SeparationOptions, Separator
-from sepcli.audio import AudioReader, downmix, resample_blocks
+from sepcli.audio import AudioReader, mono_blocks, resample_blocks
 from sepcli.evaluation.metrics import best_order, pairwise_si_sdr, reorder, si_sdr_improvement
 from sepcli.models.registry import DEFAULT_MODEL
 
@@ -57,8 +57,8 @@ def mixtures(folder: Path, count: int, rate: int) -> list[np.ndarray]:
 
 def _read(path: Path, rate: int) -> np.ndarray:
     with AudioReader(path) as reader:
-        blocks = map(downmix, reader.blocks())
-        return np.concatenate(list(resample_blocks(blocks, reader.info.sample_rate, rate)))
+        blocks = resample_blocks(mono_blocks(reader), reader.info.sample_rate, rate)
+        return np.concatenate(list(blocks))
 
 
 def improvement(

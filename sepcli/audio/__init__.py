@@ -4,7 +4,7 @@ Nothing here holds a whole recording in memory. Waveforms are float32 `[samples,
 full scale at ±1.
 """
 
-from sepcli.audio.downmix import Downmixer, downmix
+from sepcli.audio.downmix import Downmixer, mono_blocks
 from sepcli.audio.find import find_audio_files
 from sepcli.audio.formats import OutputFormat, check_output_format, kept_subtype
 from sepcli.audio.reader import AudioInfo, AudioReader, read_info
@@ -23,9 +23,9 @@ __all__ = [
     "Together",
     "WaveformReader",
     "check_output_format",
-    "downmix",
     "find_audio_files",
     "kept_subtype",
+    "mono_blocks",
     "read_channel_names",
     "read_info",
     "resample_blocks",

@@ -9,8 +9,12 @@ are compared, which hold what is below 60 Hz at a hundredth of what is at 1 kHz,
 roots, in which what is loud for an instant only does not outweigh the rest.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
+
+from sepcli.audio.reader import AudioReader
 
 Samples = npt.NDArray[np.float32]
 
@@ -69,3 +73,10 @@ class Downmixer:
             return downmix(block)
         self.has_turned = True
         return downmix(block * signs)
+
+
+def mono_blocks(reader: AudioReader) -> Iterator[Samples]:
+    """Yield a recording in one channel, block by block, `[samples]`."""
+    mixer = Downmixer(reader.info.num_channels, reader.info.sample_rate)
+    for block in reader.blocks():
+        yield mixer.mix(block)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sepcli.audio import AudioReader, downmix, find_audio_files
+from sepcli.audio import AudioReader, find_audio_files, mono_blocks
 from sepcli.errors import AudioError, UsageError
 from sepcli.files import printable
 
@@ -143,8 +143,7 @@ def read(paths: Sequence[Path]) -> tuple[Waveforms, int, bool]:
     waveforms, rates = [], set()
     for path in paths:
         with AudioReader(path) as reader:
-            blocks = [downmix(block) for block in reader.blocks()]
-            waveforms.append(np.concatenate([*blocks, np.zeros(0, np.float32)]))
+            waveforms.append(np.concatenate([*mono_blocks(reader), np.zeros(0, np.float32)]))
             rates.add(reader.info.sample_rate)
     if len(rates) > 1:
         found = ", ".join(map(str, sorted(rates)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from sepcli.audio import AudioReader, Downmixer, resample_blocks
+from sepcli.audio import AudioReader, mono_blocks, resample_blocks
 from sepcli.audio.ogg_serial import settle_serial
 from sepcli.page.spectrogram import Spectrogram
 from sepcli.page.talk import Track
@@ -66,10 +66,8 @@ def _blocks(track: Track) -> Iterator[Array]:
     """Yield the samples of a track, `[samples]`, at the rate of previews."""
     with AudioReader(track.path, track=track.audio_track) as reader:
         reader.select(*track.span)
-        mixer = Downmixer(reader.info.num_channels, reader.info.sample_rate)
-
-        def mono() -> Iterator[Array]:
-            for block in reader.blocks():
-                yield mixer.mix(block) if track.channel is None else block[:, track.channel]
-
-        yield from resample_blocks(mono(), reader.info.sample_rate, RATE)
+        if track.channel is None:
+            mono = mono_blocks(reader)
+        else:
+            mono = (block[:, track.channel] for block in reader.blocks())
+        yield from resample_blocks(mono, reader.info.sample_rate, RATE)

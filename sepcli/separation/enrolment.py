@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sepcli.audio import AudioReader, Downmixer, find_audio_files, resample_blocks
+from sepcli.audio import AudioReader, find_audio_files, mono_blocks, resample_blocks
 from sepcli.errors import AudioError, SepcliError, UsageError, did_you_mean
 from sepcli.files import real_path
 from sepcli.separation.chunking import seconds_to_samples
@@ -109,9 +109,8 @@ def read_enrolment(name: str, path: str | Path, sample_rate: int) -> Array:
     try:
         with AudioReader(path) as reader:
             reader.select(0.0, MAX_SECONDS)
-            mixer = Downmixer(reader.info.num_channels, reader.info.sample_rate)
-            mono = (mixer.mix(block) for block in reader.blocks())
-            blocks = list(resample_blocks(mono, reader.info.sample_rate, sample_rate))
+            rate = reader.info.sample_rate
+            blocks = list(resample_blocks(mono_blocks(reader), rate, sample_rate))
     except SepcliError as cause:
         raise AudioError(f"voice of {name}: {cause.message}", cause.hint) from cause
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sepcli.audio import AudioReader, downmix, find_audio_files, resample_blocks
+from sepcli.audio import AudioReader, find_audio_files, mono_blocks, resample_blocks
 from sepcli.errors import AudioError, UsageError
 from sepcli.files import printable
 
@@ -274,8 +274,7 @@ def decode(
         source = io.BytesIO(item.pack.read(item.member)) if item.pack else item.path
         with AudioReader(source) as reader:
             rate = reader.info.sample_rate
-            blocks = [downmix(block) for block in reader.blocks()]
-            signal = np.concatenate([*blocks, np.zeros(0, np.float32)])
+            signal = np.concatenate([*mono_blocks(reader), np.zeros(0, np.float32)])
     except (AudioError, OSError, *UNREADABLE_MEMBER):
         return "not readable"
     if rate < sample_rate:

@@ -70,6 +70,12 @@ def test_reads_to_the_shortest_and_refuses_two_rates(tmp_path: Path) -> None:
         read([long, write(tmp_path / "r.wav", rate=16000)])
 
 
+def test_channels_of_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
+    (mono,), _, _ = read([write(tmp_path / "mono.wav")])
+    soundfile.write(tmp_path / "stereo.wav", np.stack([mono, -mono], 1), RATE, "FLOAT")
+    np.testing.assert_allclose(read([tmp_path / "stereo.wav"])[0][0], mono, atol=1e-6)
+
+
 def test_of_two_files_of_one_name_none_is_taken(tmp_path: Path) -> None:
     for name in ("s1/a.wav", "s1/b.wav", "s1/b.flac", "s1/b.ogg", "s2/a.wav", "s2/b.wav"):
         write(tmp_path / name)

@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sepcli.audio import AudioReader, AudioWriter, downmix, read_info, resample_blocks
+from sepcli.audio import AudioReader, AudioWriter, read_info, resample_blocks
+from sepcli.audio.downmix import downmix
 from sepcli.audio.reader import MAX_MAGNITUDE
 from sepcli.errors import SepcliError
 from tests.stress.damage import mutated, seed_corpus

@@ -10,7 +10,14 @@ import pytest
 import soundfile
 
 from sepcli.errors import AudioError, OutputError, UsageError
-from sepcli.training.dataset import Utterance, find_speech, read_recordings, read_speech
+from sepcli.training.dataset import (
+    Utterance,
+    decode,
+    find_speech,
+    read_recordings,
+    read_speech,
+    to_float,
+)
 from sepcli.training.pack import write_pack
 
 from .conftest import RATE, voice
@@ -42,6 +49,13 @@ def test_higher_rates_are_resampled_and_channels_mixed(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "anna/1.wav", np.stack([signal, signal], 1), 16000)
     speech = read_speech(find_speech(tmp_path), RATE)
     assert len(speech.signals[0][0][0]) == RATE // 2
+
+
+def test_channels_of_opposite_phase_do_not_cancel(tmp_path: Path) -> None:
+    signal = voice(2, 0.5)
+    soundfile.write(tmp_path / "1.wav", np.stack([signal, -signal], 1), RATE, "FLOAT")
+    (found,) = decode(Utterance("anna", tmp_path / "1.wav"), RATE, (1.0,))
+    np.testing.assert_allclose(to_float(found), signal, atol=1e-4)
 
 
 def test_bad_recordings_are_skipped_and_counted(speech_folder: Path) -> None:
