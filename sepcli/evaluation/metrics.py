@@ -8,20 +8,18 @@ What cannot be measured is said, not hidden: a silent reference gives `nan` (no 
 anything), a silent estimate of a sounding reference gives `-inf`, an exact one gives `inf`.
 """
 
-import itertools
 import math
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+from sepcli.networks.layers.order import best_assignment
 
 Signal: TypeAlias = Tensor | NDArray[np.floating]
 
-# Past four speakers the number of orders grows too fast to try them all.
-MAX_EXHAUSTIVE = 4
 # Stands in for scores without a number when orders are compared; beyond any true SI-SDR.
 WORST_DB = 1e4
 
@@ -88,9 +86,8 @@ def pairwise_si_sdr(estimate: Signal, reference: Signal, *, zero_mean: bool = Tr
 def best_order(scores: Signal) -> Tensor:
     """Return the best permutation: the estimate of each reference, `[..., references]` int64.
 
-    It has the highest mean score. Up to four estimates every permutation is tried; beyond that the
-    Hungarian method finds the same one. Where there are more estimates than references, some are
-    left out. References whose scores are `nan` (silent ones) do not influence the choice.
+    It has the highest mean score. Where there are more estimates than references, some are left
+    out. References whose scores are `nan` (silent ones) do not influence the choice.
 
     Args:
         scores: `[..., estimates, references]`, higher is better.
@@ -103,12 +100,7 @@ def best_order(scores: Signal) -> Tensor:
     if num_estimates < num_references:
         raise ValueError(f"fewer estimates than references: {num_estimates} < {num_references}")
     table = torch.nan_to_num(table, nan=0.0, posinf=WORST_DB, neginf=-WORST_DB)
-    if num_estimates <= MAX_EXHAUSTIVE:
-        return _exhaustive_order(table)
-    rows = table.reshape(-1, num_estimates, num_references).cpu().numpy()
-    orders = [linear_sum_assignment(row.T, maximize=True)[1] for row in rows]
-    found = torch.from_numpy(np.stack(orders)).to(table.device)
-    return found.reshape(*table.shape[:-2], num_references)
+    return best_assignment(table)
 
 
 def reorder(estimate: Signal, order: Tensor) -> Tensor:
@@ -123,17 +115,6 @@ def reorder(estimate: Signal, order: Tensor) -> Tensor:
         estimate = torch.from_numpy(np.array(estimate, native))
     index = order.unsqueeze(-1).expand(*order.shape, estimate.shape[-1])
     return torch.gather(estimate, -2, index.to(estimate.device))
-
-
-def _exhaustive_order(table: Tensor) -> Tensor:
-    """Best of all orders, the first of equals; `[..., estimates, references]` → `[..., refs]`."""
-    num_estimates, num_references = table.shape[-2:]
-    orders = torch.tensor(
-        list(itertools.permutations(range(num_estimates), num_references)), device=table.device
-    )
-    columns = torch.arange(num_references, device=table.device)
-    totals = table[..., orders, columns].sum(-1)  # [..., orders]
-    return orders[totals.argmax(-1)]
 
 
 def _tensor(signal: Signal) -> Tensor:
