@@ -16,7 +16,7 @@ from scipy.signal import fftconvolve
 from simulated import Conversation, make_conversation, recipes
 from speaker_order import Separate, real, si_sdr
 
-from sepcli.separation.chunking import plan_chunks, seconds_to_samples
+from sepcli.separation.chunking import plan_chunks
 from sepcli.separation.speakers import fit_levels, remove_leakage
 
 LEVELS_DB = ((-20.0, -10.0), (-30.0, -20.0), (-60.0, -60.0))
@@ -107,7 +107,7 @@ def _row(
     rows: list[tuple] = []
     for conversation in conversations:
         active = np.repeat(conversation.active, rate // 50, axis=1)
-        plan = (seconds_to_samples(s, rate) for s in (CHUNK_SECONDS, OVERLAP_SECONDS))
+        plan = (round(s * rate) for s in (CHUNK_SECONDS, OVERLAP_SECONDS))
         for chunk in plan_chunks(active.shape[1], *plan):
             part = slice(chunk.start, chunk.stop)
             sources = conversation.sources[:, part]

@@ -28,7 +28,6 @@ from sepcli.separation.chunking import (
     overlap_add,
     plan_chunks,
     plan_seams,
-    seconds_to_samples,
 )
 from sepcli.separation.speakers import SpeakerTracker, fit_levels
 from sepcli.separation.speakers.embedding import load_embed
@@ -103,7 +102,7 @@ def separate(
     move: bool,
 ) -> Separated:
     """Return the estimates of all chunks."""
-    chunk, overlap = (seconds_to_samples(each, recipe.sample_rate) for each in times)
+    chunk, overlap = (round(each * recipe.sample_rate) for each in times)
     envelope = EnergyEnvelope(recipe.sample_rate)
     mixture = conversation.mixture
     envelope.add(mixture)

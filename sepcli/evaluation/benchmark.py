@@ -33,7 +33,6 @@ from sepcli.models.registry import read_toml
 from sepcli.models.resolve import resolve_model
 from sepcli.networks.layers import linear
 from sepcli.separation.choices import Precision
-from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.runner import Runner, choose_device
 
 PRODUCT_SIZE = 1536  # rows and columns of the matrix product; three of them fit an L3 cache
@@ -164,7 +163,7 @@ def measure(setting: Setting) -> Result:
     network = load_model(entry).network if may_load else random_network(entry)
     runner = Runner(network, device, setting.precision, setting.batch_size)
     load_seconds = time.perf_counter() - start
-    num_samples = seconds_to_samples(setting.chunk_seconds, entry.sample_rate)
+    num_samples = round(setting.chunk_seconds * entry.sample_rate)
     chunks = [noise(num_samples, seed) for seed in range(setting.batch_size)]
     products = _products(device, setting.precision)
     times, rates = [], []

@@ -102,7 +102,7 @@ class EnergyEnvelope:
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self._frame = max(1, seconds_to_samples(FRAME_SECONDS, sample_rate))
+        self._frame = max(1, round(FRAME_SECONDS * sample_rate))
         self._levels = bytearray()
         self._rest = np.zeros(0, np.float32)
 
@@ -133,11 +133,6 @@ def levels_of(power: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:
     decibels = 10.0 * np.log10(power + 10.0 ** (FLOOR_DB / 10.0))
     steps = np.clip(np.round((decibels - FLOOR_DB) / STEP_DB), 0, 255)
     return np.asarray(steps, dtype=np.uint8)
-
-
-def seconds_to_samples(seconds: float, sample_rate: int) -> int:
-    """Return the number of samples nearest to `seconds`."""
-    return round(seconds * sample_rate)
 
 
 def plan_chunks(

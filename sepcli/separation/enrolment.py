@@ -11,7 +11,6 @@ import numpy as np
 from sepcli.audio import AudioReader, find_audio_files, mono_blocks, resample_blocks
 from sepcli.errors import AudioError, SepcliError, UsageError, did_you_mean
 from sepcli.files import real_path
-from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.speakers import Embed, KnownVoices, voice_of
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -124,7 +123,7 @@ def read_enrolment(name: str, path: str | Path, sample_rate: int) -> Array:
 
 def _sounding_seconds(samples: Array, sample_rate: int) -> float:
     """Return for how long there is speech, judged by the loudest frame [s]."""
-    frame = seconds_to_samples(FRAME_SECONDS, sample_rate)
+    frame = round(FRAME_SECONDS * sample_rate)
     whole = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
     power = whole.var(axis=1)  # DC is no sound
     loud = power > power.max() * 10.0 ** (-SPEECH_BELOW_PEAK_DB / 10.0)

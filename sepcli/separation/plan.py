@@ -19,7 +19,6 @@ from sepcli.separation.choices import (
     OutsideOverlap,
     Precision,
 )
-from sepcli.separation.chunking import seconds_to_samples
 from sepcli.separation.enrolment import check_only, enrol
 from sepcli.separation.naming import DEFAULT_NAME, Naming
 from sepcli.separation.speakers import MOST_PEOPLE, Embed, KnownVoices
@@ -257,8 +256,8 @@ def plan_recordings(entry: ModelEntry, options: SeparationOptions, embed: Embed)
     overlap_seconds = options.overlap_seconds
     if overlap_seconds is None:
         overlap_seconds = min(entry.overlap_seconds, chunk_seconds / 2)
-    chunk = seconds_to_samples(chunk_seconds, entry.sample_rate)
-    overlap = seconds_to_samples(min(overlap_seconds, chunk_seconds), entry.sample_rate)
+    chunk = round(chunk_seconds * entry.sample_rate)
+    overlap = round(min(overlap_seconds, chunk_seconds) * entry.sample_rate)
     if overlap >= chunk:
         raise UsageError(
             f"overlap is not shorter than the chunk: {overlap_seconds:g} s",

@@ -15,7 +15,6 @@ from sepcli.separation.chunking import (
     percentile,
     plan_chunks,
     plan_seams,
-    seconds_to_samples,
 )
 
 RATE = 1000  # Hz; frames of the envelope are 20 samples
@@ -243,11 +242,6 @@ def test_active_frames_are_judged_by_the_loudest():
 def test_impossible_plans_are_refused(chunk, overlap):
     with pytest.raises(ValueError, match="no chunks"):
         plan_chunks(100, chunk, overlap)
-
-
-def test_seconds_are_rounded_to_the_nearest_sample():
-    assert seconds_to_samples(0.02, 11_025) == 220
-    assert seconds_to_samples(1.5, 8_000) == 12_000
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.floats(0, 100))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sepcli.separation.chunking import FLOOR_DB, STEP_DB, levels_of, seconds_to_samples
+from sepcli.separation.chunking import FLOOR_DB, STEP_DB, levels_of
 from sepcli.separation.speakers.evidence import Embed, embed_windows
 from sepcli.separation.speakers.turns import Mask, runs
 
@@ -135,8 +135,8 @@ class TimelineBuilder:
         self, num_outputs: int, sample_rate: int, embed: Embed | None, store: Store
     ) -> None:
         self._rate, self._embed, self._store = sample_rate, embed, store
-        self._window = seconds_to_samples(WINDOW_SECONDS, sample_rate)
-        self._hop = seconds_to_samples(HOP_SECONDS, sample_rate)
+        self._window = round(WINDOW_SECONDS * sample_rate)
+        self._hop = round(HOP_SECONDS * sample_rate)
         self._num_signals = 1 + num_outputs
         self._held: list[Array] = []  # blocks that are not listened to yet
         self._num_held = 0

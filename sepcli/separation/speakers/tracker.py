@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sepcli.separation.chunking import Chunk, seconds_to_samples
+from sepcli.separation.chunking import Chunk
 from sepcli.separation.speakers.assignment import require_states, solve_order
 from sepcli.separation.speakers.evidence import (
     ACTIVE_RATIO,
@@ -50,7 +50,7 @@ class SpeakerTracker:
         self._num_speakers = num_speakers
         self._sample_rate = sample_rate
         self._embed = embed
-        self._frame = max(1, seconds_to_samples(FRAME_SECONDS, sample_rate))
+        self._frame = max(1, round(FRAME_SECONDS * sample_rate))
         self._kept = _Kept(num_speakers)
         self._before: tuple[Chunk, Array] | None = None
 
