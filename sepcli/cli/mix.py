@@ -13,7 +13,7 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import OutputError
-from sepcli.files import output_error, real_path, write_whole
+from sepcli.files import output_error, real_path, remove_stale_temporaries, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,7 +151,7 @@ def _refuse_inputs(folder: Path, inputs: Iterable[Path | None]) -> None:
 
 
 def _remove_set(folder: Path) -> None:
-    """Remove what an earlier set left: of it, files with numbers for names, and its tables.
+    """Remove what an earlier set left: files with numbers for names or without one, its tables.
 
     The manifest goes first, so that there is none of a set that is not whole. Folders go where
     nothing else is in them: an empty s3 would be a third reference.
@@ -159,6 +159,7 @@ def _remove_set(folder: Path) -> None:
     for name in (MANIFEST, TURNS):
         (folder / name).unlink(missing_ok=True)
     for track in TRACKS:
+        remove_stale_temporaries(folder / track)
         for path in sorted((folder / track).glob("*.wav")):
             if path.stem.isdecimal():
                 path.unlink()

@@ -9,6 +9,7 @@ from typing import IO
 
 from sepcli.errors import OutputError
 from sepcli.files.pending import PendingFile, check_folder, output_error
+from sepcli.files.space import remove_stale_temporaries
 from sepcli.files.temporary import printable, real_path
 
 
@@ -43,8 +44,9 @@ def refuse_replacing(output: Path, inputs: Iterable[Path]) -> None:
 def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
     """Give a hidden file; when the block ends well it is on the disk and takes the name `path`.
 
-    If the block raises, nothing is left. Unlike recordings, which can be separated again, such a
-    file is there after a power cut too: to wait for the disk takes some 10 ms a file.
+    If the block raises, nothing is left; what killed runs left in the folder goes. Unlike
+    recordings, which can be separated again, such a file is there after a power cut too: to wait
+    for the disk takes some 10 ms a file.
 
     Args:
         path: Its name.
@@ -54,6 +56,7 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
         AlreadyThereError: The name is taken.
         OutputError: The file cannot be written, or something in the block raised an OSError.
     """
+    remove_stale_temporaries(path.parent)
     pending = PendingFile(path, overwrite)
     try:
         with os.fdopen(pending.descriptor, "w+b", closefd=False) as file:

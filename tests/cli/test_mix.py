@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from tests.cli.runner import CommandLine
+from tests.files.processes import leave_temporary
 
 RATE = 8000
 
@@ -142,6 +143,7 @@ def test_a_set_of_fewer_speakers_can_be_evaluated(sepcli: CommandLine, speech: P
     for speakers in (3, 2):
         made = sepcli("mix", speech, "-o", "set", *OPTIONS, "--speakers", speakers, "--overwrite")
         assert made.code == 0, made.err
+        leave_temporary(Path(f"set/s{speakers}"))  # as a run that was killed
     done = sepcli("evaluate", "set", "--estimates", "set", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.lines[-1])["recordings"] == 3

@@ -1,7 +1,5 @@
 import os
 import shutil
-import subprocess
-import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 from sepcli.errors import OutputError
 from sepcli.files.space import format_bytes, remove_stale_temporaries, require_free_space
 from sepcli.files.temporary import create_temporary, host_token
+from tests.files.processes import dead_pid
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -76,12 +75,6 @@ def test_disk_that_does_not_tell_is_not_an_obstacle(tmp_path, monkeypatch):
 )
 def test_sizes_in_words(size, text):
     assert format_bytes(size) == text
-
-
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_only_leftovers_of_the_dead_are_removed(tmp_path):

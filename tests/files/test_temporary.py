@@ -1,8 +1,6 @@
 import os
 import re
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from sepcli.files.temporary import (
     is_stale,
     printable,
 )
+from tests.files.processes import dead_pid
 
 
 @pytest.mark.parametrize(
@@ -80,12 +79,6 @@ def test_folder_that_is_not_there(tmp_path):
 
 def name_of(pid: object, host: str | None = None) -> str:
     return f".sepcli-{host or host_token()}-{pid}-{'a' * 16}.part"
-
-
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_stale_is_what_a_dead_process_of_this_machine_left(tmp_path):

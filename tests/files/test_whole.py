@@ -6,6 +6,7 @@ import pytest
 
 from sepcli.errors import OutputError
 from sepcli.files.whole import refuse_taken, whole_file, write_whole
+from tests.files.processes import leave_temporary
 
 
 def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
@@ -34,6 +35,12 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OutputError, match="no space left on device"):
         write_whole(path, b"new")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def test_what_a_killed_run_left_goes(tmp_path: Path) -> None:
+    leave_temporary(tmp_path)
+    write_whole(tmp_path / "table.csv", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
