@@ -16,7 +16,7 @@ from typing import Literal
 import soundfile
 
 from sepcli.errors import AudioError, OutputError
-from sepcli.files import whole_file
+from sepcli.files import printable, whole_file
 from sepcli.training.dataset import Pcm, Skipped, Utterance, decode
 
 Coding = Literal["opus", "flac"]
@@ -66,7 +66,8 @@ def write_pack(
                 if isinstance(result, str):
                     skipped.add(result, item.name)
                     continue
-                stem = f"{item.speaker}/{Path(item.member or item.path).stem}"
+                # a zip takes text, and ends a name at a NUL
+                stem = printable(f"{item.speaker}/{Path(item.member or item.path).stem}")
                 name = _free_name(archive.NameToInfo, stem, ENDINGS[coding])
                 archive.writestr(name, _encode(result[0], sample_rate, coding))
         if not archive.NameToInfo:

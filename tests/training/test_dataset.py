@@ -1,6 +1,7 @@
 """Speech from folders, manifests and packs: what is taken, what is skipped and counted."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,16 @@ def test_a_damaged_member_of_a_zip_is_skipped(kind: str, tmp_path: Path) -> None
     pack.write_bytes(raw)
     speech = read_speech(find_speech(pack), RATE)
     assert list(speech.speakers) == ["bob"] and speech.skipped.counts == {"not readable": 1}
+
+
+def test_a_pack_takes_speakers_whose_names_are_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "1.wav"
+    soundfile.write(file, voice(0, 1.0), RATE)
+    speakers = [os.fsdecode(b"\xff"), "a\0b", "a\0c", "\u00e9\n"]
+    pack = tmp_path / "speech.pack"
+    write_pack([Utterance(speaker, file) for speaker in speakers], pack, RATE, coding="flac")
+    names = [item.speaker for item in find_speech(pack)]
+    assert names == sorted(["\\xff", "a\\x00b", "a\\x00c", "\u00e9\\n"])
 
 
 def test_a_flac_pack_is_the_folder(speech_folder: Path, tmp_path: Path) -> None:
