@@ -76,11 +76,12 @@ class Together(ExitStack):
         """Give all files their final names, or none.
 
         All are complete on the disk before the first is renamed; should a rename fail after others
-        succeeded, what was there before is put back.
+        succeeded, what was there before is put back. The waveform that was asked for first, without
+        which a recording is not done, comes after the others: a run may be killed in between.
 
         Raises:
             OutputError: One of them cannot be written or renamed.
         """
         for writer in self._writers:
             writer.finish()
-        publish_all([writer.file for writer in self._writers] + self._files)
+        publish_all([writer.file for writer in reversed(self._writers)] + self._files)

@@ -212,6 +212,26 @@ def test_what_fails_leaves_nothing(
     assert not Path("cut/mix").exists()
 
 
+@pytest.mark.parametrize("options", [(), ("--labels", "rttm")])
+def test_what_is_killed_between_two_names_is_not_done(
+    cut: Segmenting, mixture: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    taken: list[Path] = []
+    take_name = PendingFile._take_name
+
+    def note(file: PendingFile) -> None:
+        taken.append(file.path)
+        take_name(file)
+
+    monkeypatch.setattr(PendingFile, "_take_name", note)
+    assert cut(mixture, "--speakers", "auto", *options).code == 0
+    assert len(taken) == 3 + len(options) // 2  # a segment, two outputs
+    for last in reversed(taken[1:]):
+        last.unlink()
+        done = cut(mixture, "--speakers", "auto", "--skip-existing", *options)
+        assert "only some of the outputs are there" in done.err, last
+
+
 @pytest.mark.parametrize("arguments", [("--format", "flac"), ("--layout", "channels")])
 def test_they_go_with_other_choices(
     cut: Segmenting, mixture: Path, arguments: tuple[str, ...]
