@@ -13,7 +13,13 @@ import typer
 
 from sepcli.cli import console, options
 from sepcli.errors import OutputError
-from sepcli.files import output_error, real_path, remove_stale_temporaries, write_whole
+from sepcli.files import (
+    AlreadyThereError,
+    output_error,
+    real_path,
+    remove_stale_temporaries,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,10 +115,7 @@ def mix(
         snr_db=snr_db,
     )
     if not overwrite and (there := [name for name in PARTS if (output_dir / name).exists()]):
-        raise OutputError(
-            f"a set is there already, or a part of one: {output_dir / there[0]}",
-            "give --overwrite or another -o",
-        )
+        raise _taken(output_dir / there[0])
     utterances = find_speech(speech, split=split)
     _refuse_inputs(output_dir, [speech, noise, rooms, *(item.path for item in utterances)])
     material, skipped = _material(speech, utterances, sample_rate, noise, rooms)
@@ -121,20 +124,29 @@ def mix(
         with console.progress("mixing", total=count, unit="items") as bar:
             for number in range(count):
                 mixture = make_mixture(material, how, seed, number)
-                if number == 0:  # only now it is known that a new set can be made
+                if number == 0 and overwrite:  # only now it is known that a new set can be made
                     _remove_set(output_dir)
                 name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
                 _write(mixture, output_dir, name, sample_rate)
                 rows.append(_row(mixture, name, sample_rate))
                 turns.append(_turns(mixture, name, sample_rate))
                 bar.advance()
+        # the manifest is last: where there is one, the set is whole
+        for name, text in ((TURNS, "".join(turns)), (MANIFEST, _table(rows))):
+            content = text.encode("utf-8", "surrogateescape")
+            write_whole(output_dir / name, content, overwrite=False)
+    except AlreadyThereError as error:  # another run is writing a set
+        raise _taken(output_dir) from error
     finally:  # an error may be about what was skipped
         for line in skipped.lines():
             console.warn(line)
-    write_whole(output_dir / TURNS, "".join(turns).encode("utf-8", "surrogateescape"))
-    # last: where there is one, the set is whole
-    write_whole(output_dir / MANIFEST, _table(rows).encode("utf-8", "surrogateescape"))
     console.result(str(output_dir / MANIFEST))
+
+
+def _taken(path: Path) -> OutputError:
+    """Return the error of a set, or a part of it, that is not to be replaced."""
+    hint = "give --overwrite or another -o"
+    return OutputError(f"a set is there already, or a part of one: {path}", hint)
 
 
 def _refuse_inputs(folder: Path, inputs: Iterable[Path | None]) -> None:
@@ -229,7 +241,7 @@ def _write(mixture: "Mixture", folder: Path, name: str, sample_rate: int) -> Non
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise output_error(path.parent, problem) from problem
-        with AudioWriter(path, sample_rate, subtype="PCM_16", overwrite=True) as writer:
+        with AudioWriter(path, sample_rate, subtype="PCM_16") as writer:
             writer.write(waveform)
             writer.commit()
 

@@ -2,11 +2,13 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from sepcli.training import mixtures
 from tests.cli.runner import CommandLine
 from tests.files.processes import leave_temporary
 
@@ -154,6 +156,25 @@ def test_a_set_stays_where_no_new_one_can_be_made(sepcli: CommandLine, speech: P
     before = content(Path("set"))
     assert sepcli("mix", speech, "-o", "set", "--speakers", 4, "--overwrite").code == 1
     assert content(Path("set")) == before
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_runs_at_once_make_no_set_of_both(
+    sepcli: CommandLine, speech: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    make, drawn = mixtures.make_mixture, []
+
+    def meanwhile(*arguments: Any) -> mixtures.Mixture:
+        drawn.append(arguments)
+        if len(drawn) == 1 + len(options):  # before the first file of this run, or after it
+            assert sepcli("mix", speech, "-o", "set", *OPTIONS, "--seed", 1, *options).code == 0
+        return make(*arguments)
+
+    monkeypatch.setattr(mixtures, "make_mixture", meanwhile)
+    done = sepcli("mix", speech, "-o", "set", *OPTIONS, *options)
+    assert done.code == 1 and "a set is there already, or a part of one: set" in done.err
+    assert sepcli("mix", speech, "-o", "alone", *OPTIONS, "--seed", 1).code == 0
+    assert content(Path("set")) == content(Path("alone"))
 
 
 def test_names_that_are_no_text_come_through(sepcli: CommandLine, speech: Path) -> None:
