@@ -156,7 +156,8 @@ def _refuse_inputs(folder: Path, inputs: Iterable[Path | None]) -> None:
     for given in filter(None, inputs):
         theirs = real_path(given)
         within = [theirs.is_relative_to(part) for part in parts]
-        if (theirs.is_dir() and ours.is_relative_to(theirs)) or any(within):
+        # a file has nothing in it, and one whose name is too long is passed over later
+        if (os.path.isdir(theirs) and ours.is_relative_to(theirs)) or any(within):  # noqa: PTH112
             raise OutputError(
                 f"the set would lie among its own inputs: {folder}", "choose another -o"
             )

@@ -114,6 +114,17 @@ def test_bad_recordings_are_said_and_passed_over(sepcli: CommandLine, speech: Pa
     assert not any("ann/1.wav" in name or "ann/0.wav" in name for name in used)
 
 
+def test_a_row_with_a_name_that_no_file_can_have_is_passed_over(
+    sepcli: CommandLine, speech: Path
+) -> None:
+    (speech / "list.csv").write_text(
+        f"path,speaker\nann/1.wav,ann\nbob/1.ogg,bob\nmore/cy/1.wav,cy\n{'x' * 300},cy\n"
+    )
+    options = ("-n", 8, *OPTIONS[2:], "--speakers", 3)
+    done = sepcli("mix", speech / "list.csv", "-o", "set", *options)
+    assert done.code == 0 and "skipped 1 recording, not readable: xxx" in done.err, done.err
+
+
 def test_a_set_is_not_overwritten_unasked(sepcli: CommandLine, speech: Path) -> None:
     assert sepcli("mix", speech, "-o", "set", *OPTIONS).code == 0
     before = content(Path("set"))

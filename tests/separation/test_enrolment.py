@@ -61,6 +61,11 @@ def test_what_is_no_voice_is_refused(given: list[str], says: str) -> None:
     assert caught.value.hint
 
 
+def test_a_name_and_a_file_may_be_longer_than_a_name_of_a_file() -> None:
+    file = "a" * 250 + ".wav"
+    assert parse_voices([f"alice={file}"]) == {"alice": Path(file)}
+
+
 def test_voices_are_not_looked_for_in_sub_folders(tmp_path: Path) -> None:
     (tmp_path / "people").mkdir()
     with pytest.raises(AudioError, match="no recordings in the folder") as caught:
