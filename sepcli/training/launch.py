@@ -2,6 +2,8 @@
 
 import logging
 import os
+import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from sepcli.errors import DeviceError
+from sepcli.files import output_error
 from sepcli.training.export import (
     CURVE_FILE,
     LOG_FILE,
@@ -102,16 +105,30 @@ def _fabric(recipe: Recipe, accelerator: str) -> Fabric:
 
 
 def _on_board(folder: Path, then: Callable[[Measurement], None]) -> Callable[[Measurement], None]:
-    """Return what draws a measurement in TensorBoard, and then tells `then` of it."""
-    from torch.utils.tensorboard import SummaryWriter
+    """Return what draws a measurement in TensorBoard, and then tells `then` of it.
 
-    board: Any = SummaryWriter(str(folder / "tensorboard"))
+    Its own writer does that in a thread, which shows a traceback where the disk is full.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    board = folder / "tensorboard"
+    path = board / f"events.out.tfevents.{time.time():010.0f}.{platform.node()}.{os.getpid()}"
 
     def measured(row: Measurement) -> None:
-        board.add_scalar("SNR/train", row.train_snr_db, row.step)
-        board.add_scalar("SI-SDRi/dev", row.dev_si_sdri_db, row.step)
-        board.add_scalar("rate", row.rate, row.step)
-        board.flush()
+        drawn = {"SNR/train": row.train_snr_db, "SI-SDRi/dev": row.dev_si_sdri_db, "rate": row.rate}
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in drawn.items()]
+        event = Event(wall_time=time.time(), step=row.step, summary=Summary(value=values))
+        try:
+            board.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                if not file.tell():
+                    first = Event(wall_time=time.time(), file_version="brain.Event:2")
+                    RecordWriter(file).write(first.SerializeToString())
+                RecordWriter(file).write(event.SerializeToString())
+        except OSError as problem:
+            raise output_error(path, problem) from problem
         then(row)
 
     return measured

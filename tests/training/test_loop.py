@@ -13,16 +13,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 import sepcli.__main__
-from sepcli.errors import DeviceError, ModelError, WeightsError
+from sepcli.errors import DeviceError, ModelError, OutputError, WeightsError
 from sepcli.models.load import load_model
 from sepcli.models.registry import entry_from_folder
 from sepcli.training import loop
 from sepcli.training.checkpoint import Progress
 from sepcli.training.export import Measurement
-from sepcli.training.launch import launch
+from sepcli.training.launch import _on_board, launch
 from sepcli.training.loop import CHECKPOINT_FILE, Outcome
 from sepcli.training.recipe import Recipe
 
@@ -100,6 +101,24 @@ def test_the_result_is_a_model(tmp_path: Path, write_recipe: Callable[..., Recip
     assert (tmp_path / "out" / "curve.png").is_file()
     assert list((tmp_path / "out" / "tensorboard").iterdir())
     assert outcome.audio_rate > 0 and 0 <= outcome.idle_share <= 1
+
+
+def test_measurements_are_on_the_board_and_a_full_disk_is_told(tmp_path: Path) -> None:
+    told: list[Measurement] = []
+    measured = _on_board(tmp_path, told.append)
+    rows = [Measurement(step, 0.1, 2.0 + step, 3.0, 1e-3) for step in (4, 8)]
+    for row in rows:
+        measured(row)
+    assert told == rows
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("SNR/train")] == [(4, 6), (8, 10)]
+    assert sorted(board.Tags()["scalars"]) == ["SI-SDRi/dev", "SNR/train", "rate"]
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    file.unlink()
+    file.symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="no space left on device"):
+        measured(rows[0])
+    assert told == rows
 
 
 def test_bf16_and_no_dev_speech(tmp_path: Path, write_recipe: Callable[..., Recipe]) -> None:
