@@ -124,8 +124,8 @@ def mix(
         with console.progress("mixing", total=count, unit="items") as bar:
             for number in range(count):
                 mixture = make_mixture(material, how, seed, number)
-                if number == 0 and overwrite:  # only now it is known that a new set can be made
-                    _remove_set(output_dir)
+                if number == 0:  # only now it is known that a new set can be made
+                    _begin_set(mixture, output_dir, overwrite=overwrite)
                 name = f"{number:0{max(5, len(str(count - 1)))}}.wav"
                 _write(mixture, output_dir, name, sample_rate)
                 rows.append(_row(mixture, name, sample_rate))
@@ -233,16 +233,22 @@ def _tracks(mixture: "Mixture") -> "Iterator[tuple[str, Waveform]]":
         yield "noise", mixture.noise
 
 
+def _begin_set(mixture: "Mixture", folder: Path, *, overwrite: bool) -> None:
+    """Make the folders of a set, once: if they are removed meanwhile, it is not whole any more."""
+    if overwrite:
+        _remove_set(folder)
+    for track, _ in _tracks(mixture):
+        try:
+            (folder / track).mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise output_error(folder / track, problem) from problem
+
+
 def _write(mixture: "Mixture", folder: Path, name: str, sample_rate: int) -> None:
     from sepcli.audio import AudioWriter
 
     for track, waveform in _tracks(mixture):
-        path = folder / track / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise output_error(path.parent, problem) from problem
-        with AudioWriter(path, sample_rate, subtype="PCM_16") as writer:
+        with AudioWriter(folder / track / name, sample_rate, subtype="PCM_16") as writer:
             writer.write(waveform)
             writer.commit()
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,22 @@ def test_runs_at_once_make_no_set_of_both(
     assert done.code == 1 and "a set is there already, or a part of one: set" in done.err
     assert sepcli("mix", speech, "-o", "alone", *OPTIONS, "--seed", 1).code == 0
     assert content(Path("set")) == content(Path("alone"))
+
+
+def test_a_set_that_is_removed_meanwhile_is_not_called_whole(
+    sepcli: CommandLine, speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = mixtures.make_mixture
+
+    def meanwhile(*arguments: Any) -> mixtures.Mixture:
+        if arguments[-1] == 2:
+            shutil.rmtree("set")
+        return make(*arguments)
+
+    monkeypatch.setattr(mixtures, "make_mixture", meanwhile)
+    done = sepcli("mix", speech, "-o", "set", *OPTIONS)
+    assert done.code == 1 and "cannot write (no such file or directory): set" in done.err
+    assert not Path("set").exists()
 
 
 def test_names_that_are_no_text_come_through(sepcli: CommandLine, speech: Path) -> None:
