@@ -127,13 +127,14 @@ def find_speech(path: Path, *, split: str = "", needs_splits: bool = True) -> li
         AudioError: nothing is there, or no recording belongs to a speaker.
         UsageError: There is no such split, or a manifest is not as it should be.
     """
-    is_manifest = path.suffix.lower() == ".csv" and not path.is_dir()
+    is_pack = path.is_file() and zipfile.is_zipfile(path)
+    is_manifest = path.suffix.lower() == ".csv" and not path.is_dir() and not is_pack
     if path.is_dir():
         files = find_audio_files(path, recursive=True)
         found = [Utterance(file.parent.relative_to(path).as_posix(), file) for file in files]
     elif is_manifest:
         found = [_utterance(path, row) for row in _rows(path, split, needs_splits)]
-    elif path.is_file() and zipfile.is_zipfile(path):
+    elif is_pack:
         try:
             pack = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as problem:

@@ -214,6 +214,12 @@ def test_a_flac_pack_is_the_folder(speech_folder: Path, tmp_path: Path) -> None:
             assert np.abs(one.astype(int) - other).max() <= 1
 
 
+def test_a_pack_may_have_the_name_of_a_manifest(speech_folder: Path, tmp_path: Path) -> None:
+    pack = tmp_path / "pack.csv"
+    write_pack(find_speech(speech_folder), pack, RATE, coding="flac")
+    assert len(find_speech(pack)) == len(find_speech(speech_folder))
+
+
 def test_the_contents_of_a_pack_are_read_once(
     speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
