@@ -25,6 +25,7 @@ Coding = Literal["opus", "flac"]
 OPUS_COMPRESSION = 0.952
 ENDINGS = {"opus": ".ogg", "flac": ".flac"}
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+LONGEST_NAME = 0xFFFF  # bytes, in a zip
 BATCH = 256  # recordings decoded at once; bounds the memory
 
 
@@ -69,6 +70,9 @@ def write_pack(
                 # a zip takes text, and ends a name at a NUL
                 stem = printable(f"{item.speaker}/{Path(item.member or item.path).stem}")
                 name = _free_name(archive.NameToInfo, stem, ENDINGS[coding])
+                if len(name.encode()) > LONGEST_NAME:
+                    skipped.add("name too long for a pack", item.name)
+                    continue
                 archive.writestr(name, _encode(result[0], sample_rate, coding))
         if not archive.NameToInfo:
             raise AudioError("no usable recording to pack", "; ".join(skipped.lines()))

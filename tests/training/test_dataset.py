@@ -214,6 +214,15 @@ def test_a_flac_pack_is_the_folder(speech_folder: Path, tmp_path: Path) -> None:
             assert np.abs(one.astype(int) - other).max() <= 1
 
 
+def test_a_name_that_no_zip_can_hold_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "1.wav"
+    soundfile.write(file, voice(0, 1.0), RATE)
+    speech = [Utterance("a", file), Utterance("b" * 70_000, file)]
+    skipped = write_pack(speech, tmp_path / "speech.pack", RATE, coding="flac")
+    assert skipped.counts == {"name too long for a pack": 1}
+    assert [item.speaker for item in find_speech(tmp_path / "speech.pack")] == ["a"]
+
+
 def test_a_pack_may_have_the_name_of_a_manifest(speech_folder: Path, tmp_path: Path) -> None:
     pack = tmp_path / "pack.csv"
     write_pack(find_speech(speech_folder), pack, RATE, coding="flac")
