@@ -21,7 +21,7 @@ ASIDE_SUFFIX = ".old"  # the only copy of a user's file: never taken for a lefto
 HINTS = {
     errno.ENOSPC: "free some space, or choose another disk",
     errno.EDQUOT: "your disk quota is used up; free some, or choose another disk",
-    errno.EFBIG: "the disk takes no file of this size; use --format flac, or choose another disk",
+    errno.EFBIG: "the disk takes no file of this size; choose another disk",
     errno.EACCES: "you may not write there; choose another folder",
     errno.EPERM: "you may not write there; choose another folder",
     errno.EROFS: "the disk is read-only; choose another folder",
