@@ -26,6 +26,7 @@ from sepcli.training.recipe import Recipe
 from sepcli.training.setup import Note, batch_maker, dev_mixtures, make_network, read_material
 
 DECODED = "decoded"  # in the model folder
+EVENTS_VERSION = "brain.Event:2"  # of TensorBoard's files, which their first record tells
 
 
 def launch(
@@ -124,7 +125,7 @@ def _on_board(folder: Path, then: Callable[[Measurement], None]) -> Callable[[Me
             board.mkdir(exist_ok=True)
             with path.open("ab") as file:
                 if not file.tell():
-                    first = Event(wall_time=time.time(), file_version="brain.Event:2")
+                    first = Event(wall_time=time.time(), file_version=EVENTS_VERSION)
                     RecordWriter(file).write(first.SerializeToString())
                 RecordWriter(file).write(event.SerializeToString())
         except OSError as problem:
